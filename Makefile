@@ -1,0 +1,56 @@
+# `make demo` and `make test` do all their own set-up; only Python >= 3.11 and make are needed.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test cov lint format bench requirements clean
+
+help:
+	@echo "make demo     run a whole campaign on embedded Redis and PostgreSQL"
+	@echo "make test     run the tests"
+	@echo "make lint     ruff and mypy, as CI runs them"
+	@echo "make cov      the tests, with coverage"
+	@echo "make install  .venv with the jobs and arq commands, from the pinned requirements"
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
+	@echo "setting up .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: $(STAMP)
+
+demo: install
+	@$(BIN)/jobs demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+cov: install
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# The pins hold no index address; run this with `pip install uv` at hand.
+requirements:
+	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra embedded --extra report -o requirements.txt
+	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra dev -o requirements-dev.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Background jobs for outbound calling, in native asyncio."""

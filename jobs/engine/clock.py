@@ -1,0 +1,70 @@
+"""Business time: the clock that the calling rules, the schedules and the simulator read.
+
+Queue time (scores, leases) is Redis `TIME` and is never read from here.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where business time comes from."""
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        ...
+
+    def real_delay(self, until: datetime) -> timedelta:
+        """How long, in real time, until the business moment `until`; never negative."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock: business time is real time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def real_delay(self, until: datetime) -> timedelta:
+        return max(until - self.now(), timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledClock:
+    """Business time that runs `rate` times as fast as real time: start + rate * (real - epoch).
+
+    start: the business moment at `epoch`; epoch: real POSIX seconds. The three are one line that
+    all processes of a run share, as the setting JOBS_CLOCK (`START@RATE@EPOCH`).
+    """
+
+    start: datetime
+    rate: float
+    epoch: float
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=self.rate * (time.time() - self.epoch))
+
+    def real_delay(self, until: datetime) -> timedelta:
+        return max((until - self.now()) / self.rate, timedelta())
+
+    def __str__(self) -> str:
+        return f"{self.start.isoformat()}@{self.rate!r}@{self.epoch!r}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ScaledClock":
+        """The clock that `str(clock)` wrote. Raises ValueError naming the form."""
+        try:
+            start, rate, epoch = text.split("@")
+            clock = cls(datetime.fromisoformat(start), float(rate), float(epoch))
+        except ValueError:
+            raise ValueError(f"JOBS_CLOCK is not START@RATE@EPOCH: {text!r}") from None
+        if clock.start.tzinfo is None or not clock.rate > 0:
+            raise ValueError("JOBS_CLOCK needs a START with its UTC offset and a RATE above 0")
+        return clock
+
+
+def clock_from(setting: str | None) -> Clock:
+    """The clock that the setting JOBS_CLOCK describes; without one, the machine's."""
+    return ScaledClock.parse(setting) if setting else SystemClock()

@@ -1,0 +1,79 @@
+"""Settings, read from the environment and from `.env`; nothing is read when a module is imported."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class SettingsError(Exception):
+    """A setting is unknown or has a bad value; the text is one line that names it."""
+
+
+class Settings(BaseSettings):
+    """What a process of this project can be told from outside.
+
+    Each field is an environment variable of the same name, in upper case.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
+    )
+
+    redis_url: SecretStr | None = None
+    """`redis://`, `rediss://` or `unix://`; without it, the embedded server of this folder."""
+    database_url: SecretStr | None = None
+    """`postgresql://…`; without it, the embedded server of this folder."""
+    jobs_home: Path = Path(".jobs")
+    """The folder of the embedded servers and their data."""
+
+    task_default_queue: str = "default"
+    """The queue of a job whose name has no known prefix."""
+    task_default_retry_delay: Annotated[float, Field(ge=0)] = 5
+    """Seconds before the first retry; each further one doubles it."""
+    task_max_retries: Annotated[int, Field(ge=0, le=100)] = 3
+    """Tries after the first."""
+    task_max_retry_delay: Annotated[float, Field(gt=0)] = 3600
+    """The longest delay between two tries, in seconds."""
+    task_timeout: Annotated[float, Field(gt=0)] = 60
+    """Seconds that a try may take, where a job does not say otherwise."""
+    task_max_jobs: Annotated[int, Field(ge=1)] = 100
+    """Jobs that one worker process runs at once."""
+    task_lease: Annotated[float, Field(ge=1)] = 15
+    """Seconds after which a silent worker's jobs are given to another."""
+    task_shutdown_grace: Annotated[float, Field(ge=0)] = 10
+    """Seconds that running jobs have to finish after SIGTERM, before they are put back."""
+
+    default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
+    """ISO 3166 region in which a phone number without a country code is read."""
+    recordings_url: str = "recordings"
+    """A folder, or the URL of an object store, for call recordings."""
+    voice_url: str = "simulator:"
+    """The voice provider: `simulator:` (in this process) or `simulator+unix:/path/of/socket`."""
+    jobs_clock: str | None = None
+    """A faster business clock, as `START@RATE@EPOCH`; see `jobs.engine.clock`."""
+    log_level: LogLevel = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this moment.
+
+    Raises SettingsError with one line that names the first bad value and what is expected.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}: {first['msg']}") from None
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

@@ -1,0 +1,1 @@
+"""The voice provider: its protocol, and the simulator."""

@@ -20,6 +20,10 @@ class Clock(Protocol):
         """How long, in real time, until the business moment `until`; never negative."""
         ...
 
+    def ago(self, real: timedelta) -> datetime:
+        """The business moment that was `real` time ago: for waits on machines, not on people."""
+        ...
+
 
 class SystemClock:
     """The machine's clock: business time is real time."""
@@ -29,6 +33,9 @@ class SystemClock:
 
     def real_delay(self, until: datetime) -> timedelta:
         return max(until - self.now(), timedelta())
+
+    def ago(self, real: timedelta) -> datetime:
+        return self.now() - real
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class ScaledClock:
 
     def real_delay(self, until: datetime) -> timedelta:
         return max((until - self.now()) / self.rate, timedelta())
+
+    def ago(self, real: timedelta) -> datetime:
+        return self.now() - real * self.rate
 
     def __str__(self) -> str:
         return f"{self.start.isoformat()}@{self.rate!r}@{self.epoch!r}"

@@ -178,8 +178,9 @@ class Calls(Protocol):
 
     async def mark_applied(self, event_ids: Collection[int], now: datetime) -> None: ...
 
-    async def link_events(self, provider_id: str, call_id: UUID) -> int:
-        """Gives events that came without a call id their call; answers how many."""
+    async def link_events(self, links: Mapping[str, UUID]) -> set[UUID]:
+        """Gives events that came without a call id their call, by provider id; answers the
+        calls that got any."""
         ...
 
     async def overdue(

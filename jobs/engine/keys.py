@@ -1,0 +1,67 @@
+"""Every Redis key that the engine touches: arq's, which are the wire format, and our own.
+
+Nothing else in the project spells a key. Ours begin with `ringline:`, so that a list of keys shows
+at once what arq knows and what it does not.
+"""
+
+from typing import Final
+
+from arq.constants import (
+    abort_jobs_ss,
+    default_queue_name,
+    health_check_key_suffix,
+    in_progress_key_prefix,
+    job_key_prefix,
+    keep_cronjob_progress,
+    result_key_prefix,
+    retry_key_prefix,
+)
+
+# arq's: see the wire format in docs/. A queue is a zset of that very name.
+ARQ_DEFAULT_QUEUE: Final = default_queue_name
+JOB: Final = job_key_prefix
+IN_PROGRESS: Final = in_progress_key_prefix
+RESULT: Final = result_key_prefix
+RETRY: Final = retry_key_prefix
+ABORT: Final = abort_jobs_ss
+HEALTH_SUFFIX: Final = health_check_key_suffix
+CRON_MARK_SECONDS: Final = keep_cronjob_progress
+
+# Ours, one for the whole Redis database.
+DEAD_INDEX: Final = "ringline:dead"
+"""zset: job id by the time of its death, in ms."""
+DEAD_LETTERS: Final = "ringline:dead:letters"
+"""hash: job id to the letter, as JSON."""
+WORKERS: Final = "ringline:workers"
+"""zset: worker id by the time of its last sign of life, in ms."""
+
+# Ours, one for each queue, job, worker or schedule: the name is appended.
+COUNTERS: Final = "ringline:counters:"
+"""hash for each queue: outcomes counted, and the histogram of durations."""
+WAKE: Final = "ringline:wake:"
+"""channel for each queue: a message says that jobs were added."""
+LEASES: Final = "ringline:leases:"
+"""zset for each queue: claimed job id by the end of its lease, in ms."""
+LOST: Final = "ringline:lost:"
+"""counter for each job: how many of its leases lapsed."""
+WORKER: Final = "ringline:worker:"
+"""string for each worker: its health, with expiry."""
+CRON: Final = "ringline:cron:"
+"""string for each schedule: the last slot that fired, in ms."""
+
+
+def counters(queue: str) -> str:
+    return COUNTERS + queue
+
+
+def wake(queue: str) -> str:
+    return WAKE + queue
+
+
+def leases(queue: str) -> str:
+    return LEASES + queue
+
+
+def health(queue: str) -> str:
+    """arq's health key of a queue, which `arq --check` reads."""
+    return queue + HEALTH_SUFFIX

@@ -1,0 +1,78 @@
+"""What every domain's worker opens once and shares with its jobs."""
+
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypedDict, cast
+
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from jobs.embedded.resolve import database_url, redis_url
+from jobs.engine.clock import Clock, clock_from
+from jobs.engine.config import EngineSettings
+from jobs.engine.pool import Pool
+from jobs.inbox import receive
+from jobs.store.postgres import PostgresStore
+from jobs.store.protocol import Store
+from jobs.voice import open_voice
+from jobs.voice.protocol import VoiceProvider
+from settings import Settings, get_settings
+
+
+class JobContext(TypedDict):
+    """The first argument of every job."""
+
+    store: Store
+    redis: Pool
+    clock: Clock
+    voice: VoiceProvider
+    recordings: ObjectStore
+    settings: Settings
+    job_id: str
+    job_try: int
+    enqueue_time: datetime
+    score: int
+
+
+def open_recordings(url: str) -> ObjectStore:
+    """The object store at `url`, or the folder of that name, which is made if need be."""
+    if "://" in url:
+        return from_url(url)
+    return LocalStore(Path(url).absolute(), mkdir=True)
+
+
+async def open_context(ctx: dict[Any, Any]) -> None:
+    """Opens what JobContext promises; arq calls it once a worker, with its own pool in `redis`."""
+    settings = get_settings()
+    clock = clock_from(settings.jobs_clock)
+    pool = Pool.sharing(ctx["redis"], clock=clock)
+    store = await PostgresStore.open(
+        database_url(settings, start=False), publish=pool.enqueue_many, clock=clock
+    )
+    ctx.update(
+        settings=settings,
+        clock=clock,
+        redis=pool,
+        store=store,
+        voice=await open_voice(
+            settings.voice_url, clock=clock, sink=partial(receive, store, clock)
+        ),
+        recordings=open_recordings(settings.recordings_url),
+    )
+
+
+async def close_context(ctx: dict[Any, Any]) -> None:
+    """Closes what `open_context` opened, in the opposite order; harmless when it failed half-way."""
+    context = cast("JobContext", ctx)
+    if "voice" in ctx:
+        await context["voice"].close()
+    if "store" in ctx:
+        await context["store"].close()
+
+
+class DomainSettings(EngineSettings):
+    """The base of each domain's WorkerSettings."""
+
+    redis_url: ClassVar[Any] = redis_url
+    on_startup = open_context
+    on_shutdown = close_context

@@ -17,6 +17,7 @@ from jobs.rules.numbers import Temperature
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.scoring import Evidence
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
+from jobs.rules.zones import zones_of
 
 Attribute = str | int | float | bool | None
 """A value of a lead's free columns."""
@@ -61,6 +62,16 @@ class Lead:
     updated_at: datetime
     last_contacted_at: datetime | None
     version: int
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The IANA zones in which the lead may be; none when that is unknown."""
+        return zones_of(
+            timezone=self.timezone,
+            state=self.state,
+            postal_code=self.postal_code,
+            e164=self.e164,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""Any error as one line that says what helps."""
+
+import click
+
+from jobs.errors import JobError, RinglineError, UsageError, as_job_error
+from settings import SettingsError
+
+
+class WrongUsage(click.ClickException):
+    """The command was given what it cannot use."""
+
+    exit_code = 2
+
+
+def as_click_error(error: BaseException) -> click.ClickException:
+    """The error as click shows it: wrong usage (exit code 2), or a failure (1)."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, UsageError | SettingsError):
+        return WrongUsage(str(error))
+    mapped = as_job_error(error)
+    if isinstance(mapped, JobError) and mapped is not error:
+        return click.ClickException(f"{_what(error)}: {mapped}")
+    if isinstance(mapped, RinglineError | OSError):
+        return click.ClickException(str(mapped))
+    text = " ".join(str(error).split())
+    return click.ClickException(
+        f"{type(error).__name__}: {text} (a defect; `jobs --debug …` shows where)"
+    )
+
+
+def _what(error: BaseException) -> str:
+    source = type(error).__module__.partition(".")[0]
+    names = {"redis": "Redis", "sqlalchemy": "PostgreSQL", "asyncpg": "PostgreSQL"}
+    return names.get(source, type(error).__name__)

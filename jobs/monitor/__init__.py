@@ -1,0 +1,1 @@
+"""What outcomes become: logs, metrics, traces."""

@@ -26,12 +26,18 @@ RETRY: Final = retry_key_prefix
 ABORT: Final = abort_jobs_ss
 HEALTH_SUFFIX: Final = health_check_key_suffix
 CRON_MARK_SECONDS: Final = keep_cronjob_progress
+FIRED: Final = "fired"
+"""What our workers write into the in-progress key of a schedule's slot that has run."""
 
 # Ours, one for the whole Redis database.
 DEAD_INDEX: Final = "ringline:dead"
 """zset: job id by the time of its death, in ms."""
 DEAD_LETTERS: Final = "ringline:dead:letters"
 """hash: job id to the letter, as JSON."""
+LOST: Final = "ringline:lost"
+"""hash: job id to how many of its leases lapsed; a finished job is not in it."""
+UNKNOWN: Final = "unknown:"
+"""Before a job id, a field of LOST: how often it was put back because its function is unknown."""
 WORKERS: Final = "ringline:workers"
 """zset: worker id by the time of its last sign of life, in ms."""
 
@@ -40,14 +46,10 @@ COUNTERS: Final = "ringline:counters:"
 """hash for each queue: outcomes counted, and the histogram of durations."""
 WAKE: Final = "ringline:wake:"
 """channel for each queue: a message says that jobs were added."""
-LEASES: Final = "ringline:leases:"
-"""zset for each queue: claimed job id by the end of its lease, in ms."""
-LOST: Final = "ringline:lost:"
-"""counter for each job: how many of its leases lapsed."""
 WORKER: Final = "ringline:worker:"
 """string for each worker: its health, with expiry."""
 CRON: Final = "ringline:cron:"
-"""string for each schedule: the last slot that fired, in ms."""
+"""hash for each schedule: `slot`, the last one that fired, and `at`, when it did, in ms."""
 
 
 def counters(queue: str) -> str:
@@ -56,10 +58,6 @@ def counters(queue: str) -> str:
 
 def wake(queue: str) -> str:
     return WAKE + queue
-
-
-def leases(queue: str) -> str:
-    return LEASES + queue
 
 
 def health(queue: str) -> str:

@@ -72,6 +72,8 @@ class Peer:
                 self._receive(*json.loads(await self._reader.readexactly(size)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
+        except (ValueError, TypeError, RecursionError):
+            log.warning("frame_unreadable")
         finally:
             self.close()
 

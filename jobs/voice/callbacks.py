@@ -13,7 +13,7 @@ import structlog
 from jobs.engine.clock import Clock
 from jobs.voice.protocol import ProviderEvent, Sink
 
-MAX_BATCH: Final = 5_000
+MAX_BATCH: Final = 1_000
 _LONGEST_SLEEP: Final = 1.0
 """Real seconds; the machine's clock may be set, or the machine suspended, while we wait."""
 _FIRST_REST: Final = 0.05

@@ -1,12 +1,15 @@
 """The simulator speaks the language of the rules: a script is a legal life of a call."""
 
+from dataclasses import fields
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition, disposition_of
 from jobs.rules.states import CALL, CallStatus
-from jobs.voice import Recorded, ReplayPlan, SeededPlan
+from jobs.voice import Mix, Recorded, ReplayPlan, SeededPlan
 from jobs.voice.protocol import CallRequest
 from jobs.voice.script import CallScript
 
@@ -34,3 +37,22 @@ def test_a_replayed_script_is_a_legal_life(attempts: int, duration: int, nth: in
     plan = ReplayPlan({TO: Recorded(attempts, duration, "converted")})
 
     assert_legal(plan.script(CallRequest(uuid4(), TO), nth))
+
+
+ANSWERED = ("converted", "appointment", "interested", "not_interested", "talked")
+
+
+@pytest.mark.parametrize("ending", [field.name for field in fields(Mix)])
+@pytest.mark.parametrize("nth", range(1, 8))
+def test_an_ending_reads_as_the_disposition_of_its_name(ending: str, nth: int) -> None:
+    plan = SeededPlan(nth, Mix.only(**{ending: 1.0}))
+
+    final = plan.script(CallRequest(uuid4(), TO), nth).final.payload
+
+    answered_by, outcome = final.get("answered_by"), final.get("outcome")
+    assert disposition_of(
+        CallStatus(str(final["status"])),
+        AnsweredBy(str(answered_by)) if answered_by else None,
+        CallOutcome(str(outcome)) if outcome else None,
+        int(str(final["sip_code"])),
+    ) is Disposition("answered" if ending in ANSWERED else ending)

@@ -77,6 +77,12 @@ class StaleVersionError(ConflictError):
     retryable = True
 
 
+class WorkerLost(JobError):  # noqa: N818  # the name under which dead letters are listed
+    """The workers that ran this job fell silent, time and again: it may be what kills them."""
+
+    retryable = False
+
+
 # By fully qualified name, so that the engine needs neither SQLAlchemy nor httpx to be installed.
 _MAPPED: Final[dict[str, type[JobError]]] = {
     "sqlalchemy.exc.OperationalError": DatabaseError,

@@ -1,0 +1,161 @@
+"""One connection to Redis, on which scripts run, several at a time, and which hears of changes."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from arq.connections import ArqRedis
+from hiredis import PushNotification, pack_command
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from jobs.engine.scripts import Script
+
+Argument = str | bytes | int
+
+OUTAGE: Final = (RedisError, OSError, TimeoutError)
+"""What a call raises while Redis is away, or refuses to write."""
+
+
+class Channel:
+    """Calls scripts over a connection made with the options of `pool`, so that TLS, authentication
+    and Sentinel hold here too.
+
+    on_change is called when a key that was read over this connection is then changed by someone
+    else (client tracking), and when the connection was lost. `tracks` tells whether the server
+    allows it; where not, the caller has to poll.
+
+    A call raises one of OUTAGE when there is no answer within `patience` seconds; the connection is
+    then given up, and the next call makes a new one. Whether the script ran is not known.
+    """
+
+    def __init__(
+        self, pool: ArqRedis, on_change: Callable[[], None], *, patience: float = 10
+    ) -> None:
+        self.tracks = True
+        self._pool = pool.connection_pool
+        self._on_change = on_change
+        self._patience = patience
+        self._connection: AbstractConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._replies: deque[asyncio.Future[Any]] = deque()
+        self._sending = asyncio.Lock()
+
+    async def call(self, script: Script, keys: Sequence[str], *args: Argument) -> Any:
+        """Run `script`; its reply."""
+        try:
+            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args))
+        except NoScriptError:
+            return await self._execute(("EVAL", script.text, len(keys), *keys, *args))
+
+    async def close(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+    async def _execute(self, command: tuple[Argument, ...]) -> Any:
+        packed = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple
+        try:
+            async with asyncio.timeout(self._patience):
+                async with self._sending:
+                    connection = self._connection or await self._connect()
+                    reply = await self._send(connection, packed)
+                return await reply
+        except TimeoutError:
+            self._give_up(RedisConnectionError(f"no answer within {self._patience:g} s"))
+            raise
+
+    async def _send(self, connection: AbstractConnection, packed: bytes) -> asyncio.Future[Any]:
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._replies.append(reply)
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+        except BaseException:
+            reply.cancel()
+            raise
+        return reply
+
+    async def _connect(self) -> AbstractConnection:
+        connection = await self._tracking() if self.tracks else None
+        if connection is None:
+            connection = self._make(protocol=2)
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+        self._connection = connection
+        self._reader = asyncio.create_task(self._read(connection))
+        return connection
+
+    async def _tracking(self) -> AbstractConnection | None:
+        """A connection that is told of changes; None where the server does not allow it."""
+        connection = self._make(protocol=3)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            await connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
+            await connection.read_response()
+        except ResponseError:
+            await connection.disconnect(nowait=True)
+            self.tracks = False
+            return None
+        return connection
+
+    def _make(self, protocol: int) -> AbstractConnection:
+        # An idle connection is no error here, so only connecting has redis-py's time limit.
+        options = dict(self._pool.connection_kwargs)
+        limit = options.pop("socket_timeout", None) or self._patience
+        options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
+        connection: AbstractConnection = self._pool.connection_class(
+            **options | {"protocol": protocol, "health_check_interval": 0}
+        )
+        return connection
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        """Hand each answer to the call that waits for it, until the connection breaks."""
+        try:
+            while True:
+                try:
+                    answer = await connection.read_response()
+                except ResponseError as error:
+                    answer = error
+                if isinstance(answer, PushNotification):
+                    self._on_change()
+                    continue
+                reply = self._replies.popleft()
+                if not reply.done():
+                    _settle(reply, answer)
+                if isinstance(answer, ReadOnlyError):
+                    raise answer  # the master is elsewhere now: connect anew
+        except OUTAGE as error:
+            if connection is self._connection:
+                self._give_up(error)
+        finally:
+            with contextlib.suppress(*OUTAGE):
+                await connection.disconnect(nowait=True)
+
+    def _give_up(self, error: Exception) -> None:
+        self._connection = None
+        reader, self._reader = self._reader, None
+        if reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
+        waiting, self._replies = self._replies, deque()
+        for reply in waiting:
+            if not reply.done():
+                reply.set_exception(error)
+        self._on_change()
+
+
+def _settle(reply: asyncio.Future[Any], answer: Any) -> None:
+    if isinstance(answer, Exception):
+        reply.set_exception(answer)
+    else:
+        reply.set_result(answer)

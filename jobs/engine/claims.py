@@ -1,0 +1,211 @@
+"""What a worker asks of the queues: claim jobs, renew their leases, finish them, put back what
+was lost. Each is one script call for many jobs.
+
+A claim is held under a token in arq's in-progress key, with the lease as its time to live; the id
+stands in the queue at the negative of its score. Stock workers leave it alone while the key lives,
+and take it over when it has lapsed.
+"""
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arq.constants import expires_extra_ms
+
+from jobs.engine.channel import Argument, Channel
+from jobs.engine.keys import CRON_MARK_SECONDS
+from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW
+
+BATCH: Final = 500
+"""Most jobs in one script call: Redis does nothing else meanwhile."""
+_LAPSES_KEPT_MS: Final = 30 * 86_400_000
+
+Increments = Mapping[str, Mapping[str, int]]
+"""Counter hash to field to what is added."""
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A job that this worker holds.
+
+    score: its place in the queue, as Redis wrote it. tries: how many were used before this one.
+    abort_ms: when its abortion was asked for. lapses: how many leases of it lapsed. put_back: how
+    often it was put back because nobody here knew its function. since: `time.monotonic()`.
+    """
+
+    job_id: str
+    queue: str
+    score: bytes
+    token: str
+    payload: bytes | None
+    tries: int
+    abort_ms: float | None
+    lapses: int
+    put_back: int
+    since: float
+
+    @property
+    def due_ms(self) -> int:
+        return int(float(self.score))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim.
+
+    next_due_in: seconds until the next job is due, where slots were left free and there is one.
+    left: ids in the queues, the running ones included; None where no slot was left free.
+    """
+
+    claims: list[Claim]
+    next_due_in: float | None
+    left: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Finish:
+    """How a claim is given up: the words that `finish.lua` reads."""
+
+    claim: Claim
+    words: tuple[Argument, Argument, Argument, Argument]
+    letter: bytes = b""
+
+    @classmethod
+    def end(
+        cls,
+        claim: Claim,
+        result: bytes | None,
+        keep_ms: int,
+        *,
+        fired_slot: bool = False,
+        letter: bytes = b"",
+    ) -> "Finish":
+        """The job is over. keep_ms: how long the result is kept, 0 for ever."""
+        kind = "end" if claim.payload is not None else "absent"
+        mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
+        return cls(claim, (kind, result or b"", keep_ms, mark), letter)
+
+    @classmethod
+    def again(
+        cls,
+        claim: Claim,
+        *,
+        delay_ms: int | None = None,
+        tries: int | None = None,
+        kept_ms: int = expires_extra_ms,
+        unknown: bool = False,
+    ) -> "Finish":
+        """It runs again after `delay_ms`, or as soon as may be.
+
+        tries: how many it has used; None: this one cost none. unknown: nobody here knows its
+        function.
+        """
+        kind = "unknown" if unknown else "again"
+        delay = "" if delay_ms is None else delay_ms
+        return cls(claim, (kind, delay, "" if tries is None else tries, kept_ms))
+
+
+class Claims:
+    """The calls of one worker on its queues.
+
+    lease: seconds that a claim is held without being renewed.
+    """
+
+    def __init__(self, channel: Channel, queues: Sequence[str], lease: float) -> None:
+        self.worker_id = secrets.token_hex(8)
+        self.lease_ms = round(lease * 1000)
+        self._channel = channel
+        self._queues = list(queues)
+        self._numbers = {queue: number for number, queue in enumerate(queues, 1)}
+        self._serial = itertools.count()
+
+    async def claim(self, limit: int, *, with_aborts: bool = False) -> Claimed:
+        """Claim up to `limit` jobs that are due, from all queues in turn."""
+        serial = next(self._serial)
+        turn = serial % len(self._queues)
+        queues = self._queues[turn:] + self._queues[:turn]
+        token = f"{self.worker_id}:{serial}"
+        (
+            now,
+            next_due,
+            left,
+            ids,
+            scores,
+            numbers,
+            values,
+            aborts,
+            lapses,
+        ) = await self._channel.call(
+            CLAIM, queues, token, self.lease_ms, min(limit, BATCH), "1" if with_aborts else ""
+        )
+        count = len(ids)
+        none = [None] * count
+        since = time.monotonic()
+        claims = [
+            Claim(
+                job_id.decode(),
+                queues[number - 1],
+                score,
+                token,
+                payload,
+                int(tries) if tries else 0,
+                float(abort) if abort else None,
+                int(lapsed) if lapsed else 0,
+                int(unknown) if unknown else 0,
+                since,
+            )
+            for job_id, score, number, payload, tries, abort, lapsed, unknown in zip(
+                ids,
+                scores,
+                numbers,
+                values[:count],
+                values[count:],
+                aborts or none,
+                lapses[:count] or none,
+                lapses[count:] or none,
+                strict=True,
+            )
+        ]
+        due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
+        return Claimed(claims, due_in, left)
+
+    async def finish(self, batch: Sequence[Finish], counters: Increments) -> list[int]:
+        """Give up to BATCH claims up, and count; which of them were refused, because someone else
+        has the job, or has finished it."""
+        args: list[Argument] = [len(batch)]
+        for finish in batch:
+            claim = finish.claim
+            args += (claim.job_id, claim.token, claim.score, self._numbers[claim.queue])
+            args += finish.words
+            args.append(finish.letter)
+        for name, increments in counters.items():
+            for field, increment in increments.items():
+                args += (name, field, increment)
+        refused: list[int] = await self._channel.call(FINISH, self._queues, *args)
+        return refused
+
+    async def renew(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Renew the leases of `claims`; those that are lost."""
+        held = list(claims)
+        lost: list[Claim] = []
+        for start in range(0, len(held), BATCH):
+            batch = held[start : start + BATCH]
+            args: list[Argument] = [self.lease_ms]
+            for claim in batch:
+                args += (claim.job_id, claim.token, claim.score, self._numbers[claim.queue])
+            lost += [batch[i] for i in await self._channel.call(RENEW, self._queues, *args)]
+        return lost
+
+    async def reap(self) -> list[str]:
+        """Put jobs back whose lease has lapsed; their ids."""
+        back: list[str] = []
+        for queue in self._queues:
+            at, seen = 0, BATCH
+            while seen == BATCH:
+                seen, ids = await self._channel.call(REAP, [queue], at, BATCH, _LAPSES_KEPT_MS)
+                at += seen - len(ids)
+                back += [job_id.decode() for job_id in ids]
+        return back

@@ -1,0 +1,225 @@
+"""What the end of a try comes down to: how the claim is given up, and the outcome told of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any, Protocol
+
+from arq.jobs import Serializer, serialize_result
+from arq.utils import args_to_string, truncate
+from arq.worker import Retry, RetryJob
+
+from jobs.engine.claims import Finish
+from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.running import Stop, Try
+
+logger = logging.getLogger("arq.worker")
+
+Letter = Callable[[Try, BaseException], bytes | None]
+"""The dead letter of a try that failed for good; None where its job wants none."""
+
+Ended = tuple[Finish, Outcome | None]
+
+
+def now_ms() -> int:
+    return round(time() * 1000)
+
+
+class Tally(Protocol):
+    """arq's three counts of a worker."""
+
+    jobs_complete: int
+    jobs_failed: int
+    jobs_retried: int
+
+
+@dataclass(slots=True)
+class Endings:
+    """Turns ended tries into finishes, with arq's log lines where `chatty`.
+
+    letter: set where dead letters are on. unread_keep_ms: how long the failed result of a job is
+    kept whose function is not known.
+    """
+
+    tally: Tally
+    serializer: Serializer | None
+    expires_extra_ms: int
+    retry_jobs: bool
+    unread_keep_ms: int | None
+    log_results: bool
+    wants_outcomes: bool
+    chatty: bool
+    letter: Letter | None = None
+
+    def log_start(self, one: Try) -> None:
+        if self.chatty and logger.isEnabledFor(logging.INFO):
+            due_ms = one.claim.due_ms
+            extra = f" try={one.number}" if one.number > 1 else ""
+            if one.started_ms - due_ms > 1200:
+                extra += f" delayed={(one.started_ms - due_ms) / 1000:0.2f}s"
+            waited = (one.started_ms - one.enqueued_ms) / 1000
+            arguments = args_to_string(one.args, one.kwargs)
+            logger.info("%6.2fs → %s(%s)%s", waited, one.ref, arguments, extra)
+
+    def returned(self, one: Try, value: Any) -> Ended:
+        ended_ms = now_ms()
+        self.tally.jobs_complete += 1
+        if self.chatty and logger.isEnabledFor(logging.INFO):
+            text = _shown(value) if self.log_results and value is not None else ""
+            logger.info("%6.2fs ← %s ● %s", (ended_ms - one.started_ms) / 1000, one.ref, text)
+        finish = self._end(one, value, ended_ms, success=True)
+        return finish, self._outcome(one, Ending.DONE, ended_ms)
+
+    def raised(self, one: Try, error: BaseException) -> Ended:
+        """The end of a try whose coroutine raised `error`."""
+        took = (now_ms() - one.started_ms) / 1000
+        if isinstance(error, asyncio.CancelledError):
+            if one.stop is Stop.TIMEOUT:
+                return self.failed(one, TimeoutError(), took)
+            if one.stop is Stop.ABORT:
+                logger.info("%6.2fs ⊘ %s aborted", took, one.ref)
+                return self.aborted(one)
+        if self.retry_jobs:
+            if isinstance(error, Retry):
+                return self._retried(one, error, took)
+            if isinstance(error, asyncio.CancelledError | RetryJob):
+                return self._cancelled(one, error, took)
+        return self.failed(one, error, took)
+
+    def failed(self, one: Try, error: BaseException, took: float) -> Ended:
+        if self.chatty:
+            logger.error(
+                "%6.2fs ! %s failed, %s: %s",
+                took, one.ref, type(error).__name__, error,
+                exc_info=error,
+                extra={"extra": _extra(error)},
+            )  # fmt: skip
+        return self.over(one, error)
+
+    def over(self, one: Try, error: BaseException) -> Ended:
+        """The job has failed for good; what is logged of it is the caller's."""
+        self.tally.jobs_failed += 1
+        ended_ms = now_ms()
+        letter = self._letter(one, error)
+        finish = self._end(one, error, ended_ms, success=False, letter=letter or b"")
+        ending = Ending.DEAD if letter else Ending.DISCARDED
+        return finish, self._outcome(one, ending, ended_ms, error)
+
+    def aborted(self, one: Try) -> Ended:
+        self.tally.jobs_failed += 1
+        ended_ms = now_ms()
+        finish = self._end(one, asyncio.CancelledError(), ended_ms, success=False)
+        return finish, self._outcome(one, Ending.ABORTED, ended_ms)
+
+    def released(self, one: Try) -> Ended:
+        """Put back as it was, at no cost."""
+        return Finish.again(one.claim), self._outcome(one, Ending.RELEASED, now_ms())
+
+    def put_back(self, one: Try, delay: timedelta) -> Ended:
+        """Nobody here knows its function; a newer worker may."""
+        delay_ms = round(delay.total_seconds() * 1000)
+        finish = Finish.again(
+            one.claim, delay_ms=delay_ms, kept_ms=self.expires_extra_ms, unknown=True
+        )
+        return finish, self._outcome(one, Ending.RELEASED, now_ms())
+
+    def _retried(self, one: Try, asked: Retry, took: float) -> Ended:
+        self.tally.jobs_retried += 1
+        delay_ms = asked.defer_score or None
+        if self.chatty:
+            wait = (delay_ms or 0) / 1000
+            logger.info("%6.2fs ↻ %s retrying job in %0.2fs", took, one.ref, wait)
+        finish = Finish.again(
+            one.claim, delay_ms=delay_ms, tries=one.number, kept_ms=self.expires_extra_ms
+        )
+        wait_for = timedelta(milliseconds=delay_ms or 0)
+        outcome = self._outcome(
+            one, Ending.RETRIED, now_ms(), asked.__cause__ or asked, retry_in=wait_for
+        )
+        return finish, outcome
+
+    def _cancelled(self, one: Try, error: BaseException, took: float) -> Ended:
+        self.tally.jobs_retried += 1
+        if self.chatty:
+            logger.info("%6.2fs ↻ %s cancelled, will be run again", took, one.ref)
+        if one.stop is Stop.SHUTDOWN:
+            return self.released(one)
+        finish = Finish.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
+        outcome = self._outcome(one, Ending.RETRIED, now_ms(), error, retry_in=timedelta())
+        return finish, outcome
+
+    def _end(
+        self, one: Try, result: Any, ended_ms: int, *, success: bool, letter: bytes = b""
+    ) -> Finish:
+        plan = one.plan
+        keep_ms = self.unread_keep_ms if plan is None else plan.keep_ms
+        data = None
+        if keep_ms is not None:
+            data = serialize_result(
+                one.name, one.args, one.kwargs, one.number, one.enqueued_ms,
+                success, result, one.started_ms, ended_ms, one.ref, one.claim.queue,
+                one.claim.job_id,
+                serializer=self.serializer,
+            )  # fmt: skip
+        return Finish.end(
+            one.claim,
+            data,
+            keep_ms or 0,
+            fired_slot=plan is not None and plan.fires_slots,
+            letter=letter,
+        )
+
+    def _letter(self, one: Try, error: BaseException) -> bytes | None:
+        if self.letter is None:
+            return None
+        try:
+            return self.letter(one, error)
+        except Exception:
+            logger.exception("no dead letter could be written for %s", one.ref)
+            return None
+
+    def _outcome(
+        self,
+        one: Try,
+        ending: Ending,
+        ended_ms: int,
+        error: BaseException | None = None,
+        retry_in: timedelta | None = None,
+    ) -> Outcome | None:
+        if not self.wants_outcomes:
+            return None
+        return Outcome(
+            job_id=one.claim.job_id,
+            function=one.name,
+            queue=one.claim.queue,
+            ending=ending,
+            try_number=one.number,
+            enqueued_at=_moment(one.enqueued_ms),
+            started_at=_moment(one.started_ms),
+            finished_at=_moment(ended_ms),
+            error=None if error is None else f"{type(error).__name__}: {error}",
+            retry_in=retry_in,
+        )
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return truncate(repr(value))
+    except Exception as error:  # noqa: BLE001 - any class may have a broken repr
+        return f"<{type(value).__name__}, whose repr fails: {type(error).__name__}>"
+
+
+def _extra(error: BaseException) -> Any:
+    """arq's `extra` of an exception: a value, or a function that makes one."""
+    extra = getattr(error, "extra", None)
+    try:
+        return extra() if callable(extra) else extra
+    except Exception as broken:  # noqa: BLE001 - it only decorates a log line
+        return f"{type(broken).__name__}: {broken}"

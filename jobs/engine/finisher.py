@@ -1,0 +1,176 @@
+"""Gives claims up in batches, and keeps trying while Redis is away."""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import ResponseError
+
+from jobs.engine.channel import OUTAGE
+from jobs.engine.claims import BATCH, Claim, Claims, Finish, Increments
+from jobs.engine.outcome import Outcome
+
+logger = logging.getLogger("jobs.worker")
+
+IN_FLIGHT: Final = 2
+"""Calls under way at once: Redis works on one while the next is being put together."""
+_LONGEST_PAUSE: Final = 5.0
+_PASSING: Final = ("OOM", "READONLY", "NOREPLICAS", "MASTERDOWN", "MISCONF", "BUSY", "UNKILLABLE")
+"""Beginnings of the refusals of Redis that pass by themselves."""
+_TRIES_OF_A_BAD_FINISH: Final = 3
+
+Counting = Callable[[Sequence[Outcome]], Increments]
+
+
+@dataclass(slots=True, eq=False)
+class _Ending:
+    finish: Finish
+    outcome: Outcome | None
+    settled: asyncio.Future[None] | None
+    failures: int = 0
+
+
+class Finisher:
+    """Collects what ended while earlier calls are under way, and sends it as one.
+
+    given_up is called with each claim once Redis has taken the finish, or refused it. Outcomes that
+    Redis took are counted in the same script, and are then shown to `observe`.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        *,
+        given_up: Callable[[Claim], None],
+        observe: Callable[[Outcome], None] | None = None,
+        count: Counting | None = None,
+    ) -> None:
+        self.refused = 0
+        self._claims = claims
+        self._given_up = given_up
+        self._observe = observe
+        self._count = count
+        self._pending: deque[_Ending] = deque()
+        self._corrections: list[Outcome] = []
+        self._senders: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> bool:
+        return not self._senders
+
+    def add(
+        self,
+        finish: Finish,
+        outcome: Outcome | None = None,
+        settled: asyncio.Future[None] | None = None,
+    ) -> None:
+        """Finish a try soon; `settled` is resolved when Redis has answered."""
+        self._pending.append(_Ending(finish, outcome, settled))
+        if len(self._senders) < IN_FLIGHT:
+            sender = asyncio.create_task(self._send_all())
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+
+    async def drain(self) -> None:
+        """Wait until everything added so far is settled."""
+        while self._senders:
+            await asyncio.wait(self._senders)
+
+    def stop(self) -> None:
+        """Give up: what is not settled is left to the leases."""
+        self._pending.clear()
+        for sender in self._senders:
+            sender.cancel()
+
+    async def _send_all(self) -> None:
+        while self._pending:
+            batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
+            await self._send(batch)
+
+    async def _send(self, batch: list[_Ending]) -> None:
+        """Send `batch` until Redis has taken or refused each of its tries."""
+        repeated = False
+        while True:
+            corrections, self._corrections = self._corrections, []
+            try:
+                refused = await self._claims.finish(
+                    [ending.finish for ending in batch], self._increments(batch, corrections)
+                )
+                break
+            except ResponseError as error:
+                self._corrections += corrections
+                if not str(error).startswith(_PASSING):
+                    await self._send_apart(batch, error)
+                    return
+                await self._pause(batch, error)
+            except OUTAGE as error:
+                self._corrections += corrections
+                repeated = True
+                await self._pause(batch, error)
+        self._settle(batch, set(refused), repeated=repeated)
+
+    async def _send_apart(self, batch: list[_Ending], error: ResponseError) -> None:
+        """One bad finish must not hold up the others of its batch."""
+        if len(batch) > 1:
+            for ending in batch:
+                await self._send([ending])
+            return
+        (ending,) = batch
+        ending.failures += 1
+        job_id = ending.finish.claim.job_id
+        if ending.failures >= _TRIES_OF_A_BAD_FINISH:
+            logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
+            self._settle(batch, {0}, repeated=True)
+        else:
+            await self._pause(batch, error)
+            await self._send(batch)
+
+    async def _pause(self, batch: list[_Ending], error: Exception) -> None:
+        failures = max(ending.failures for ending in batch)
+        if not failures:
+            logger.warning("finishing %d jobs waits for Redis: %s", len(batch), error)
+        for ending in batch:
+            ending.failures = failures + 1
+        longest = min(0.05 * 2 ** min(failures, 10), _LONGEST_PAUSE)
+        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+
+    def _increments(self, batch: list[_Ending], corrections: list[Outcome]) -> Increments:
+        """What the batch adds to the counters, less what an earlier one counted though refused."""
+        if self._count is None:
+            return {}
+        added = self._count([ending.outcome for ending in batch if ending.outcome is not None])
+        return less(added, self._count(corrections)) if corrections else added
+
+    def _settle(self, batch: list[_Ending], refused: set[int], *, repeated: bool) -> None:
+        for number, ending in enumerate(batch):
+            claim, outcome = ending.finish.claim, ending.outcome
+            self._given_up(claim)
+            if number in refused:
+                if outcome is not None:
+                    self._corrections.append(outcome)
+                # A repeated call is refused where the first, whose answer was lost, was taken.
+                if not repeated:
+                    self.refused += 1
+                    outcome = None
+                    logger.warning(
+                        "job %s is someone else's by now: this end of it does not count",
+                        claim.job_id,
+                    )
+            if outcome is not None and self._observe is not None:
+                self._observe(outcome)
+            if ending.settled is not None and not ending.settled.done():
+                ending.settled.set_result(None)
+
+
+def less(added: Increments, subtracted: Increments) -> Mapping[str, dict[str, int]]:
+    """`added` minus `subtracted`, field by field."""
+    result = {name: dict(fields) for name, fields in added.items()}
+    for name, fields in subtracted.items():
+        into = result.setdefault(name, {})
+        for field, number in fields.items():
+            into[field] = into.get(field, 0) - number
+    return result

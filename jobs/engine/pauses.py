@@ -1,0 +1,58 @@
+"""How long a worker waits before it claims again: a pure matter of what the last claims brought."""
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from jobs.engine.claims import Claimed
+
+logger = logging.getLogger("jobs.worker")
+
+_SHORTEST: Final = 0.002
+_LONGEST_CROWD: Final = 0.1
+_LONGEST_OUTAGE: Final = 5.0
+
+
+class Pauses:
+    """longest: seconds after which an idle worker looks anew, though nothing was heard."""
+
+    def __init__(self, poll_delay: float) -> None:
+        self.longest = max(poll_delay, 0.05)
+        self._empty = 0
+        self._failures = 0
+
+    def until_next(self, claimed: Claimed, *, told: bool) -> float:
+        """Seconds to wait at most after a claim that left slots free.
+
+        told: a change of the queues is heard of. Without that the queue is polled, the more slowly
+        the longer it stays empty.
+        """
+        self._empty = 0 if claimed.claims else self._empty + 1
+        wait = self.longest if told else min(_SHORTEST * 2 ** min(self._empty, 16), self.longest)
+        if claimed.next_due_in is not None:
+            wait = min(wait, claimed.next_due_in + 0.001)
+        return wait
+
+    async def crowd(self) -> None:
+        """Many idle workers hear of each job, and one gets it: the others come back more slowly."""
+        if self._empty > 1:
+            longest = min(_SHORTEST * 2 ** min(self._empty, 16), _LONGEST_CROWD)
+            await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
+
+    async def outage(self, error: Exception) -> None:
+        """Redis is away, or refuses: wait, the longer the more often it happened."""
+        if not self._failures:
+            logger.warning("claiming waits for Redis: %s", described(error))
+        longest = min(0.05 * 2 ** min(self._failures, 10), _LONGEST_OUTAGE)
+        self._failures += 1
+        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+
+    def recovered(self) -> None:
+        if self._failures:
+            logger.warning("Redis is back")
+            self._failures = 0
+
+
+def described(error: Exception) -> str:
+    return str(error) or type(error).__name__

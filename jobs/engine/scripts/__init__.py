@@ -1,0 +1,42 @@
+"""The Lua scripts by which jobs are enqueued, claimed, renewed, finished and put back.
+
+The key names are put in front of each script, so that `jobs.engine.keys` stays the only place that
+spells them.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Final
+
+from jobs.engine import keys
+
+_NAMES: Final = ("JOB", "IN_PROGRESS", "RESULT", "RETRY", "ABORT", "FIRED", "LOST", "UNKNOWN",
+                 "DEAD_INDEX", "DEAD_LETTERS")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script by its text, and by the hash under which Redis knows it."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest)
+
+
+def _load(name: str) -> Script:
+    prelude = "".join(f"local {key} = '{getattr(keys, key)}'\n" for key in _NAMES)
+    return Script(prelude + files(__package__).joinpath(f"{name}.lua").read_text("utf-8"))
+
+
+CLAIM: Final = _load("claim")
+RENEW: Final = _load("renew")
+FINISH: Final = _load("finish")
+REAP: Final = _load("reap")
+FIRE: Final = _load("fire")
+ENQUEUE: Final = _load("enqueue")
+REVIVE: Final = _load("revive")
+QUEUE_STATE: Final = _load("queue_state")

@@ -1,0 +1,24 @@
+-- Fires one slot of a schedule, if nobody has: the last fired slot is remembered, and an id that a
+-- stock worker has enqueued, is running or has just run is not enqueued again.
+--
+-- KEYS  schedule, queue
+-- ARGV  slot in ms, job id, payload, payload's time to live in ms,
+--       least real time in ms between two firings
+-- returns {1 if it was enqueued, last fired slot in ms, real time of that in ms}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = redis.call('HMGET', KEYS[1], 'slot', 'at')
+local last, at = tonumber(known[1] or 0), tonumber(known[2] or 0)
+local slot = tonumber(ARGV[1])
+if slot <= last or now - at < tonumber(ARGV[5]) then
+    return {0, string.format('%.0f', last), string.format('%.0f', at)}
+end
+local stamp = string.format('%.0f', now)
+redis.call('HSET', KEYS[1], 'slot', ARGV[1], 'at', stamp)
+local id = ARGV[2]
+if redis.call('EXISTS', JOB .. id, RESULT .. id, IN_PROGRESS .. id) > 0 then
+    return {0, ARGV[1], stamp}
+end
+redis.call('SET', JOB .. id, ARGV[3], 'PX', ARGV[4])
+redis.call('ZADD', KEYS[2], stamp, id)
+return {1, ARGV[1], stamp}

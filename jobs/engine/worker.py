@@ -1,0 +1,526 @@
+"""The worker: arq's, by constructor and by wire format, that loses nothing, sticks at nothing, and
+moves jobs by the batch.
+
+`Worker(...)` takes all that `arq.worker.Worker` takes and behaves like it; what goes beyond is
+switched on by the parameters of its own.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from signal import Signals
+from typing import Any, Final
+
+import arq.worker
+from arq.connections import create_pool, log_redis_info
+from arq.constants import abort_job_max_age
+from arq.jobs import SerializationError, deserialize_job_raw
+from arq.typing import WorkerCoroutine
+from arq.utils import ms_to_datetime
+from arq.worker import Function, JobExecutionFailed
+
+from jobs.engine.channel import OUTAGE, Channel
+from jobs.engine.claims import Claim, Claimed, Claims, Finish
+from jobs.engine.clock import Clock
+from jobs.engine.endings import Ended, Endings, Letter, now_ms
+from jobs.engine.finisher import Counting, Finisher
+from jobs.engine.keys import ABORT, JOB
+from jobs.engine.leases import LAPSES_ALLOWED, Leases
+from jobs.engine.outcome import Outcome
+from jobs.engine.pauses import Pauses
+from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try, keep_ms
+from jobs.errors import WorkerLost
+
+logger = logging.getLogger("arq.worker")
+
+Observer = Callable[[Outcome], None]
+Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
+
+UNKNOWN_DELAY: Final = timedelta(seconds=10)
+"""Until a job whose function nobody here knows is looked at again."""
+UNKNOWN_ALLOWED: Final = 30
+"""How often that is done: a rolling deploy has five minutes."""
+CLOSING_PATIENCE: Final = 5.0
+"""Seconds that a closing worker waits for Redis to take its last finishes."""
+
+
+class Worker(arq.worker.Worker):
+    """Runs jobs. All of arq's parameters, as they are there, and these:
+
+    queues: several queues in place of `queue_name`, served in turn.
+    lease: seconds after which the jobs of a worker that fell silent go to another; it shows a
+        sign of life three times as often.
+    dead_letters: makes the letter of a job that failed for good; None: there are none.
+    put_back_unknown: a job whose function is not known here is looked at again later, as another
+        worker may know it, before it fails.
+    clock: business time, for schedules; by default what `on_startup` puts into `ctx["clock"]`,
+        else the machine's.
+    observers: are shown the outcome of each try; arq's own log lines about jobs are left out then.
+    counting: what a batch of outcomes adds to counters, which is written with their finishes.
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[Function | WorkerCoroutine] = (),
+        *,
+        queues: Sequence[str] | None = None,
+        lease: float = 15,
+        dead_letters: Letter | None = None,
+        put_back_unknown: bool = False,
+        clock: Clock | None = None,
+        observers: Sequence[Observer] = (),
+        counting: Counting | None = None,
+        **arq_options: Any,
+    ) -> None:
+        if queues:
+            arq_options["queue_name"] = queues[0]
+        super().__init__(functions, **arq_options)
+        self.queues = list(queues or [self.queue_name])
+        self.lease = lease
+        self.put_back_unknown = put_back_unknown
+        self.clock = clock
+        self.observers = list(observers)
+        self._dead_letters = dead_letters
+        self._counting = counting
+        self._stopping = False
+        self._tries: dict[str, Try] = {}
+        self._plans: dict[str, Plan] = {}
+        self._deadlines = Deadlines(self._tries.values)
+        self._duties: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[Claimed] | None = None
+        self._freed = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._opened = False
+        self.hooks_failed = 0
+
+    # --- opening and closing
+
+    async def main(self) -> None:
+        await self._open()
+        if self.job_serializer is None:
+            logger.warning(
+                "jobs are pickled, as arq does by default: whoever can write to Redis can run code "
+                "in this worker; pass job_serializer and job_deserializer for JSON"
+            )
+        logger.info(
+            "Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions)
+        )
+        await log_redis_info(self.pool, logger.info)
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        await self.heart_beat()
+        self._start_duties()
+        try:
+            await self._claim_and_run()
+        finally:
+            if not self.tasks:
+                await self._stop_duties()
+
+    async def _open(self) -> None:
+        if self._opened:
+            return
+        if self._pool is None:
+            self._pool = await create_pool(
+                self.redis_settings,
+                job_deserializer=self.job_deserializer,
+                job_serializer=self.job_serializer,
+                default_queue_name=self.queue_name,
+                expires_extra_ms=self.expires_extra_ms,
+            )
+        self.ctx["redis"] = self.pool
+        if self._dead_letters is not None:
+            self.ctx["engine"] = self
+        self._channel = Channel(self.pool, self._changed.set)
+        self._claims = Claims(self._channel, self.queues, self.lease)
+        self._leases = Leases(self._claims, self._lost)
+        self._finisher = Finisher(
+            self._claims,
+            given_up=self._given_up,
+            observe=self._observe if self.observers else None,
+            count=self._counting,
+        )
+        self._endings = Endings(
+            tally=self,
+            serializer=self.job_serializer,
+            expires_extra_ms=self.expires_extra_ms,
+            retry_jobs=self.retry_jobs,
+            unread_keep_ms=keep_ms(None, None, self),
+            log_results=self.log_results,
+            wants_outcomes=bool(self.observers or self._counting),
+            chatty=not self.observers,
+            letter=self._dead_letters,
+        )
+        self._opened = True
+
+    async def close(self) -> None:
+        if not self._handle_signals:
+            self.handle_sig(Signals.SIGUSR1)
+        if not self._pool:
+            return
+        self._stopping = True
+        self._changed.set()
+        if self._opened:
+            if self._claiming is not None:
+                await asyncio.wait([self._claiming])
+            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+            await self._stop_duties()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._finisher.drain(), CLOSING_PATIENCE)
+            self._finisher.stop()
+            self._deadlines.close()
+            await self._channel.close()
+            self._opened = False
+        await self.pool.delete(self.health_check_key)
+        if self.on_shutdown:
+            await self.on_shutdown(self.ctx)
+        await self.pool.close(close_connection_pool=True)
+        self._pool = None
+
+    # --- claiming
+
+    async def _claim_and_run(self) -> None:
+        """The loop: claim what is due as slots come free, and otherwise wait for a change."""
+        pauses = Pauses(self.poll_delay_s)
+        while not self._stopping:
+            limit = self._wanted()
+            if limit <= 0:
+                if self._burst_is_over():
+                    break
+                self._freed.clear()
+                await _wait_for(self._freed, pauses.longest)
+                continue
+            self._changed.clear()
+            try:
+                claimed = await self._claim(limit)
+            except OUTAGE as error:
+                await pauses.outage(error)
+                continue
+            pauses.recovered()
+            self._start_all(claimed.claims)
+            if claimed.left is None:
+                continue
+            if self.burst and claimed.left == 0:
+                break
+            pause = pauses.until_next(claimed, told=self._channel.tracks)
+            if await _wait_for(self._changed, pause):
+                await pauses.crowd()
+        await self._settle()
+
+    def _wanted(self) -> int:
+        """How many jobs may be claimed now."""
+        if not self.allow_pick_jobs or self._stopping:
+            return 0
+        wanted = min(self.max_jobs - len(self.tasks), self.queue_read_limit)
+        if self.burst and self.max_burst_jobs >= 0:
+            wanted = min(wanted, self.max_burst_jobs - self._jobs_started())
+        return wanted
+
+    def _burst_is_over(self) -> bool:
+        return self.burst and 0 <= self.max_burst_jobs <= self._jobs_started()
+
+    async def _claim(self, limit: int) -> Claimed:
+        """Claim up to `limit` jobs. What a claim under way brings to a worker that stops is put
+        back, so a shutdown never waits for a lease to lapse."""
+        claiming = self._claiming = asyncio.create_task(
+            self._claims.claim(limit, with_aborts=self.allow_abort_jobs)
+        )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            claiming.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, claiming: asyncio.Task[Claimed]) -> None:
+        if not claiming.cancelled() and claiming.exception() is None:
+            for claim in claiming.result().claims:
+                self._finisher.add(Finish.again(claim))
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Claim and start up to that many jobs that are due; the queue decides which."""
+        await self._open()
+        limit = min(len(job_ids), self.max_jobs - len(self.tasks))
+        if limit > 0:
+            self._start_all((await self._claim(limit)).claims)
+
+    async def _poll_iteration(self) -> None:
+        """One turn of the loop, for those who drive it themselves."""
+        await self._open()
+        limit = self._wanted()
+        if limit > 0:
+            self._start_all((await self._claim(limit)).claims)
+        if self.allow_abort_jobs:
+            await self._cancel_aborted_jobs()
+        await self.heart_beat()
+
+    # --- running
+
+    def _start_all(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self._leases.hold(claim)
+            if self._stopping:
+                self._finisher.add(Finish.again(claim))
+                continue
+            try:
+                self._start(claim)
+            except Exception:
+                logger.exception("job %s could not be started, it is put back", claim.job_id)
+                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=claim.tries + 1))
+
+    def _start(self, claim: Claim) -> None:
+        one = Try(claim, UNKNOWN, (), {}, claim.tries + 1, 0, now_ms())
+        if claim.payload is None:
+            logger.warning("job %s expired", claim.job_id)
+            return self._finish(one, self._endings.over(one, JobExecutionFailed("job expired")))
+        try:
+            name, args, kwargs, first_try, enqueued_ms = deserialize_job_raw(
+                claim.payload, deserializer=self.job_deserializer
+            )
+            one.name, one.args, one.kwargs = name, tuple(args), dict(kwargs)
+            one.number, one.enqueued_ms = max(one.number, first_try or 0), int(enqueued_ms)
+            one.plan = self._plan(name)
+        except (SerializationError, TypeError, ValueError) as error:
+            logger.exception("deserializing job %s failed", claim.job_id)
+            return self._finish(one, self._endings.over(one, error))
+        ended = self._over_before_start(one)
+        if ended is not None:
+            return self._finish(one, ended)
+        return self._launch(one)
+
+    def _over_before_start(self, one: Try) -> Ended | None:
+        """The end of a job that must not run, or cannot."""
+        claim, waited = one.claim, (now_ms() - one.enqueued_ms) / 1000
+        if claim.abort_ms is not None and claim.abort_ms >= one.enqueued_ms:
+            logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
+            return self._endings.aborted(one)
+        if claim.lapses >= LAPSES_ALLOWED:
+            logger.error("%s is given up: its lease lapsed %d times", one.ref, claim.lapses)
+            lost = WorkerLost(f"the worker fell silent {claim.lapses} times while it ran this job")
+            return self._endings.over(one, lost)
+        if one.plan is None:
+            logger.warning("job %s, function %r not found", claim.job_id, one.name)
+            if self.put_back_unknown and claim.put_back < UNKNOWN_ALLOWED:
+                return self._endings.put_back(one, UNKNOWN_DELAY)
+            missing = JobExecutionFailed(f"function {one.name!r} not found")
+            return self._endings.over(one, missing)
+        if one.number > one.plan.max_tries:
+            tries = one.plan.max_tries
+            logger.warning("%6.2fs ! %s max retries %d exceeded", waited, one.ref, tries)
+            return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
+        return None
+
+    def _plan(self, name: str) -> Plan | None:
+        plan = self._plans.get(name)
+        if plan is None and name in self.functions:
+            plan = self._plans[name] = Plan.of(self.functions[name], self)
+        return plan
+
+    def _launch(self, one: Try) -> None:
+        job_id = one.claim.job_id
+        before = self._tries.get(job_id)
+        if before is not None:
+            before.cancel(Stop.LOST)
+        self._tries[job_id] = one
+        self.tasks[job_id] = one.task = self.loop.create_task(self._run(one))
+
+    async def _run(self, one: Try) -> None:
+        ctx = self._context(one)
+        try:
+            ended = await self._attempt(one, ctx)
+            if self.on_job_end:
+                await self._hook(self.on_job_end, ctx)
+            settled = self.loop.create_future() if self.after_job_end and ended else None
+            if ended is not None:
+                self._finish(one, ended, settled)
+            if self.after_job_end:
+                if settled is not None:
+                    await settled
+                await self._hook(self.after_job_end, ctx)
+        except Exception:
+            logger.exception("%s could not be finished, it runs again", one.ref)
+            self._finisher.add(Finish.again(one.claim, delay_ms=1000, tries=one.number))
+        finally:
+            self._forget(one)
+
+    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Ended | None:
+        """Run the job; None when it is someone else's by now."""
+        plan = one.plan
+        assert plan is not None  # noqa: S101 - a job without a function is never launched
+        try:
+            if self.on_job_start:
+                await self._hook(self.on_job_start, ctx)
+            one.started_ms = now_ms()
+            self._endings.log_start(one)
+            if plan.timeout is not None:
+                self._deadlines.watch(one, plan.timeout)
+            value = await plan.coroutine(ctx, *one.args, **one.kwargs)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a job raises
+            one.over = True
+            return None if one.stop is Stop.LOST else self._endings.raised(one, error)
+        one.over = True
+        return self._endings.returned(one, value)
+
+    def _context(self, one: Try) -> dict[Any, Any]:
+        return {
+            **self.ctx,
+            "job_id": one.claim.job_id,
+            "job_try": one.number,
+            "enqueue_time": ms_to_datetime(one.enqueued_ms),
+            "score": one.claim.due_ms,
+        }
+
+    async def _hook(self, hook: Hook, ctx: dict[Any, Any]) -> None:
+        """Call a hook; its failure is its own, and ends neither the job nor the worker."""
+        try:
+            await hook(ctx)
+        except Exception:
+            self.hooks_failed += 1
+            logger.exception("%s failed for job %s", _name(hook), ctx["job_id"])
+
+    def _finish(self, one: Try, ended: Ended, settled: asyncio.Future[None] | None = None) -> None:
+        finish, outcome = ended
+        self._finisher.add(finish, outcome, settled)
+
+    def _forget(self, one: Try) -> None:
+        job_id = one.claim.job_id
+        if self._tries.get(job_id) is one:
+            del self._tries[job_id]
+            self.tasks.pop(job_id, None)
+        self._freed.set()
+
+    def _given_up(self, claim: Claim) -> None:
+        self._leases.give_up(claim)
+        if self.burst:
+            self._changed.set()
+
+    def _lost(self, claim: Claim) -> None:
+        one = self._tries.get(claim.job_id)
+        if one is not None and one.claim is claim and not one.over:
+            logger.warning("%s is someone else's by now: it is cancelled here", one.ref)
+            one.cancel(Stop.LOST)
+
+    def _observe(self, outcome: Outcome) -> None:
+        for observer in self.observers:
+            try:
+                observer(outcome)
+            except Exception:
+                logger.exception("%s failed for job %s", _name(observer), outcome.job_id)
+
+    async def _cancel_aborted_jobs(self) -> None:
+        """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
+        marks = await self.pool.zrange(ABORT, 0, -1, withscores=True)
+        stale = []
+        for mark, asked_ms in marks:
+            one = self._tries.get(mark.decode())
+            if one is None:
+                if asked_ms < now_ms() - abort_job_max_age * 1000:
+                    stale.append(mark)
+            elif asked_ms >= one.enqueued_ms:
+                one.cancel(Stop.ABORT)
+        for mark in stale:
+            if not await self.pool.exists(JOB + mark.decode()):
+                await self.pool.zrem(ABORT, mark)
+
+    # --- duties beside the jobs
+
+    def _start_duties(self) -> None:
+        if self._duties:
+            return
+        leases, beat = self._leases, max(self.poll_delay_s, 0.5)
+        duties = [
+            _regularly(leases.renew, leases.renew_every),
+            _regularly(leases.reap, leases.reap_every),
+            _regularly(self.heart_beat, beat),
+        ]
+        if self.allow_abort_jobs:
+            duties.append(_regularly(self._cancel_aborted_jobs, max(self.poll_delay_s, 0.05)))
+        self._duties = [asyncio.create_task(duty) for duty in duties]
+
+    async def _stop_duties(self) -> None:
+        duties, self._duties = self._duties, []
+        for duty in duties:
+            duty.cancel()
+        await asyncio.gather(*duties, return_exceptions=True)
+
+    # --- stopping
+
+    async def _settle(self) -> None:
+        """Wait until what runs has ended, and its end is in Redis."""
+        while self.tasks:
+            await asyncio.wait(list(self.tasks.values()))
+        await self._finisher.drain()
+
+    def handle_sig(self, signum: Signals) -> None:
+        self._stop_claiming()
+        self._release_running()
+        super().handle_sig(signum)
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """Let what runs end within `job_completion_wait`; a second signal ends the waiting."""
+        if self._stopping:
+            self.handle_sig(signum)
+            return
+        self._stop_claiming()
+        super().handle_sig_wait_for_completion(signum)
+
+    async def _wait_for_tasks_to_complete(self, signum: Signals) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._job_completion_wait):
+                await self._settle()
+        self._release_running()
+        self._job_completion_wait = 0
+        await super()._wait_for_tasks_to_complete(signum)
+
+    def _release_running(self) -> None:
+        """What is cancelled from now on goes back as it was: stopping costs no try."""
+        for one in self._tries.values():
+            if not one.over and one.stop is None:
+                one.stop = Stop.SHUTDOWN
+
+    def _stop_claiming(self) -> None:
+        self._stopping = True
+        self._changed.set()
+        self._freed.set()
+
+
+def _signature() -> inspect.Signature:
+    """arq's parameters and ours, for those who look up which options there are."""
+    of_arq = inspect.signature(arq.worker.Worker).parameters
+    of_ours = inspect.signature(Worker).parameters
+    own = [p for p in of_ours.values() if p.kind is not p.VAR_KEYWORD and p.name not in of_arq]
+    return inspect.Signature([*of_arq.values(), *own])
+
+
+Worker.__signature__ = _signature()  # type: ignore[attr-defined]  # read by inspect.signature
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event`, but not longer; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+async def _regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Do `duty` again and again; an outage is waited out, and a failure is logged."""
+    away = False
+    while True:
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        try:
+            await duty()
+            away = False
+        except OUTAGE as error:
+            if not away:
+                logger.warning("%s waits for Redis: %s", _name(duty), error)
+            away = True
+        except Exception:
+            logger.exception("%s failed", _name(duty))
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     jobs_home: Path = Path(".jobs")
     """The folder of the embedded servers and their data."""
 
+    task_domains: frozenset[str] = frozenset({"lead", "call", "campaign", "analytics"})
+    """Job names beginning with one of these go to `<domain>_tasks`; given as a JSON list."""
     task_default_queue: str = "default"
     """The queue of a job whose name has no known prefix."""
     task_default_retry_delay: Annotated[float, Field(ge=0)] = 5

@@ -1,0 +1,55 @@
+"""The queue: arq's API and wire format, with retries, dead letters, exact recovery and speed.
+
+Usable without the domains and without PostgreSQL.
+"""
+
+from jobs.engine.clock import Clock, ScaledClock, SystemClock
+from jobs.engine.config import EngineSettings
+from jobs.engine.connection import LazyRedisSettings, NoRedisError
+from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter
+from jobs.engine.job import job
+from jobs.engine.observers import QueueStats, read_stats
+from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.pool import JobRequest, Pool, create_pool, request
+from jobs.engine.queues import QueueNames
+from jobs.engine.retry import NO_RETRY, RetryPolicy, backoff, retry
+from jobs.engine.serializer import (
+    RemoteError,
+    deserialize,
+    deserialize_or_unpickle,
+    register_error,
+    serialize,
+)
+from jobs.engine.worker import Worker
+
+__all__ = [
+    "NO_RETRY",
+    "Clock",
+    "DeadLetter",
+    "DeadLetters",
+    "Ending",
+    "EngineSettings",
+    "JobRequest",
+    "LazyRedisSettings",
+    "LetterFilter",
+    "NoRedisError",
+    "Outcome",
+    "Pool",
+    "QueueNames",
+    "QueueStats",
+    "RemoteError",
+    "RetryPolicy",
+    "ScaledClock",
+    "SystemClock",
+    "Worker",
+    "backoff",
+    "create_pool",
+    "deserialize",
+    "deserialize_or_unpickle",
+    "job",
+    "read_stats",
+    "register_error",
+    "request",
+    "retry",
+    "serialize",
+]

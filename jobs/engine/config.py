@@ -1,0 +1,158 @@
+"""`EngineSettings`: what `arq module.WorkerSettings` and our own worker are started with."""
+
+import difflib
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Final, overload
+
+from arq.cron import CronJob
+from arq.worker import Function, func
+
+from jobs.engine.connection import LazyRedisSettings, RedisUrl, configured_url
+from jobs.engine.job import Body, definition_of
+from jobs.engine.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.queues import DEFAULT_EXPIRY_MS
+from jobs.engine.serializer import deserialize, serialize
+from jobs.engine.worker import Worker
+from jobs.errors import UsageError
+from settings import get_settings
+
+Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
+
+_ARQ_WORKER: Final = Worker.__mro__[1]
+_OF_ARQ: Final = frozenset(inspect.signature(_ARQ_WORKER).parameters)
+_OF_OURS: Final = frozenset(inspect.signature(Worker).parameters) - {"arq_options"}
+KNOWN: Final = _OF_ARQ | _OF_OURS | {"redis_url"}
+"""What a settings class may say."""
+
+
+class EngineSettings:
+    """The base of a settings class: `class WorkerSettings(EngineSettings): functions = [...]`.
+
+    Attributes are the parameters of arq's Worker, and of ours, which arq leaves alone. They are
+    inherited; a name that no worker knows raises UsageError. `redis_url` is a URL, or a function
+    that is asked for it when a worker connects; to import a settings class opens and reads nothing.
+    """
+
+    redis_url: ClassVar[RedisUrl] = configured_url
+
+    job_serializer = staticmethod(serialize)
+    job_deserializer = staticmethod(deserialize)
+    expires_extra_ms: ClassVar[int] = DEFAULT_EXPIRY_MS
+    keep_result: ClassVar[float] = 86_400
+    """Seconds, for which a second job of the same id is refused."""
+    log_results: ClassVar[bool] = False
+    health_check_interval: ClassVar[float] = 5
+    job_timeout: ClassVar[float] = 60
+    """Seconds; for what `@job` says nothing of, such as crons. arq's worker gives the jobs of a
+    crashed one back after the longest timeout of all."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _refuse_unknown(cls)
+        said = _said(cls)
+        if "redis_url" in vars(cls) or "redis_settings" not in said:
+            said["redis_settings"] = LazyRedisSettings(said["redis_url"])
+        if "functions" in said:
+            said["functions"] = JobFunctions(said["functions"])
+            _refuse_shadowed(cls, said["functions"], said.get("cron_jobs") or ())
+        said["on_startup"] = _Startup.around(said.get("on_startup"), said.get("queue_name"))
+        for name, value in said.items():
+            setattr(cls, name, value)  # arq reads the class's own attributes only
+
+
+class JobFunctions(Sequence[Function]):
+    """A worker's functions for arq, with what `@job` says; made when a worker asks for them, since
+    some time limits are settings."""
+
+    def __init__(self, coroutines: Iterable[Function | Body | str]) -> None:
+        if isinstance(coroutines, JobFunctions):
+            coroutines = coroutines.given
+        self.given: list[Function | Body | str] = list(coroutines)
+        names = [name for one in self.given for name in _names(one)]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise UsageError(f"functions lists {min(twice)} twice")
+        self.names = frozenset(names)
+
+    @overload
+    def __getitem__(self, index: int) -> Function: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Function]: ...
+    def __getitem__(self, index: int | slice) -> Function | Sequence[Function]:
+        return self._made[index]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def _made(self) -> list[Function]:
+        settings = get_settings()
+        made: list[Function] = []
+        for one in self.given:
+            job = definition_of(one)
+            if job is None or isinstance(one, Function | str):
+                made.append(func(one))
+            else:
+                made += job.arq_functions(one, settings)
+        return made
+
+
+def _names(one: Function | Body | str) -> Sequence[str]:
+    job = definition_of(one)
+    if job is not None:
+        return (job.name, *job.aliases)
+    if isinstance(one, str):
+        return (one,)
+    return (one.name if isinstance(one, Function) else one.__qualname__,)
+
+
+def _refuse_unknown(cls: type) -> None:
+    for name in vars(cls):
+        if name.startswith("_") or name in KNOWN:
+            continue
+        near = difflib.get_close_matches(name, KNOWN, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{cls.__module__}.{cls.__qualname__}: no worker knows {name}{hint}")
+
+
+def _refuse_shadowed(cls: type, functions: "JobFunctions", crons: Iterable[CronJob]) -> None:
+    for cron in crons:
+        if cron.name in functions.names:
+            raise UsageError(
+                f"{cls.__module__}.{cls.__qualname__}: the cron {cron.name} would take the place "
+                "of the job of that name, and its retries: give the cron another name"
+            )
+
+
+def _said(cls: type) -> dict[str, Any]:
+    """What the class and its bases say, the nearest first, as arq wants it: no descriptors."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if name in KNOWN:
+                bound = isinstance(value, staticmethod | classmethod)
+                found[name] = value.__get__(None, cls) if bound else value
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Startup:
+    """Tells the jobs of arq's worker which queue they come from, then runs the class's own hook."""
+
+    hook: Hook | None
+    queue: str
+
+    @classmethod
+    def around(cls, hook: Hook | None, queue: str | None) -> "_Startup":
+        inner = hook.hook if isinstance(hook, cls) else hook
+        return cls(inner, queue or ARQ_DEFAULT_QUEUE)
+
+    async def __call__(self, ctx: dict[Any, Any]) -> None:
+        # A pool that the worker made is named after its queue, which may differ from the class's.
+        made_for: str = ctx["redis"].default_queue_name
+        ctx["queue"] = self.queue if made_for == ARQ_DEFAULT_QUEUE else made_for
+        if self.hook is not None:
+            await self.hook(ctx)

@@ -1,0 +1,176 @@
+"""`@job`: gives a coroutine its permanent name, its limits, and arguments checked by annotation."""
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, TypeVar, get_type_hints
+
+import pydantic
+from arq.worker import Function
+
+from jobs.engine import runner
+from jobs.engine.retry import RetryPolicy, policy_of
+from jobs.errors import UsageError, ValidationError
+from settings import Settings
+
+Body = Callable[..., Coroutine[Any, Any, Any]]
+F = TypeVar("F", bound=Body)
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Seconds = int | float | timedelta
+
+BACKSTOP: Final = 10.0
+"""Seconds that arq's own timeout, which ends a job for good, is longer than ours."""
+UNLIMITED_TRIES: Final = 1_000_000
+"""For arq, which would end a job outside of our reach; `@retry` does the counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefinition:
+    """What `@job` was told. timeout, keep_result: seconds; None: the setting, the worker's own."""
+
+    name: str
+    body: Body
+    policy: RetryPolicy
+    timeout: float | None
+    queue: str | None
+    keep_result: float | None
+    aliases: tuple[str, ...]
+    dead_letter: bool
+    _check: list[Callable[..., Arguments]] = field(default_factory=list, repr=False, compare=False)
+
+    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Arguments:
+        """The arguments after the context, as the annotations want them.
+
+        Raises ValidationError naming the argument, never its value, which may be personal.
+        """
+        if not self._check:
+            self._check.append(_checker(self.body))
+        try:
+            return self._check[0](*args, **kwargs)
+        except pydantic.ValidationError as error:
+            raise ValidationError(_complaint(self.body, error)) from None
+
+    def time_limit(self, settings: Settings) -> float:
+        return settings.task_timeout if self.timeout is None else self.timeout
+
+    def arq_functions(self, coroutine: Body, settings: Settings) -> list[Function]:
+        """The entries of arq's table of functions: one for the name and for each alias."""
+        return [
+            Function(
+                name=name,
+                coroutine=coroutine,
+                timeout_s=self.time_limit(settings) + BACKSTOP,
+                keep_result_s=self.keep_result,
+                keep_result_forever=None,
+                max_tries=UNLIMITED_TRIES,
+            )
+            for name in (self.name, *self.aliases)
+        ]
+
+
+_BY_NAME: Final[dict[str, JobDefinition]] = {}
+
+
+def job(
+    name: str,
+    *,
+    timeout: Seconds | None = None,
+    queue: str | None = None,
+    keep_result: Seconds | None = None,
+    aliases: Sequence[str] = (),
+    dead_letter: bool = True,
+) -> Callable[[F], F]:
+    """Makes `async def verb_noun(ctx, …)` a job; stands above `@retry`.
+
+    name: `domain.verb`, permanent: it is in the payloads of waiting jobs; a renamed job keeps its
+    old names as aliases. timeout: seconds for one try, which is tried again when they are over.
+    queue: for producers that import the job; others go by the name. keep_result: seconds, 0 for
+    not at all. dead_letter: False lets a failed job go without a trace but the log.
+
+    Called by a worker, the coroutine checks its arguments and retries; called directly, as in a
+    test or from another job, it runs as written. Raises UsageError when the name is taken.
+    """
+
+    def define(body: F) -> F:
+        if not inspect.iscoroutinefunction(body):
+            raise UsageError(f"the job {name} is not an `async def`")
+        definition = JobDefinition(
+            name=name,
+            body=body,
+            policy=policy_of(body),
+            timeout=_seconds(timeout),
+            queue=queue,
+            keep_result=_seconds(keep_result),
+            aliases=tuple(aliases),
+            dead_letter=dead_letter,
+        )
+        _register(definition)
+
+        @functools.wraps(body)
+        async def run(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+            if runner.called_by_worker(ctx):
+                return await runner.run(definition, ctx, args, kwargs)
+            return await body(ctx, *args, **kwargs)
+
+        run.__qualname__ = name  # arq names a function by it
+        run.__job__ = definition  # type: ignore[attr-defined]  # read by definition_of
+        return run  # type: ignore[return-value]  # the same signature
+
+    return define
+
+
+def definition_of(coroutine: object) -> JobDefinition | None:
+    """What `@job` was told about this coroutine function; None when it is not a job."""
+    definition: JobDefinition | None = getattr(coroutine, "__job__", None)
+    return definition
+
+
+def find_job(name: str) -> JobDefinition | None:
+    """The job of this name or alias, as far as its module has been imported."""
+    return _BY_NAME.get(name)
+
+
+def _register(definition: JobDefinition) -> None:
+    for name in (definition.name, *definition.aliases):
+        known = _BY_NAME.get(name)
+        if known is not None and _place(known.body) != _place(definition.body):
+            raise UsageError(
+                f"two jobs are called {name}: {_place(known.body)} and {_place(definition.body)}"
+            )
+        _BY_NAME[name] = definition
+
+
+def _place(body: Body) -> str:
+    return f"{body.__module__}.{body.__qualname__}"
+
+
+def _seconds(value: Seconds | None) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _checker(body: Body) -> Callable[..., Arguments]:
+    """A function with the parameters of `body` after the context, answering them validated."""
+    parameters = list(inspect.signature(body).parameters.values())[1:]
+    hints = get_type_hints(body, include_extras=True)
+
+    def collect(*args: Any, **kwargs: Any) -> Arguments:
+        return args, kwargs
+
+    collect.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what pydantic reads
+        [p.replace(annotation=hints.get(p.name, Any)) for p in parameters]
+    )
+    collect.__annotations__ = {p.name: hints.get(p.name, Any) for p in parameters}
+    return pydantic.validate_call(config={"arbitrary_types_allowed": True})(collect)
+
+
+def _complaint(body: Body, error: pydantic.ValidationError) -> str:
+    names = list(inspect.signature(body).parameters)[1:]
+    complaints = []
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        first, *rest = one["loc"] or ("arguments",)
+        if isinstance(first, int):
+            first = names[first] if first < len(names) else f"argument {first + 1}"
+        complaints.append(f"{'.'.join(map(str, (first, *rest)))}: {one['msg']}")
+    return "; ".join(complaints)

@@ -1,0 +1,169 @@
+"""What outcomes become: a log line each, and counters in Redis that all workers share."""
+
+import asyncio
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, cast
+
+import structlog
+from redis.asyncio import Redis
+
+from jobs.engine.keys import counters
+from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.scripts import QUEUE_STATE
+
+logger = structlog.get_logger("jobs.engine")
+
+GROWTH: Final = 1.1
+"""Each bucket of the histogram ends 10 % above the one before: quantiles are right to 5 %."""
+_LOG_GROWTH: Final = math.log(GROWTH)
+_TOOK: Final = "took:"
+
+_LEVELS: Final = {
+    Ending.DONE: "info",
+    Ending.RETRIED: "warning",
+    Ending.DEAD: "error",
+    Ending.DISCARDED: "error",
+    Ending.ABORTED: "info",
+    Ending.RELEASED: "info",
+}
+_TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
+
+
+def masked(text: str) -> str:
+    """`text` with personal data masked."""
+    from jobs.rules.numbers import mask_text
+
+    return mask_text(text)
+
+
+def masked_error(error: BaseException) -> str:
+    """`ErrorClass: message` on one line, with personal data masked."""
+    return masked(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:
+    logger.debug("job_started", job=function, id=job_id, queue=queue, try_number=try_number)
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """One line: DONE at INFO, a retry at WARNING, a dead or discarded job at ERROR."""
+    details: dict[str, object] = {}
+    if outcome.error is not None:
+        details["error"] = outcome.error
+    if outcome.retry_in is not None:
+        details["retry_in"] = round(outcome.retry_in.total_seconds(), 3)
+    getattr(logger, _LEVELS[outcome.ending])(
+        f"job_{outcome.ending}",
+        job=outcome.function,
+        id=outcome.job_id,
+        queue=outcome.queue,
+        try_number=outcome.try_number,
+        seconds=round(outcome.duration.total_seconds(), 6),
+        **details,
+    )
+
+
+def count(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    """What the outcomes add to the counters: hash to field to increment, for HINCRBY.
+
+    Fields: an ending's name, and `took:N` for the durations in bucket N of the histogram.
+    """
+    increments: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for outcome in outcomes:
+        fields = increments[outcome.queue]
+        fields[outcome.ending.value] += 1
+        if outcome.ending in _TIMED:
+            fields[_TOOK + str(bucket(outcome.duration))] += 1
+    return {counters(queue): dict(fields) for queue, fields in increments.items()}
+
+
+def bucket(duration: timedelta) -> int:
+    """The number of the bucket: the logarithm of the microseconds, to the base GROWTH."""
+    microseconds = duration // timedelta(microseconds=1)
+    return round(math.log(microseconds) / _LOG_GROWTH) if microseconds > 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """A queue over all of its workers; counts since the counters were last cleared.
+
+    waiting: due and not started. scheduled: due later. durations: bucket to tries that took so
+    long. A ratio without anything to divide by is None.
+    """
+
+    queue: str
+    waiting: int
+    scheduled: int
+    running: int
+    done: int
+    retried: int
+    dead: int
+    discarded: int
+    aborted: int
+    released: int
+    durations: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        return self.waiting + self.scheduled + self.running
+
+    @property
+    def success_rate(self) -> float | None:
+        """Jobs that were done, of those that ended."""
+        return _ratio(self.done, self.done + self.dead + self.discarded)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Tries that failed, of those that ended."""
+        failed = self.retried + self.dead + self.discarded
+        return _ratio(failed, self.done + failed)
+
+    def quantile(self, q: float) -> timedelta | None:
+        """The time that a fraction `q` of the tries stayed below, right to 5 %."""
+        total = sum(self.durations.values())
+        seen = 0
+        for number, tries in sorted(self.durations.items()):
+            seen += tries
+            if seen >= q * total:
+                return timedelta(microseconds=GROWTH**number)
+        return None
+
+
+async def read_stats(redis: Redis, queue: str) -> QueueStats:
+    """The queue's state and counters at this moment."""
+    # redis-py types these for both of its kinds of client.
+    state, stored = await asyncio.gather(
+        cast("Awaitable[list[int]]", redis.eval(QUEUE_STATE.text, 1, queue)),
+        cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(counters(queue))),
+    )
+    waiting, scheduled, running = state
+    fields = {name.decode(): int(number) for name, number in stored.items()}
+    return QueueStats(
+        queue=queue,
+        waiting=waiting,
+        scheduled=scheduled,
+        running=running,
+        **{ending.value: fields.get(ending.value, 0) for ending in Ending},
+        durations={
+            int(name.removeprefix(_TOOK)): number
+            for name, number in fields.items()
+            if name.startswith(_TOOK)
+        },
+    )
+
+
+async def add_counts(redis: Redis, outcomes: Iterable[Outcome]) -> None:
+    """Counts outcomes, for a worker that has no finish script to do it in."""
+    async with redis.pipeline(transaction=True) as pipe:
+        for name, fields in count(outcomes).items():
+            for counted, increment in fields.items():
+                pipe.hincrby(name, counted, increment)
+        await pipe.execute()
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

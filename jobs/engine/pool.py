@@ -1,0 +1,350 @@
+"""Enqueuing: arq's pool, with queues by name, JSON, checked arguments, and many jobs at once."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, overload
+
+import arq
+import msgspec
+from arq.connections import ArqRedis, RedisSettings
+from arq.jobs import (
+    Deserializer,
+    Job,
+    JobDef,
+    JobResult,
+    Serializer,
+    deserialize_job,
+    serialize_job,
+)
+from arq.utils import timestamp_ms, to_ms
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.connection import parse_url
+from redis.exceptions import RedisError
+
+from jobs.engine.clock import Clock, SystemClock
+from jobs.engine.connection import (
+    TRIES,
+    LazyRedisSettings,
+    NoRedisError,
+    configured_url,
+    is_passing,
+    no_answer,
+    resolve,
+)
+from jobs.engine.job import definition_of, find_job
+from jobs.engine.keys import JOB, RESULT
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.scripts import ENQUEUE
+from jobs.engine.serializer import deserialize, serialize
+from jobs.errors import UsageError
+
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+Seconds = int | float | timedelta
+JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
+
+BATCH: Final = 1000
+"""Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
+MOST_CONNECTIONS: Final = 100
+"""More callers than this wait for each other, instead of opening a socket each."""
+_SCAN: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to be enqueued. The options are those of `Pool.enqueue_job`."""
+
+    function: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    job_id: str | None = None
+    queue: str | None = None
+    defer_by: Seconds | None = None
+    defer_until: datetime | None = None
+    expires: Seconds | None = None
+    job_try: int | None = None
+
+
+def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:
+    """A job by its function, for `enqueue_many`; the type checker checks the arguments."""
+    name, queue = _name_and_queue(function)
+    return JobRequest(name, args, kwargs, queue=queue)
+
+
+class Pool(ArqRedis):
+    """A pool of connections to Redis, by which jobs are enqueued.
+
+    clock: what `_defer_until` is read by. queues: which queue a job's name means; names that it
+    does not know go to `default_queue_name`.
+    """
+
+    def __init__(
+        self,
+        pool_or_conn: ConnectionPool | None = None,
+        job_serializer: Serializer | None = serialize,
+        job_deserializer: Deserializer | None = deserialize,
+        default_queue_name: str | None = None,
+        expires_extra_ms: int = DEFAULT_EXPIRY_MS,
+        *,
+        clock: Clock | None = None,
+        queues: QueueNames | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.queues = queues or QueueNames.from_settings()
+        super().__init__(
+            pool_or_conn,
+            job_serializer,
+            job_deserializer,
+            default_queue_name or self.queues.default,
+            expires_extra_ms,
+            **kwargs,
+        )
+        self._enqueue = self.register_script(ENQUEUE.text)
+
+    @classmethod
+    def sharing(
+        cls, redis: ArqRedis, *, clock: Clock | None = None, queues: QueueNames | None = None
+    ) -> "Pool":
+        """A pool over the connections of `redis`, whose owner closes them; its serializer too."""
+        return cls(
+            redis.connection_pool,
+            job_serializer=redis.job_serializer,
+            job_deserializer=redis.job_deserializer,
+            clock=clock,
+            queues=queues,
+        )
+
+    @overload
+    async def enqueue_job(
+        self, function: JobFunction[P], *args: P.args, **kwargs: P.kwargs
+    ) -> Job | None: ...
+    @overload
+    async def enqueue_job(
+        self,
+        function: Callable[[Any, *Ts], Coroutine[Any, Any, Any]],
+        *args: *Ts,
+        _job_id: str | None = None,
+        _queue_name: str | None = None,
+        _defer_until: datetime | None = None,
+        _defer_by: Seconds | None = None,
+        _expires: Seconds | None = None,
+        _job_try: int | None = None,
+    ) -> Job | None: ...
+    @overload
+    async def enqueue_job(
+        self,
+        function: str,
+        *args: Any,
+        _job_id: str | None = None,
+        _queue_name: str | None = None,
+        _defer_until: datetime | None = None,
+        _defer_by: Seconds | None = None,
+        _expires: Seconds | None = None,
+        _job_try: int | None = None,
+        **kwargs: Any,
+    ) -> Job | None: ...
+    async def enqueue_job(  # type: ignore[misc]  # a function may have parameters named as options
+        self,
+        function: str | Callable[..., Coroutine[Any, Any, Any]],
+        *args: Any,
+        _job_id: str | None = None,
+        _queue_name: str | None = None,
+        _defer_until: datetime | None = None,
+        _defer_by: Seconds | None = None,
+        _expires: Seconds | None = None,
+        _job_try: int | None = None,
+        **kwargs: Any,
+    ) -> Job | None:
+        """Enqueue one job, by name or by function; None when its id has a job or a kept result.
+
+        A function's arguments are checked by the type checker; together with options, give all of
+        them by position. _queue_name: by default the name's prefix says it. _defer_until: a moment
+        of the pool's clock. _expires: a deadline counted from now, after which the job is not
+        started; by default 30 days after it is due. The rest is as in arq.
+        """
+        if isinstance(function, str):
+            name, queue = function, None
+        else:
+            name, queue = _name_and_queue(function)
+        wanted = JobRequest(
+            name,
+            args,
+            kwargs,
+            _job_id,
+            _queue_name or queue,
+            _defer_by,
+            _defer_until,
+            _expires,
+            _job_try,
+        )
+        (job,) = await self._add([wanted])
+        return job
+
+    async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
+        """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
+
+        Raises at the first that cannot be serialized, before any of its thousand is enqueued.
+        """
+        jobs: list[Job | None] = []
+        for start in range(0, len(requests), BATCH):
+            jobs += await self._add(requests[start : start + BATCH])
+        return jobs
+
+    def queue_of(self, name: str) -> str:
+        """The queue that a job of this name goes to."""
+        known = find_job(name)
+        if known is not None and known.queue is not None:
+            return known.queue
+        queue = self.queues.of_job(name)
+        return self.default_queue_name if queue == self.queues.default else queue
+
+    async def all_job_results(self) -> list[JobResult]:
+        """Every kept result, in order of enqueuing."""
+        keys = [key async for key in self.scan_iter(match=RESULT + "*", count=_SCAN)]
+        results = []
+        for key in keys:
+            job = self._job(key.decode().removeprefix(RESULT))
+            result = await job.result_info()
+            if result is not None:
+                result.job_id = job.job_id
+                results.append(result)
+        return sorted(results, key=lambda result: result.enqueue_time)
+
+    async def queued_jobs(self, *, queue_name: str | None = None) -> list[JobDef]:
+        """The jobs of a queue, in order of their time; ids whose payload has expired left out."""
+        queue = self.default_queue_name if queue_name is None else queue_name
+        entries = await self.zrange(queue, 0, -1, withscores=True)
+        if not entries:
+            return []
+        payloads = await self.mget([JOB + job_id.decode() for job_id, _ in entries])
+        jobs = []
+        for (job_id, score), payload in zip(entries, payloads, strict=True):
+            if payload is None:
+                continue
+            job = deserialize_job(payload, deserializer=self.job_deserializer)
+            job.job_id, job.score = job_id.decode(), int(score)
+            jobs.append(job)
+        return jobs
+
+    def _job(self, job_id: str, queue: str | None = None) -> Job:
+        return Job(job_id, self, queue or self.default_queue_name, self.job_deserializer)
+
+    async def _add(self, requests: Sequence[JobRequest]) -> list[Job | None]:
+        """Up to BATCH jobs in one script call, grouped by what they have in common."""
+        now_ms = timestamp_ms()
+        random_ids = os.urandom(16 * len(requests)).hex()
+        queues: dict[str, str] = {}
+        groups: dict[tuple[str, int, int, int], tuple[list[str | bytes], list[int]]] = {}
+        jobs: list[Job | None] = []
+        for number, wanted in enumerate(requests):
+            queue = queues.get(wanted.queue or wanted.function)
+            if queue is None:
+                queue = self._queue(wanted)
+                queues[wanted.queue or wanted.function] = queue
+            delay_ms, expiry_ms = self._times(wanted)
+            job_id = wanted.job_id or random_ids[32 * number : 32 * number + 32]
+            payload = serialize_job(
+                wanted.function,
+                wanted.args,
+                wanted.kwargs,
+                wanted.job_try,
+                now_ms,
+                serializer=self.job_serializer,
+            )
+            group = groups.setdefault(
+                (queue, delay_ms, expiry_ms, 1 if wanted.job_id else 0), ([], [])
+            )
+            group[0] += (job_id, payload)
+            group[1].append(number)
+            jobs.append(Job(job_id, self, queue, self.job_deserializer))
+        packed = msgspec.msgpack.encode([(*key, members) for key, (members, _) in groups.items()])
+        refused = await self._enqueue(args=[packed])
+        for (_, numbers), left_out in zip(groups.values(), refused, strict=True):
+            for position in left_out:
+                jobs[numbers[position]] = None
+        return jobs
+
+    def _queue(self, wanted: JobRequest) -> str:
+        if wanted.queue is not None:
+            return self.queues.canonical(wanted.queue)
+        return self.queue_of(wanted.function)
+
+    def _times(self, wanted: JobRequest) -> tuple[int, int]:
+        """The delay and the expiry, in ms from now."""
+        if wanted.defer_until is not None:
+            if wanted.defer_by is not None:
+                raise UsageError("a job is deferred either by a time or until a moment, not both")
+            delay = to_ms(self.clock.real_delay(_aware(wanted.defer_until)))
+        else:
+            delay = max(to_ms(wanted.defer_by) or 0, 0)
+        expiry = to_ms(wanted.expires) or delay + self.expires_extra_ms
+        if expiry < 0:
+            raise UsageError("a job cannot expire before it is enqueued")
+        return delay, expiry
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()  # local time, as arq reads it
+
+
+def _name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
+    definition = definition_of(function)
+    if definition is None:
+        return function.__qualname__, None
+    return definition.name, definition.queue
+
+
+async def create_pool(
+    redis: RedisSettings | str | None = None,
+    *,
+    job_serializer: Serializer | None = serialize,
+    job_deserializer: Deserializer | None = deserialize,
+    default_queue_name: str | None = None,
+    expires_extra_ms: int = DEFAULT_EXPIRY_MS,
+    clock: Clock | None = None,
+    queues: QueueNames | None = None,
+) -> Pool:
+    """A pool that has had an answer from Redis.
+
+    redis: a URL with any of redis-py's options, or arq's settings; by default REDIS_URL. Raises
+    NoRedisError, one line, when there is no answer after five tries.
+    """
+    url = redis.url if isinstance(redis, LazyRedisSettings) else redis
+    if isinstance(url, RedisSettings):
+        connections = (await arq.create_pool(url)).connection_pool
+    else:
+        connections = await _connect(resolve(url or configured_url))
+    pool = Pool(
+        connections,
+        job_serializer,
+        job_deserializer,
+        default_queue_name,
+        expires_extra_ms,
+        clock=clock,
+        queues=queues,
+    )
+    pool.auto_close_connection_pool = True
+    return pool
+
+
+async def _connect(url: str) -> ConnectionPool:
+    options: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": None}
+    options |= parse_url(url)
+    connections = BlockingConnectionPool(**options)
+    redis = Redis(connection_pool=connections)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            await redis.ping()
+        except (RedisError, OSError) as error:
+            if not tries_left or not is_passing(error):
+                raise NoRedisError(no_answer(url, error)) from error
+            await asyncio.sleep(1)
+        else:
+            break
+    return connections

@@ -1,0 +1,23 @@
+-- Puts dead letters back into their queues. The letter goes when the job is there, in the same
+-- script, so that it is never lost and never there twice.
+--
+-- ARGV  msgpack: expiry in ms, list of id, queue, payload, id, queue, payload, …
+-- returns the ids of those put back; not those whose letter is gone, or whose id is queued already
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local expiry, jobs = unpack(cmsgpack.unpack(ARGV[1]))
+local revived = {}
+
+for i = 1, #jobs, 3 do
+    local id, queue, payload = jobs[i], jobs[i + 1], jobs[i + 2]
+    if redis.call('HEXISTS', DEAD_LETTERS, id) == 1 and
+       redis.call('SET', JOB .. id, payload, 'PX', string.format('%.0f', expiry), 'NX') then
+        redis.call('DEL', RESULT .. id, RETRY .. id)
+        redis.call('HDEL', LOST, id)
+        redis.call('ZADD', queue, now, id)
+        redis.call('HDEL', DEAD_LETTERS, id)
+        redis.call('ZREM', DEAD_INDEX, id)
+        revived[#revived + 1] = id
+    end
+end
+return revived

@@ -1,0 +1,116 @@
+"""Under arq's own worker a try reports its own end: the log line, the counters, the dead letter."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from arq.connections import ArqRedis
+from arq.jobs import serialize_job
+from arq.worker import Retry
+from redis.exceptions import RedisError
+
+from jobs.engine.dead_letters import DeadLetter, DeadLetters
+from jobs.engine.observers import add_counts, log_outcome, log_start, masked_error
+from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.queues import QueueNames
+
+if TYPE_CHECKING:
+    from jobs.engine.job import JobDefinition
+
+logger = structlog.get_logger("jobs.engine")
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+async def reported(
+    job: "JobDefinition", ctx: Mapping[str, Any], arguments: Arguments, attempt: Awaitable[Any]
+) -> Any:
+    """Awaits `attempt` and reports how it ended; its result or error goes on to arq.
+
+    A cancelled try is reported as released: only arq knows whether it was aborted.
+    """
+    queue = queue_of(job, ctx)
+    started_at = datetime.now(UTC)
+    log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
+
+    def outcome(
+        ending: Ending, error: BaseException | None = None, retry_in: timedelta | None = None
+    ) -> Outcome:
+        return Outcome(
+            job_id=ctx["job_id"],
+            function=job.name,
+            queue=queue,
+            ending=ending,
+            try_number=ctx["job_try"],
+            enqueued_at=ctx["enqueue_time"],
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            error=None if error is None else masked_error(error),
+            retry_in=retry_in,
+        )
+
+    redis: ArqRedis = ctx["redis"]
+    try:
+        result = await attempt
+    except asyncio.CancelledError:
+        log_outcome(outcome(Ending.RELEASED))
+        raise
+    except Retry as retry:
+        wait = timedelta(milliseconds=retry.defer_score or 0)
+        await _tell(redis, outcome(Ending.RETRIED, retry.__cause__, wait))
+        raise
+    except Exception as error:
+        await _keep(job, ctx, queue, arguments, error)
+        await _tell(redis, outcome(Ending.DEAD if job.dead_letter else Ending.DISCARDED, error))
+        raise
+    await _tell(redis, outcome(Ending.DONE))
+    return result
+
+
+def queue_of(job: "JobDefinition", ctx: Mapping[str, Any]) -> str:
+    """The queue that the job came from: EngineSettings put it into the context; without it, the
+    one that the job's name means."""
+    queue: str | None = ctx.get("queue")
+    return queue or job.queue or QueueNames.from_settings().of_job(job.name)
+
+
+async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
+    log_outcome(outcome)
+    try:
+        await add_counts(redis, [outcome])
+    except RedisError as error:
+        logger.warning("counters_lost", job=outcome.function, error=str(error))
+
+
+async def _keep(
+    job: "JobDefinition",
+    ctx: Mapping[str, Any],
+    queue: str,
+    arguments: Arguments,
+    error: BaseException,
+) -> None:
+    if not job.dead_letter:
+        return
+    redis: ArqRedis = ctx["redis"]
+    letters = DeadLetters(redis)
+    enqueued_at: datetime = ctx["enqueue_time"]
+    payload = await letters.payload_of(ctx["job_id"]) or serialize_job(
+        job.name,
+        *arguments,
+        None,
+        round(enqueued_at.timestamp() * 1000),
+        serializer=redis.job_serializer,
+    )
+    letter = DeadLetter.of(
+        error,
+        job_id=ctx["job_id"],
+        function=job.name,
+        queue=queue,
+        payload=payload,
+        tries=ctx["job_try"],
+        enqueued_at=enqueued_at,
+        failed_at=datetime.now(UTC),
+    )
+    await letters.add(letter)

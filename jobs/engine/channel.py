@@ -59,6 +59,8 @@ class Channel:
             return await self._execute(("EVAL", script.text, len(keys), *keys, *args))
 
     async def close(self) -> None:
+        """Close the connection; a later call makes a new one."""
+        self._connection = None
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.cancel()

@@ -119,6 +119,7 @@ class Worker(arq.worker.Worker):
         finally:
             if not self.tasks:
                 await self._stop_duties()
+                await self._channel.close()
 
     async def _open(self) -> None:
         if self._opened:

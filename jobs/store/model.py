@@ -17,7 +17,8 @@ from jobs.rules.numbers import Temperature
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.scoring import Evidence
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
-from jobs.rules.zones import zones_of
+from jobs.rules.windows import LocalWindow, WindowRules
+from jobs.rules.zones import region_of, zones_of
 
 Attribute = str | int | float | bool | None
 """A value of a lead's free columns."""
@@ -72,6 +73,15 @@ class Lead:
             postal_code=self.postal_code,
             e164=self.e164,
         )
+
+    @property
+    def region(self) -> str | None:
+        """ISO 3166, such as `US-AL`; None when it is unknown."""
+        return region_of(state=self.state, postal_code=self.postal_code, e164=self.e164)
+
+    def window(self, rules: WindowRules) -> LocalWindow:
+        """When this lead may be called under `rules`."""
+        return LocalWindow(rules, self.zones, self.region)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""Dialling: the intent is written before the provider is asked, so no attempt is dialled twice.
+
+    scheduled --(1. intent)--> dialing --(2. provider)--> (3. answer) queued | failed | unknown
+
+A worker that dies between 1 and 3 leaves `dialing` behind, whose fate only the provider knows:
+it becomes `unknown`, and `call.reconcile` asks. It is never dialled again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from jobs.call.events import enqueue_completed
+from jobs.call.guards import check
+from jobs.context import JobContext
+from jobs.engine import job, retry
+from jobs.errors import ExternalServiceError
+from jobs.rules.states import CALL, CallStatus
+from jobs.store.model import Call
+from jobs.store.protocol import Work
+from jobs.voice.protocol import Accepted, Answer, CallRequest, Refused
+
+MAX_REQUESTS = 5
+"""How often one attempt may ask a provider that refuses."""
+DEFAULT_WAIT = timedelta(seconds=5)
+"""Before asking again, where the provider did not say how long."""
+NOT_FOUND, UNAVAILABLE = 404, 503
+"""SIP codes of a number that cannot be called, and of a provider that took no call."""
+
+log = structlog.get_logger(__name__)
+
+
+@job("call.dispatch", timeout=60)
+@retry()
+async def dispatch(ctx: JobContext, *call_ids: UUID) -> None:
+    """Dials scheduled calls, after checking once more that each may be dialled now."""
+    async with ctx["store"].begin() as work:
+        requests = await _write_intents(work, call_ids, ctx["clock"].now())
+    if not requests:
+        return
+    answers: Mapping[UUID, Answer] = {}
+    try:
+        answers = await ctx["voice"].place(requests)
+    except ExternalServiceError as error:
+        log.warning("dial_fate_unknown", calls=len(requests), error=str(error))
+    asked = [request.call_id for request in requests]
+    async with ctx["store"].begin() as work:
+        await _record_answers(work, asked, answers, ctx["clock"].now())
+
+
+async def _write_intents(work: Work, call_ids: Sequence[UUID], now: datetime) -> list[CallRequest]:
+    calls = await work.calls.get_many(call_ids, lock=True)
+    left_behind = [
+        replace(call, status=CALL.advance(call.status, CallStatus.UNKNOWN))
+        for call in calls
+        if call.status is CallStatus.DIALING and call.refused_until is None
+    ]
+    if left_behind:
+        work.enqueue("call.reconcile", *(call.id for call in left_behind))
+    checked = await check(work, [call for call in calls if _may_ask(call, now)], now)
+    dialing = [_intent(call, now) for call in checked.allowed]
+    await work.calls.save([*dialing, *left_behind, *checked.ended])
+    await work.campaigns.save_enrolments(checked.enrolments)
+    return [CallRequest(call.id, checked.numbers[call.id]) for call in dialing]
+
+
+def _may_ask(call: Call, now: datetime) -> bool:
+    if call.status is CallStatus.SCHEDULED:
+        return True
+    refused = call.status is CallStatus.DIALING and call.refused_until is not None
+    return refused and call.refused_until <= now  # type: ignore[operator]  # not None: `refused`
+
+
+def _intent(call: Call, now: datetime) -> Call:
+    return replace(
+        call,
+        status=CallStatus.DIALING,
+        dialed_at=now,
+        requests=call.requests + 1,
+        refused_until=None,
+    )
+
+
+async def _record_answers(
+    work: Work, asked: Sequence[UUID], answers: Mapping[UUID, Answer], now: datetime
+) -> None:
+    calls = await work.calls.get_many(asked, lock=True)
+    after = [answered(call, answers.get(call.id), now) for call in calls]
+    await work.calls.save(after)
+    links = {call.provider_id: call.id for call in after if call.provider_id is not None}
+    waiting = await work.calls.link_events(links)
+    if waiting:
+        work.enqueue("call.apply_event", *sorted(waiting))
+    enqueue_completed(
+        work,
+        [
+            new.id
+            for old, new in zip(calls, after, strict=True)
+            if CALL.is_terminal(new.status) and not CALL.is_terminal(old.status)
+        ],
+    )
+    for call in after:
+        if call.status is CallStatus.DIALING and call.refused_until is not None:
+            work.enqueue("call.dispatch", call.id, defer_until=call.refused_until)
+    unknown = [call.id for call in after if call.status is CallStatus.UNKNOWN]
+    if unknown:
+        work.enqueue("call.reconcile", *unknown)
+
+
+def answered(call: Call, answer: Answer | None, now: datetime) -> Call:
+    """The call after the provider's answer; None stands for an unknown fate.
+
+    Events may have outrun the answer: then only the link to the provider's call is added.
+    """
+    undecided = call.status in (CallStatus.DIALING, CallStatus.UNKNOWN)
+    match answer:
+        case Accepted(provider_id):
+            status = CallStatus.QUEUED if undecided else call.status
+            return replace(call, provider_id=provider_id, status=status)
+        case None:
+            status = CallStatus.UNKNOWN if call.status is CallStatus.DIALING else call.status
+            return replace(call, status=status)
+        case Refused() if not undecided:
+            return call
+        case Refused(permanent=True):
+            return replace(call, status=CallStatus.FAILED, sip_code=NOT_FOUND, ended_at=now)
+        case Refused() if call.requests >= MAX_REQUESTS:
+            return replace(call, status=CallStatus.FAILED, sip_code=UNAVAILABLE, ended_at=now)
+        case Refused(retry_after=seconds):
+            wait = DEFAULT_WAIT if seconds is None else timedelta(seconds=seconds)
+            return replace(call, refused_until=now + wait)

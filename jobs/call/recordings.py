@@ -1,0 +1,58 @@
+"""Call recordings: streamed from the provider into the recordings store, with a checksum."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import obstore
+
+from jobs.context import JobContext
+from jobs.engine import job, retry
+from jobs.errors import ValidationError
+from jobs.store.model import Recording
+
+MAX_BYTES = 512 * 1024 * 1024
+
+
+class _Measured:
+    """Passes chunks on, and knows their checksum and size afterwards."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            self._sha256.update(chunk)
+            self.size += len(chunk)
+            if self.size > MAX_BYTES:
+                raise ValidationError(f"the recording is larger than {MAX_BYTES} bytes")
+            yield chunk
+
+
+@job("call.ingest_recording", timeout=300)
+@retry()
+async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, url: str) -> str:
+    """Stores a recording once; answers its path. Running it again replaces it with itself."""
+    if not recording_id.isalnum():
+        raise ValidationError(f"the recording of call {call_id} has no usable id")
+    path = f"{call_id}/{recording_id}.wav"
+    measured = _Measured(ctx["voice"].recording(url))
+    await obstore.put_async(ctx["recordings"], path, aiter(measured))
+    async with ctx["store"].begin() as work:
+        await work.calls.add_recording(
+            Recording(
+                call_id=call_id,
+                provider_id=recording_id,
+                path=path,
+                sha256=measured.sha256,
+                size=measured.size,
+                stored_at=ctx["clock"].now(),
+            )
+        )
+    return path

@@ -10,6 +10,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from jobs.embedded.resolve import database_url, redis_url
 from jobs.engine.clock import Clock, clock_from
 from jobs.engine.config import EngineSettings
+from jobs.engine.connection import RedisUrl
 from jobs.engine.pool import Pool
 from jobs.inbox import receive
 from jobs.store.postgres import PostgresStore
@@ -73,6 +74,6 @@ async def close_context(ctx: dict[Any, Any]) -> None:
 class DomainSettings(EngineSettings):
     """The base of each domain's WorkerSettings."""
 
-    redis_url: ClassVar[Any] = redis_url
+    redis_url: ClassVar[RedisUrl] = partial(redis_url, start=False)
     on_startup = open_context
     on_shutdown = close_context

@@ -3,11 +3,11 @@
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from jobs.embedded.resolve import database_url, redis_url
+from jobs.embedded import resolve
 from jobs.engine.clock import Clock, clock_from
 from jobs.engine.config import EngineSettings
 from jobs.engine.connection import RedisUrl
@@ -48,7 +48,7 @@ async def open_context(ctx: dict[Any, Any]) -> None:
     clock = clock_from(settings.jobs_clock)
     pool = Pool.sharing(ctx["redis"], clock=clock)
     store = await PostgresStore.open(
-        database_url(settings, start=False), publish=pool.enqueue_many, clock=clock
+        resolve.database_url(settings, start=False), publish=pool.enqueue_many, clock=clock
     )
     ctx.update(
         settings=settings,
@@ -63,7 +63,7 @@ async def open_context(ctx: dict[Any, Any]) -> None:
 
 
 async def close_context(ctx: dict[Any, Any]) -> None:
-    """Closes what `open_context` opened, in the opposite order; harmless when it failed half-way."""
+    """Closes what `open_context` opened, even when that failed half-way."""
     context = cast("JobContext", ctx)
     if "voice" in ctx:
         await context["voice"].close()

@@ -10,7 +10,6 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from jobs.embedded import resolve
 from jobs.engine.clock import Clock, clock_from
 from jobs.engine.config import EngineSettings
-from jobs.engine.connection import RedisUrl
 from jobs.engine.pool import Pool
 from jobs.inbox import receive
 from jobs.store.postgres import PostgresStore
@@ -74,6 +73,10 @@ async def close_context(ctx: dict[Any, Any]) -> None:
 class DomainSettings(EngineSettings):
     """The base of each domain's WorkerSettings."""
 
-    redis_url: ClassVar[RedisUrl] = partial(redis_url, start=False)
-    on_startup = open_context
-    on_shutdown = close_context
+    on_startup = staticmethod(open_context)
+    on_shutdown = staticmethod(close_context)
+
+    @staticmethod
+    def redis_url(settings: Settings) -> str:  # type: ignore[override]  # asked when connecting
+        """REDIS_URL, or the embedded server that runs in this folder."""
+        return resolve.redis_url(settings, start=False)

@@ -1,0 +1,62 @@
+"""Bringing a database to this version's schema."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from jobs.store.session import database_errors, open_engine
+
+T = TypeVar("T")
+
+_LOCK = 0x52494E47
+"""The advisory lock under which one process at a time migrates."""
+
+
+def upgrade(database_url: str) -> None:
+    """Brings the schema to this version; several processes may do so at once.
+
+    Not for use within a running event loop: see `upgrade_async`. Raises DatabaseError.
+    """
+    asyncio.run(upgrade_async(database_url))
+
+
+async def upgrade_async(database_url: str) -> None:
+    """As `upgrade`, within an event loop."""
+    await _on_connection(database_url, _upgrade)
+
+
+def current(database_url: str) -> str | None:
+    """The revision that the database has; None for an empty one."""
+    return asyncio.run(_on_connection(database_url, _revision))
+
+
+async def _on_connection(database_url: str, function: Callable[[Connection], T]) -> T:
+    engine = open_engine(database_url, pool_size=1)
+    try:
+        with database_errors():
+            async with engine.begin() as connection:
+                return await connection.run_sync(function)
+    finally:
+        await engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "jobs.store:migrations")
+    config.set_main_option("path_separator", "os")
+    head = ScriptDirectory.from_config(config).get_current_head()
+    if _revision(connection) == head:
+        return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

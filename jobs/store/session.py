@@ -1,0 +1,130 @@
+"""PostgreSQL: opening an engine, running statements, and naming what went wrong."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Executable, Row, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from jobs.errors import ConflictError, DatabaseError, UsageError, ValidationError, as_job_error
+
+UNIQUE_VIOLATION = "23505"
+FOREIGN_KEY_VIOLATION = "23503"
+
+
+def open_engine(
+    database_url: str, *, pool_size: int, synchronous_commit: Literal["on", "off"] = "on"
+) -> AsyncEngine:
+    """An engine over asyncpg; connects when it is first used.
+
+    database_url: as libpq has it, `postgresql://user:password@host:port/name?sslmode=…`, or
+    `postgresql://user@/name?host=/folder` for a Unix socket. Raises UsageError.
+    """
+    url, ssl = _for_asyncpg(database_url)
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        json_deserializer=orjson.loads,
+        hide_parameters=True,  # they hold phone numbers
+        connect_args={
+            **ssl,
+            "prepared_statement_cache_size": 500,
+            "server_settings": {
+                "application_name": "jobs",
+                "jit": "off",
+                # A plan that was cached while a table was small reads it whole when it has grown.
+                "plan_cache_mode": "force_custom_plan",
+                "synchronous_commit": synchronous_commit,
+                "timezone": "UTC",
+            },
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _for_asyncpg(database_url: str) -> tuple[URL, dict[str, str]]:
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        url = None
+    if url is None or url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise UsageError("the database's URL must have the form postgresql://user@host/name")
+    ssl = {"ssl": str(mode)} if (mode := url.query.get("sslmode")) else {}
+    return url.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode"]), ssl
+
+
+def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
+    """Has the pool replace a connection that the server has closed; costs no round trip."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+class Session:
+    """One transaction's connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[Row[Any]]:
+        """All rows that the statement answers."""
+        with database_errors():
+            return (await self._connection.execute(statement, parameters)).all()
+
+    async def first(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Row[Any] | None:
+        """The first row, if there is one."""
+        with database_errors():
+            return (await self._connection.execute(statement, parameters)).first()
+
+    async def run(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> int:
+        """Runs a statement that answers no rows; answers how many it changed."""
+        with database_errors():
+            return (await self._connection.execute(statement, parameters)).rowcount
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raises what happens at the database as an error of `jobs.errors`."""
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        raise DatabaseError(f"PostgreSQL cannot be reached: {error or 'timed out'}") from error
+    except IntegrityError as error:
+        # Without the cause: the driver's text shows the row, a phone number included.
+        raise _refused(error) from None
+    except Exception as error:
+        raise _mapped(error) from error
+
+
+def _refused(error: IntegrityError) -> Exception:
+    """What the violated constraint says about the row."""
+    cause = error.driver_exception
+    constraint = getattr(cause, "constraint_name", None) or getattr(cause, "column_name", None)
+    match getattr(cause, "sqlstate", None):
+        case "23505":
+            return ConflictError(f"a row with the same key is there already ({constraint})")
+        case "23503":
+            return ConflictError(f"the row refers to one that does not exist ({constraint})")
+        case _:
+            return ValidationError(f"the database refuses this value ({constraint})")
+
+
+def _mapped(error: Exception) -> BaseException:
+    """The error's kind as `as_job_error` has it, in one line without the statement."""
+    mapped = as_job_error(error)
+    if mapped is error or not isinstance(error, DBAPIError):
+        return mapped
+    cause = error.driver_exception
+    line = str(getattr(cause, "message", None) or cause).splitlines()[0]
+    return type(mapped)(f"PostgreSQL: {line}")

@@ -7,12 +7,12 @@ from jobs.engine.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.config import EngineSettings
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter
-from jobs.engine.job import job
+from jobs.engine.definition import find_job, job
 from jobs.engine.observers import QueueStats, read_stats
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.pool import JobRequest, Pool, create_pool, request
 from jobs.engine.queues import QueueNames
-from jobs.engine.retry import NO_RETRY, RetryPolicy, backoff, retry
+from jobs.engine.retries import NO_RETRY, RetryPolicy, backoff, retry
 from jobs.engine.serializer import (
     RemoteError,
     deserialize,
@@ -46,6 +46,7 @@ __all__ = [
     "create_pool",
     "deserialize",
     "deserialize_or_unpickle",
+    "find_job",
     "job",
     "read_stats",
     "register_error",

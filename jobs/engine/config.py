@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final, overload
 
+from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Function, func
 
 from jobs.engine.connection import LazyRedisSettings, RedisUrl, configured_url
-from jobs.engine.job import Body, definition_of
+from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.pool import Pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.worker import Worker
@@ -38,6 +40,12 @@ class EngineSettings:
 
     redis_url: ClassVar[RedisUrl] = configured_url
 
+    # Any, since arq types the context of a job as a plain dict.
+    functions: Any = ()
+    cron_jobs: Any = None
+    on_startup: Any = None
+    on_shutdown: Any = None
+
     job_serializer = staticmethod(serialize)
     job_deserializer = staticmethod(deserialize)
     expires_extra_ms: ClassVar[int] = DEFAULT_EXPIRY_MS
@@ -55,10 +63,9 @@ class EngineSettings:
         said = _said(cls)
         if "redis_url" in vars(cls) or "redis_settings" not in said:
             said["redis_settings"] = LazyRedisSettings(said["redis_url"])
-        if "functions" in said:
-            said["functions"] = JobFunctions(said["functions"])
-            _refuse_shadowed(cls, said["functions"], said.get("cron_jobs") or ())
-        said["on_startup"] = _Startup.around(said.get("on_startup"), said.get("queue_name"))
+        said["functions"] = JobFunctions(said["functions"])
+        _refuse_shadowed(cls, said["functions"], said["cron_jobs"] or ())
+        said["on_startup"] = _Startup.around(said["on_startup"], said.get("queue_name"))
         for name, value in said.items():
             setattr(cls, name, value)  # arq reads the class's own attributes only
 
@@ -151,8 +158,10 @@ class _Startup:
         return cls(inner, queue or ARQ_DEFAULT_QUEUE)
 
     async def __call__(self, ctx: dict[Any, Any]) -> None:
-        # A pool that the worker made is named after its queue, which may differ from the class's.
-        made_for: str = ctx["redis"].default_queue_name
-        ctx["queue"] = self.queue if made_for == ARQ_DEFAULT_QUEUE else made_for
+        redis: ArqRedis = ctx["redis"]
+        # A pool that arq's worker made for itself is named after its queue, which may differ from
+        # the class's; one that was passed to it says nothing.
+        passed = isinstance(redis, Pool) or redis.default_queue_name == ARQ_DEFAULT_QUEUE
+        ctx["queue"] = self.queue if passed else redis.default_queue_name
         if self.hook is not None:
             await self.hook(ctx)

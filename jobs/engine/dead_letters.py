@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from arq.jobs import DeserializationError
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
@@ -16,7 +15,7 @@ from redis.asyncio import Redis
 from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.observers import masked
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
-from jobs.engine.scripts import REVIVE
+from jobs.engine.scripts import REVIVE, pack
 from jobs.engine.serializer import deserialize
 
 BATCH: Final = 500
@@ -177,7 +176,7 @@ class DeadLetters:
         revived = 0
         for letters in _batches(await self._matching(which)):
             fields = [part for one in letters for part in (one.job_id, one.queue, one.payload)]
-            packed = msgspec.msgpack.encode((DEFAULT_EXPIRY_MS, fields))
+            packed = pack((DEFAULT_EXPIRY_MS, fields))
             revived += len(await self._revive(args=[packed]))
         return revived
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, overload
 
 import arq
-import msgspec
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import (
     Deserializer,
@@ -34,10 +33,10 @@ from jobs.engine.connection import (
     no_answer,
     resolve,
 )
-from jobs.engine.job import definition_of, find_job
+from jobs.engine.definition import definition_of, find_job
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
-from jobs.engine.scripts import ENQUEUE
+from jobs.engine.scripts import ENQUEUE, pack
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import UsageError
 
@@ -257,13 +256,12 @@ class Pool(ArqRedis):
                 now_ms,
                 serializer=self.job_serializer,
             )
-            group = groups.setdefault(
-                (queue, delay_ms, expiry_ms, 1 if wanted.job_id else 0), ([], [])
-            )
-            group[0] += (job_id, payload)
-            group[1].append(number)
+            chosen = 1 if wanted.job_id else 0
+            members, numbers = groups.setdefault((queue, delay_ms, expiry_ms, chosen), ([], []))
+            members += (job_id, payload)
+            numbers.append(number)
             jobs.append(Job(job_id, self, queue, self.job_deserializer))
-        packed = msgspec.msgpack.encode([(*key, members) for key, (members, _) in groups.items()])
+        packed = pack([(*key, members) for key, (members, _) in groups.items()])
         refused = await self._enqueue(args=[packed])
         for (_, numbers), left_out in zip(groups.values(), refused, strict=True):
             for position in left_out:

@@ -14,7 +14,7 @@ from jobs.errors import ProcessTimeoutError, StaleVersionError, as_job_error
 from settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from jobs.engine.job import JobDefinition
+    from jobs.engine.definition import JobDefinition
 
 STALE_READS: Final = 3
 """How often a try that met a stale version is run again at once, before it counts as failed."""

@@ -17,7 +17,7 @@ from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.queues import QueueNames
 
 if TYPE_CHECKING:
-    from jobs.engine.job import JobDefinition
+    from jobs.engine.definition import JobDefinition
 
 logger = structlog.get_logger("jobs.engine")
 

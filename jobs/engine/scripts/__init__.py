@@ -5,9 +5,12 @@ spells them.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
+
+import msgpack
 
 from jobs.engine import keys
 
@@ -25,6 +28,15 @@ class Script:
     def __post_init__(self) -> None:
         digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha", digest)
+
+
+def pack(arguments: Sequence[Any]) -> bytes:
+    """Many arguments as one, for `cmsgpack.unpack`: redis-py packs each of them in pure Python.
+
+    Redis's own decoder knows no binary type, so bytes go as the older raw one.
+    """
+    packed: bytes = msgpack.packb(arguments, use_bin_type=False)
+    return packed
 
 
 def _load(name: str) -> Script:

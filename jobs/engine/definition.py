@@ -11,7 +11,7 @@ import pydantic
 from arq.worker import Function
 
 from jobs.engine import runner
-from jobs.engine.retry import RetryPolicy, policy_of
+from jobs.engine.retries import RetryPolicy, policy_of
 from jobs.errors import UsageError, ValidationError
 from settings import Settings
 

@@ -13,8 +13,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
+from jobs.rules.states import CallStatus, EnrolmentStatus, LeadStatus
 from jobs.store import tables
-from jobs.store.model import Breakdown, Bucket, BucketKey, CampaignTotals
+from jobs.store.model import Attempt, Breakdown, Bucket, BucketKey, CampaignTotals, History
 from jobs.store.rows import call_counts, disposition_counts, enrolment_counts
 from jobs.store.session import Session
 from jobs.store.statements import encode, insert_many, names
@@ -102,6 +103,15 @@ _BREAKDOWN = (
 )
 _BY_ATTRIBUTE = text(_BREAKDOWN.format(value="l.attributes ->> :attribute"))
 _BY_COLUMN = {name: text(_BREAKDOWN.format(value=f"l.{name}")) for name in LEAD_COLUMNS}
+# One row for each way in which leads were called, which are few, whatever the number of leads.
+_HISTORIES = text(
+    "WITH made AS (SELECT enrolment_id, jsonb_agg(jsonb_build_array(status, disposition, outcome) "
+    "ORDER BY number) AS attempts FROM calls WHERE campaign_id = :campaign GROUP BY enrolment_id) "
+    "SELECT count(*), l.status, e.status, e.calls, coalesce(m.attempts, '[]') "
+    "FROM enrolments e JOIN leads l ON l.id = e.lead_id LEFT JOIN made m ON m.enrolment_id = e.id "
+    "WHERE e.campaign_id = :campaign "
+    "GROUP BY l.status, e.status, e.calls, m.attempts ORDER BY count(*) DESC"
+)
 _SAVE_REPORT = text(
     "INSERT INTO reports (name, body, created_at) VALUES (:name, CAST(:body AS jsonb), :now) "
     "ON CONFLICT (name) DO UPDATE SET body = excluded.body, created_at = excluded.created_at"
@@ -191,6 +201,19 @@ class PostgresAnalytics:
             rows = await self._session.rows(_BY_ATTRIBUTE, {**parameters, "attribute": column})
         return [Breakdown(value, *map(int, figures)) for value, *figures in rows]
 
+    async def histories(self, campaign_id: UUID) -> list[History]:
+        rows = await self._session.rows(_HISTORIES, {"campaign": campaign_id})
+        return [
+            History(
+                leads,
+                LeadStatus(lead),
+                EnrolmentStatus(enrolment),
+                calls,
+                tuple(_attempt(*attempt) for attempt in attempts),
+            )
+            for leads, lead, enrolment, calls, attempts in rows
+        ]
+
     async def save_report(self, name: str, body: Mapping[str, object], now: datetime) -> None:
         await self._session.run(_SAVE_REPORT, {"name": name, "body": encode(body), "now": now})
 
@@ -202,3 +225,11 @@ class PostgresAnalytics:
 def _bucket(row: Any) -> Bucket:
     campaign_id, starts_at, zone, *counts, price = row
     return Bucket(BucketKey(campaign_id, starts_at, zone), *map(int, counts), price)
+
+
+def _attempt(status: str, disposition: str | None, outcome: str | None) -> Attempt:
+    return Attempt(
+        CallStatus(status),
+        Disposition(disposition) if disposition else None,
+        CallOutcome(outcome) if outcome else None,
+    )

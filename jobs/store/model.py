@@ -286,3 +286,26 @@ class CampaignTotals:
     enrolments: Mapping[EnrolmentStatus, int]
     calls: Mapping[CallStatus, int]
     dispositions: Mapping[Disposition, int]
+
+
+class Attempt(NamedTuple):
+    """One call of an enrolment, as far as a history needs it."""
+
+    status: CallStatus
+    disposition: Disposition | None
+    """None until the call's end was carried over to its enrolment."""
+    outcome: CallOutcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened to some leads of a campaign, all in the same way."""
+
+    leads: int
+    """How many they are."""
+    lead: LeadStatus
+    enrolment: EnrolmentStatus
+    calls: int
+    """As the enrolment counts them."""
+    attempts: tuple[Attempt, ...]
+    """The calls that are there, by their number."""

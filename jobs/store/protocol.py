@@ -23,6 +23,7 @@ from jobs.store.model import (
     Campaign,
     CampaignTotals,
     Enrolment,
+    History,
     Lead,
     LeadFilter,
     NewCall,
@@ -236,6 +237,11 @@ class Analytics(Protocol):
     async def breakdown(self, campaign_id: UUID, column: str) -> list[Breakdown]:
         """For each value of an attribute of the leads (or of `status`, `state`, `timezone`,
         `temperature`, `source`); leads from the enrolments, the rest from the calls."""
+        ...
+
+    async def histories(self, campaign_id: UUID) -> list[History]:
+        """Every lead of the campaign with its calls; those of the same history counted together,
+        the most frequent history first."""
         ...
 
     async def save_report(self, name: str, body: Mapping[str, object], now: datetime) -> None:

@@ -1,0 +1,93 @@
+"""`jobs enqueue`: one job, from the command line."""
+
+import asyncio
+import json
+from datetime import timedelta
+from difflib import get_close_matches
+
+import click
+
+from jobs.cli.duration import DURATION
+from jobs.cli.services import job_names, opened_pool
+from jobs.errors import UsageError
+
+
+@click.command()
+@click.argument("name")
+@click.argument("args", nargs=-1)
+@click.option("--kw", "kwargs", multiple=True, metavar="KEY=VALUE", help="A keyword argument.")
+@click.option(
+    "--defer-by", type=DURATION, help="Run it this long from now, as 90s or 5m."
+)
+@click.option("--id", "job_id", help="Its id; a job of that id must not be there yet.")
+@click.option("--queue", help="Another queue than the one that the name says.")
+@click.option("--wait", is_flag=True, help="Wait for the job and print its result.")
+def enqueue(
+    name: str,
+    args: tuple[str, ...],
+    kwargs: tuple[str, ...],
+    defer_by: timedelta | None,
+    job_id: str | None,
+    queue: str | None,
+    wait: bool,
+) -> None:
+    """Enqueue the job NAME with ARGS and print its id.
+
+    An argument is read as JSON where it is JSON, and else as text: 5, true, [1,2], hello.
+    """
+    check_name(name)
+    keywords = dict(map(keyword, kwargs))
+    asyncio.run(_enqueue(name, args, keywords, defer_by, job_id, queue, wait))
+
+
+def value(text: str) -> object:
+    """What an argument means: JSON, or plain text."""
+    try:
+        parsed: object = json.loads(text)
+    except ValueError:
+        return text
+    return parsed
+
+
+def keyword(text: str) -> tuple[str, object]:
+    """One `key=value`. Raises UsageError."""
+    name, equals, argument = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError(f"--kw {text!r} is not KEY=VALUE")
+    return name, value(argument)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError with the most similar names where there is no such job."""
+    known = job_names()
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
+    raise UsageError(f"no job is called {name!r}: {hint}")
+
+
+async def _enqueue(
+    name: str,
+    args: tuple[str, ...],
+    kwargs: dict[str, object],
+    defer_by: timedelta | None,
+    job_id: str | None,
+    queue: str | None,
+    wait: bool,
+) -> None:
+    async with opened_pool() as pool:
+        job = await pool.enqueue_job(
+            name,
+            *map(value, args),
+            _job_id=job_id,
+            _queue_name=queue,
+            _defer_by=defer_by,
+            **kwargs,
+        )
+        if job is None:
+            raise UsageError(f"the job {job_id} is there already, or its result is still kept")
+        click.echo(job.job_id)
+        if wait:
+            result = await job.result()
+            click.echo(json.dumps(result, default=str))

@@ -1,0 +1,59 @@
+"""What the commands share: the servers, opened for one command, and the jobs that there are."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+from jobs.context import DomainSettings
+from jobs.embedded.resolve import database_url, redis_url
+from jobs.engine import Pool, QueueNames, create_pool
+from jobs.engine.clock import clock_from
+from jobs.store import migrate
+from jobs.store.postgres import PostgresStore
+from settings import Settings, get_settings
+
+
+@asynccontextmanager
+async def opened_pool() -> AsyncIterator[Pool]:
+    """The settings' Redis, else the embedded one, which is started."""
+    settings = get_settings()
+    pool = await create_pool(redis_url(settings, start=True), clock=clock_from(settings.jobs_clock))
+    try:
+        yield pool
+    finally:
+        await pool.aclose()
+
+
+@asynccontextmanager
+async def opened_store() -> AsyncIterator[PostgresStore]:
+    """The settings' PostgreSQL, else the embedded one, which is started and migrated."""
+    settings = get_settings()
+    url = await _ready_database(settings)
+    async with opened_pool() as pool:
+        store = await PostgresStore.open(
+            url, publish=pool.enqueue_many, clock=clock_from(settings.jobs_clock)
+        )
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+async def _ready_database(settings: Settings) -> str:
+    url = database_url(settings, start=True)
+    if settings.database_url is None:
+        # Nobody else looks after the embedded one.
+        await migrate.upgrade_async(url)
+    return url
+
+
+def domain_settings() -> list[type[DomainSettings]]:
+    """The WorkerSettings of each domain, in the order of their queues' names."""
+    queues = QueueNames.from_settings().all()
+    modules = [import_module(f"jobs.{queue.removesuffix('_tasks')}") for queue in queues]
+    return [module.WorkerSettings for module in modules]
+
+
+def job_names() -> frozenset[str]:
+    """The name of each job, and its aliases."""
+    return frozenset(name for domain in domain_settings() for name in domain.functions.names)

@@ -6,6 +6,7 @@ Usable without the domains and without PostgreSQL.
 from jobs.engine.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.config import EngineSettings
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
+from jobs.engine.cron import Cron, cron
 from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter
 from jobs.engine.definition import find_job, job
 from jobs.engine.observers import QueueStats, read_stats
@@ -25,6 +26,7 @@ from jobs.engine.worker import Worker
 __all__ = [
     "NO_RETRY",
     "Clock",
+    "Cron",
     "DeadLetter",
     "DeadLetters",
     "Ending",
@@ -44,6 +46,7 @@ __all__ = [
     "Worker",
     "backoff",
     "create_pool",
+    "cron",
     "deserialize",
     "deserialize_or_unpickle",
     "find_job",

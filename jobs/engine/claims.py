@@ -73,6 +73,10 @@ class Finish:
     words: tuple[Argument, Argument, Argument, Argument]
     letter: bytes = b""
 
+    @property
+    def runs_again(self) -> bool:
+        return self.words[0] in ("again", "unknown")
+
     @classmethod
     def end(
         cls,

@@ -11,7 +11,7 @@ from typing import Final
 from redis.exceptions import ResponseError
 
 from jobs.engine.channel import OUTAGE
-from jobs.engine.claims import BATCH, Claim, Claims, Finish, Increments
+from jobs.engine.claims import BATCH, Claims, Finish, Increments
 from jobs.engine.outcome import Outcome
 
 logger = logging.getLogger("jobs.worker")
@@ -37,7 +37,7 @@ class _Ending:
 class Finisher:
     """Collects what ended while earlier calls are under way, and sends it as one.
 
-    given_up is called with each claim once Redis has taken the finish, or refused it. Outcomes that
+    given_up is called with each finish once Redis has taken it, or refused it. Outcomes that
     Redis took are counted in the same script, and are then shown to `observe`.
     """
 
@@ -45,7 +45,7 @@ class Finisher:
         self,
         claims: Claims,
         *,
-        given_up: Callable[[Claim], None],
+        given_up: Callable[[Finish], None],
         observe: Callable[[Outcome], None] | None = None,
         count: Counting | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class Finisher:
     def _settle(self, batch: list[_Ending], refused: set[int], *, repeated: bool) -> None:
         for number, ending in enumerate(batch):
             claim, outcome = ending.finish.claim, ending.outcome
-            self._given_up(claim)
+            self._given_up(ending.finish)
             if number in refused:
                 if outcome is not None:
                     self._corrections.append(outcome)

@@ -11,13 +11,14 @@ import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from signal import Signals
 from typing import Any, Final
 
 import arq.worker
 from arq.connections import create_pool, log_redis_info
 from arq.constants import abort_job_max_age
+from arq.cron import CronJob
 from arq.jobs import SerializationError, deserialize_job_raw
 from arq.typing import WorkerCoroutine
 from arq.utils import ms_to_datetime
@@ -25,7 +26,8 @@ from arq.worker import Function, JobExecutionFailed
 
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claims import Claim, Claimed, Claims, Finish
-from jobs.engine.clock import Clock
+from jobs.engine.clock import Clock, SystemClock
+from jobs.engine.cron import Cron, local_zone, with_rules
 from jobs.engine.endings import Ended, Endings, Letter, now_ms
 from jobs.engine.finisher import Counting, Finisher
 from jobs.engine.keys import ABORT, JOB
@@ -33,6 +35,7 @@ from jobs.engine.leases import LAPSES_ALLOWED, Leases
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
 from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try, keep_ms
+from jobs.engine.schedule import Schedule
 from jobs.errors import WorkerLost
 
 logger = logging.getLogger("arq.worker")
@@ -78,7 +81,13 @@ class Worker(arq.worker.Worker):
     ) -> None:
         if queues:
             arq_options["queue_name"] = queues[0]
+        crons = arq_options.get("cron_jobs") or ()
+        arq_options["cron_jobs"] = [
+            Cron.adopt(one) if isinstance(one, CronJob) else one for one in crons
+        ]
+        zone = arq_options.get("timezone")
         super().__init__(functions, **arq_options)
+        self._zone = local_zone() if zone is None else with_rules(zone)
         self.queues = list(queues or [self.queue_name])
         self.lease = lease
         self.put_back_unknown = put_back_unknown
@@ -94,6 +103,7 @@ class Worker(arq.worker.Worker):
         self._claiming: asyncio.Task[Claimed] | None = None
         self._freed = asyncio.Event()
         self._changed = asyncio.Event()
+        self._schedule: Schedule | None = None
         self._opened = False
         self.hooks_failed = 0
 
@@ -174,7 +184,7 @@ class Worker(arq.worker.Worker):
             self._finisher.stop()
             self._deadlines.close()
             await self._channel.close()
-            self._opened = False
+            self._opened, self._schedule = False, None
         await self.pool.delete(self.health_check_key)
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
@@ -392,9 +402,10 @@ class Worker(arq.worker.Worker):
             self.tasks.pop(job_id, None)
         self._freed.set()
 
-    def _given_up(self, claim: Claim) -> None:
-        self._leases.give_up(claim)
-        if self.burst:
+    def _given_up(self, finish: Finish) -> None:
+        self._leases.give_up(finish.claim)
+        # Redis tells others of what this worker changes, not itself.
+        if finish.runs_again or self.burst:
             self._changed.set()
 
     def _lost(self, claim: Claim) -> None:
@@ -427,6 +438,20 @@ class Worker(arq.worker.Worker):
 
     # --- duties beside the jobs
 
+    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
+        """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""
+        if self._schedule is None:
+            self._schedule = Schedule(
+                [one for one in self.cron_jobs if isinstance(one, Cron)],
+                redis=self.pool,
+                channel=self._channel,
+                clock=self.clock or self.ctx.get("clock") or SystemClock(),
+                zone=self._zone,
+                queue=self.queue_name,
+                fired=self._changed.set,
+            )
+        await self._schedule.tick()
+
     def _start_duties(self) -> None:
         if self._duties:
             return
@@ -434,8 +459,10 @@ class Worker(arq.worker.Worker):
         duties = [
             _regularly(leases.renew, leases.renew_every),
             _regularly(leases.reap, leases.reap_every),
-            _regularly(self.heart_beat, beat),
+            _regularly(self.record_health, beat),
         ]
+        if self._schedule is not None:
+            duties.append(self._schedule.run())
         if self.allow_abort_jobs:
             duties.append(_regularly(self._cancel_aborted_jobs, max(self.poll_delay_s, 0.05)))
         self._duties = [asyncio.create_task(duty) for duty in duties]

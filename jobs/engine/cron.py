@@ -1,0 +1,249 @@
+"""Schedules: when a cron is due, by the clock of a place, and that each slot fires once.
+
+Slots are found in local time and compared in UTC, with Debian cron's rules for a change of the
+clocks (as in cronsim): what runs at a set time of day runs once a day, after the gap if its time is
+skipped, and what runs every so often goes on by real time.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from arq.cron import CronJob
+from arq.typing import WEEKDAYS, OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
+from arq.utils import to_seconds, to_unix_ms
+from cronsim import CronSim, CronSimError
+
+from jobs.errors import UsageError
+
+Missed = Literal["skip", "once", "all"]
+
+_SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32),
+                 timedelta(days=367), timedelta(days=8 * 366)]  # fmt: skip
+_MINUTE: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The slots of a schedule: minutes of local time, and the seconds within them.
+
+    minutes: a cron expression of five fields. weekdays: where set, the slot's day must be one of
+    them too (0 is Monday), as arq wants it; cron takes one of day and weekday.
+    """
+
+    minutes: str
+    seconds: tuple[int, ...] = (0,)
+    microsecond: int = 0
+    weekdays: frozenset[int] | None = None
+
+    @classmethod
+    def from_expression(cls, expression: str, microsecond: int) -> "Times":
+        """Five fields, or six with the seconds first. Raises UsageError."""
+        try:
+            parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
+        except CronSimError as error:
+            raise UsageError(f"not a cron expression: {expression!r} ({error})") from None
+        return cls(" ".join(parsed.parts[1:]), tuple(sorted(parsed.seconds)), microsecond)
+
+    @classmethod
+    def from_fields(cls, cron: CronJob) -> "Times":
+        """arq's fields; None is every one. Raises UsageError."""
+        weekday = cron.weekday
+        if isinstance(weekday, str):
+            weekday = WEEKDAYS.index(weekday.lower())
+        weekdays = None if weekday is None else frozenset(_numbers(weekday))
+        by_weekday = weekdays is not None and cron.day is None
+        fields = [_field(cron.minute), _field(cron.hour), _field(cron.day), _field(cron.month)]
+        fields.append(_field({day + 1 for day in weekdays}) if weekdays and by_weekday else "*")
+        times = cls.from_expression(" ".join(fields), cron.microsecond)
+        seconds = range(60) if cron.second is None else sorted(_numbers(cron.second))
+        return replace(times, seconds=tuple(seconds), weekdays=None if by_weekday else weekdays)
+
+    def after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
+        """The slots, in UTC, in whole seconds after that of `moment`."""
+        second = moment.astimezone(UTC).replace(microsecond=0)
+        start = second.replace(second=0).astimezone(zone) - timedelta(seconds=1)
+        for minute in CronSim(self.minutes, start):
+            if self.weekdays is not None and minute.weekday() not in self.weekdays:
+                continue
+            for offset in self.seconds:
+                slot = minute.astimezone(UTC) + timedelta(seconds=offset)
+                if slot > second:
+                    yield slot + timedelta(microseconds=self.microsecond)
+
+    def last(self, moment: datetime, zone: tzinfo) -> datetime | None:
+        """The last slot up to `moment`; None when there was none for years."""
+        for span in _SPANS:
+            last = None
+            for slot in self.after(moment - span, zone):
+                if slot > moment:
+                    break
+                last = slot
+            if last is not None:
+                return last
+        return None
+
+
+@dataclass
+class Cron(CronJob):
+    """A schedule; arq's own workers take it too.
+
+    times, zone: when it is due; without a zone, in the worker's. missed: what becomes of slots
+    that passed while no worker ran. queue: where it is enqueued; by default the worker's first.
+    remembered: the last fired slot is kept in Redis.
+    """
+
+    times: Times | None = None
+    zone: tzinfo | None = None
+    missed: Missed = "skip"
+    queue: str | None = None
+    remembered: bool = False
+
+    @classmethod
+    def adopt(cls, cron: CronJob) -> "Cron":
+        """One of arq's, as ours: it then fires right at a change of the clocks."""
+        return cron if isinstance(cron, cls) else cls(**vars(cron))
+
+    @property
+    def slots(self) -> Times:
+        if self.times is None:
+            self.times = Times.from_fields(self)
+        return self.times
+
+    @property
+    def identity(self) -> str:
+        """Names the schedule among all: changed times are another schedule."""
+        slots = self.slots
+        seconds = ",".join(map(str, slots.seconds)) if len(slots.seconds) < 60 else "*"
+        days = "" if slots.weekdays is None else f"+{sorted(slots.weekdays)}"
+        return f"{self.name}@{seconds} {slots.minutes}{days} {self.zone or ''}".rstrip()
+
+    def calculate_next(self, prev_run: datetime) -> None:
+        """Called by arq's worker, with a time in its own zone."""
+        self.next_run = self.next_after(prev_run, prev_run.tzinfo or UTC)
+
+    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
+        """The first slot after `moment`, in UTC. zone: the worker's."""
+        return next(self.slots.after(moment, self.zone or zone))
+
+    def last_until(self, moment: datetime, zone: tzinfo) -> datetime | None:
+        """The last slot up to `moment`, in UTC."""
+        return self.slots.last(moment, self.zone or zone)
+
+    def job_id_of(self, slot: datetime) -> str | None:
+        """arq's id, by which workers of either kind enqueue a slot once."""
+        if self.job_id is not None:
+            return self.job_id
+        return f"{self.name}:{to_unix_ms(slot)}" if self.unique else None
+
+
+def cron(
+    job: str | WorkerCoroutine,
+    *,
+    expression: str | None = None,
+    timezone: str | None = None,
+    missed: Missed = "skip",
+    name: str | None = None,
+    month: OptionType = None,
+    day: OptionType = None,
+    weekday: WeekdayOptionType = None,
+    hour: OptionType = None,
+    minute: OptionType = None,
+    second: OptionType = 0,
+    microsecond: int = 123_456,
+    run_at_startup: bool = False,
+    unique: bool = True,
+    job_id: str | None = None,
+    timeout: SecondsTimedelta | None = None,
+    keep_result: SecondsTimedelta | None = 0,
+    keep_result_forever: bool | None = False,
+    max_tries: int | None = 1,
+) -> Cron:
+    """A schedule for `cron_jobs`: `cron("campaign.tick")` enqueues the job of that name each
+    minute; a coroutine in place of a name is run itself, as arq does.
+
+    expression: `*/15 * * * *`, in place of arq's fields. timezone: an IANA zone; by default the
+    worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
+    run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
+    four times a second, unless `missed` is "all". The rest is as in arq.
+
+    Raises UsageError for times that are wrong, or that never come.
+    """
+    coroutine = _enqueuing(job, explicit_id=job_id is not None) if isinstance(job, str) else job
+    if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
+        raise UsageError(
+            f"cron: give either an expression or arq's fields, not both ({expression!r})"
+        )
+    made = Cron(
+        name=name or f"cron:{job if isinstance(job, str) else coroutine.__qualname__}",
+        coroutine=coroutine,
+        month=month,
+        day=day,
+        weekday=weekday,
+        hour=hour,
+        minute=minute,
+        second=second,
+        microsecond=microsecond,
+        run_at_startup=run_at_startup,
+        unique=unique,
+        job_id=job_id,
+        timeout_s=to_seconds(timeout),
+        keep_result_s=to_seconds(keep_result),
+        keep_result_forever=keep_result_forever,
+        max_tries=max_tries,
+        times=None if expression is None else Times.from_expression(expression, microsecond),
+        zone=_zone(timezone),
+        missed=missed,
+        remembered=True,
+    )
+    try:
+        made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)
+    except (StopIteration, RuntimeError):
+        raise UsageError(f"{made.name} is never due") from None
+    return made
+
+
+def _enqueuing(job: str, *, explicit_id: bool) -> WorkerCoroutine:
+    """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect."""
+
+    async def enqueue(ctx: dict[Any, Any]) -> None:
+        job_id = None if explicit_id else ctx["job_id"].removeprefix("cron:")
+        await ctx["redis"].enqueue_job(job, _job_id=job_id)
+
+    enqueue.__qualname__ = job
+    return enqueue
+
+
+def local_zone() -> tzinfo:
+    """The machine's zone with its changes of the clocks, not just its offset of today."""
+    try:
+        if name := os.environ.get("TZ", "").removeprefix(":"):
+            return ZoneInfo(name)
+        with open("/etc/localtime", "rb") as file:  # noqa: PTH123 - what ZoneInfo wants
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return UTC
+
+
+def with_rules(zone: tzinfo) -> tzinfo:
+    """`zone`, as the standard library's where it is one of pytz, which needs special handling."""
+    name = getattr(zone, "zone", None)
+    return ZoneInfo(name) if isinstance(name, str) else zone
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise UsageError(f"not a time zone: {name!r} (as in Europe/Berlin)") from None
+
+
+def _numbers(option: int | Collection[int]) -> Collection[int]:
+    return [option] if isinstance(option, int) else option
+
+
+def _field(option: OptionType) -> str:
+    return "*" if option is None else ",".join(map(str, sorted(_numbers(option))))

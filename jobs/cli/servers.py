@@ -1,0 +1,35 @@
+"""`jobs up` and `jobs down`: the embedded servers of this folder."""
+
+import shlex
+
+import click
+
+from jobs import embedded
+from settings import get_settings
+
+
+@click.command()
+@click.option(
+    "--export",
+    is_flag=True,
+    help='Print shell commands that set REDIS_URL and DATABASE_URL: eval "$(jobs up --export)".',
+)
+def up(export: bool) -> None:
+    """Start the embedded servers of this folder, and keep them up until `jobs down`."""
+    home = get_settings().jobs_home
+    servers = embedded.up(home)
+    if export:
+        click.echo(f"export REDIS_URL={shlex.quote(servers.redis_url)}")
+        click.echo(f"export DATABASE_URL={shlex.quote(servers.database_url)}")
+    else:
+        click.echo(f"Redis and PostgreSQL are up in {home.absolute()} until `jobs down`")
+
+
+@click.command()
+def down() -> None:
+    """Stop the embedded servers of this folder, whoever uses them."""
+    home = get_settings().jobs_home
+    if embedded.down(home):
+        click.echo(f"the servers of {home.absolute()} have stopped")
+    else:
+        click.echo(f"no servers were up in {home.absolute()}")

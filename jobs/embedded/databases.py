@@ -1,0 +1,54 @@
+"""Making and dropping databases; `url` is that of any database of the server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+
+_VOLATILE: Final = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+def named(url: str, name: str) -> str:
+    """`url` with another database's name."""
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}/{name}{query}"
+
+
+async def exists(url: str, name: str) -> bool:
+    """Whether the server has a database of that name."""
+    async with _connected(url) as connection:
+        found = await connection.fetch("SELECT 1 FROM pg_database WHERE datname = $1", name)
+    return bool(found)
+
+
+async def create(url: str, name: str, *, template: str | None = None) -> None:
+    """Makes a database, a copy of `template` if one is named (which nobody may be using)."""
+    copy = f' TEMPLATE "{template}"' if template else ""
+    async with _connected(url) as connection:
+        await connection.execute(f'CREATE DATABASE "{name}"{copy}')
+
+
+async def drop(url: str, name: str) -> None:
+    """Drops a database, if it is there, whoever is connected to it."""
+    async with _connected(url) as connection:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def make_volatile(url: str) -> None:
+    """Lets the server lose data with the machine's power, and be faster for it: for tests."""
+    async with _connected(url) as connection:
+        for setting in _VOLATILE:
+            await connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        await connection.execute("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
+async def _connected(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()

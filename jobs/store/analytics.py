@@ -223,8 +223,28 @@ class PostgresAnalytics:
 
 
 def _bucket(row: Any) -> Bucket:
-    campaign_id, starts_at, zone, *counts, price = row
-    return Bucket(BucketKey(campaign_id, starts_at, zone), *map(int, counts), price)
+    (
+        campaign_id,
+        starts_at,
+        zone,
+        attempts,
+        answered,
+        human,
+        conversions,
+        seconds,
+        carrier,
+        price,
+    ) = row
+    return Bucket(
+        BucketKey(campaign_id, starts_at, zone),
+        attempts,
+        answered,
+        human,
+        conversions,
+        int(seconds),
+        carrier,
+        price,
+    )
 
 
 def _attempt(status: str, disposition: str | None, outcome: str | None) -> Attempt:

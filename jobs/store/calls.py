@@ -13,12 +13,11 @@ from jobs.store.model import Call, CallEvent, NewCall, NewEvent, Recording
 from jobs.store.rows import call_of, event_of, recording_of
 from jobs.store.session import Session
 from jobs.store.statements import (
+    SaveMany,
     as_list,
     encode,
     insert_many,
     names,
-    save_all,
-    save_many,
     select_by_ids,
 )
 
@@ -37,8 +36,9 @@ _LOCK = select_by_ids(tables.calls, _CALL, lock=True)
 _LINKED = text(
     "SELECT provider_id, id FROM calls WHERE provider_id = ANY(CAST(:provider_ids AS text[]))"
 )
-_SAVE = save_many(
+_SAVE = SaveMany(
     tables.calls,
+    "call",
     names(
         tables.calls,
         without=(
@@ -52,7 +52,10 @@ _DIALS = text(
     "SELECT lead_id, count(*) FROM calls WHERE lead_id = ANY(CAST(:leads AS uuid[])) "
     "AND dialed_at >= :since AND tenant = :tenant GROUP BY lead_id"
 )
-_IN_FLIGHT = text(f"SELECT count(*) FROM calls WHERE campaign_id = :campaign AND {tables.LIVE}")
+_IN_FLIGHT = text(
+    "SELECT count(*) FROM calls WHERE campaign_id = :campaign "
+    f"AND processed_at IS NULL AND {tables.LIVE}"
+)
 _OPEN_OF_LEAD = text(
     f"SELECT {_CALL} FROM calls WHERE lead_id = :lead AND status = 'scheduled' "
     "AND dialed_at IS NULL ORDER BY id FOR NO KEY UPDATE"
@@ -88,7 +91,10 @@ _MARK = text(
     "WHERE id = ANY(CAST(:ids AS bigint[])) AND applied_at IS NULL"
 )
 _LINK = text(
-    "UPDATE call_events SET call_id = :call WHERE provider_id = :provider AND call_id IS NULL"
+    "UPDATE call_events AS t SET call_id = r.call_id FROM (SELECT e.id, link.call_id "
+    "FROM unnest(CAST(:providers AS text[]), CAST(:calls AS uuid[])) AS link (provider, call_id) "
+    "JOIN call_events e ON e.provider_id = link.provider WHERE e.call_id IS NULL "
+    "ORDER BY e.id FOR NO KEY UPDATE OF e) AS r WHERE t.id = r.id RETURNING t.call_id"
 )
 _WITH_UNAPPLIED = text(
     "SELECT DISTINCT coalesce(e.call_id, c.id) AS call_id FROM call_events e "
@@ -131,7 +137,7 @@ class PostgresCalls:
         return dict(rows)
 
     async def save(self, calls: Sequence[Call]) -> None:
-        await save_all(self._session, _SAVE, "call", calls)
+        await _SAVE(self._session, calls)
 
     async def dials(
         self, tenant: str, lead_ids: Collection[UUID], since: datetime
@@ -173,8 +179,10 @@ class PostgresCalls:
     async def mark_applied(self, event_ids: Collection[int], now: datetime) -> None:
         await self._session.run(_MARK, {"ids": as_list(event_ids), "now": now})
 
-    async def link_events(self, provider_id: str, call_id: UUID) -> int:
-        return await self._session.run(_LINK, {"provider": provider_id, "call": call_id})
+    async def link_events(self, links: Mapping[str, UUID]) -> set[UUID]:
+        providers, calls = list(links), list(links.values())
+        rows = await self._session.rows(_LINK, {"providers": providers, "calls": calls})
+        return {row[0] for row in rows}
 
     async def overdue(
         self, *, scheduled_before: datetime, dialed_before: datetime, limit: int

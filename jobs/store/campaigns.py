@@ -15,10 +15,9 @@ from jobs.store.model import Campaign, Enrolment, LeadFilter
 from jobs.store.rows import campaign_of, enrolment_counts, enrolment_of, policy_text
 from jobs.store.session import Session
 from jobs.store.statements import (
+    SaveMany,
     as_list,
     names,
-    save_all,
-    save_many,
     select_by_ids,
     stale,
 )
@@ -60,7 +59,9 @@ _LOCK_ENROLMENTS = select_by_ids(tables.enrolments, _ENROLMENT, lock=True)
 _OF_LEAD = f"SELECT {_ENROLMENT} FROM enrolments WHERE lead_id = :lead ORDER BY id"
 _GET_OF_LEAD = text(_OF_LEAD)
 _LOCK_OF_LEAD = text(f"{_OF_LEAD} FOR NO KEY UPDATE")
-_SAVE_ENROLMENTS = save_many(tables.enrolments, ("status", "attempts", "calls", "tries", "next_at"))
+_SAVE_ENROLMENTS = SaveMany(
+    tables.enrolments, "enrolment", ("status", "attempts", "calls", "tries", "next_at")
+)
 _MOVE = text(
     "UPDATE enrolments AS t SET status = :new, version = t.version + 1, "
     "next_at = CASE WHEN CAST(:ends AS boolean) THEN NULL ELSE t.next_at END "
@@ -162,7 +163,7 @@ class PostgresCampaigns:
         return [enrolment_of(row) for row in rows]
 
     async def save_enrolments(self, enrolments: Sequence[Enrolment]) -> None:
-        await save_all(self._session, _SAVE_ENROLMENTS, "enrolment", enrolments)
+        await _SAVE_ENROLMENTS(self._session, enrolments)
 
     async def move_enrolments(
         self, campaign_id: UUID, old: Collection[EnrolmentStatus], new: EnrolmentStatus

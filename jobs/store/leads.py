@@ -14,12 +14,11 @@ from jobs.store.model import Lead, LeadFilter, NewLead
 from jobs.store.rows import lead_of
 from jobs.store.session import Session
 from jobs.store.statements import (
+    SaveMany,
     as_list,
     encode,
     insert_many,
     names,
-    save_all,
-    save_many,
     select_by_ids,
 )
 
@@ -41,8 +40,8 @@ _ADD = insert_many(
 _GET = select_by_ids(tables.leads, _COLUMNS)
 _LOCK = select_by_ids(tables.leads, _COLUMNS, lock=True)
 _FIND = text(f"SELECT {_COLUMNS} FROM leads WHERE tenant = :tenant AND e164 = :e164")
-_SAVE = save_many(
-    tables.leads, names(tables.leads, without=("id", "tenant", "created_at", "version"))
+_SAVE = SaveMany(
+    tables.leads, "lead", names(tables.leads, without=("id", "tenant", "created_at", "version"))
 )
 _PENDING = text(
     "SELECT id FROM leads WHERE ruleset_version IS DISTINCT FROM :ruleset "
@@ -117,7 +116,7 @@ class PostgresLeads:
         return [row[0] for row in await self._session.rows(*matching(where))]
 
     async def save(self, leads: Sequence[Lead]) -> None:
-        await save_all(self._session, _SAVE, "lead", leads)
+        await _SAVE(self._session, leads)
 
     async def pending_qualification(self, ruleset_version: str, limit: int) -> list[UUID]:
         rows = await self._session.rows(

@@ -7,7 +7,7 @@ What a crash or an absent Redis leaves is published by `relay`.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import orjson
@@ -165,7 +165,9 @@ class Outbox:
         return self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _job_of(id_: UUID, function: str, args: str, kwargs: str, defer_until: object) -> JobRequest:
+def _job_of(
+    id_: UUID, function: str, args: str, kwargs: str, defer_until: datetime | None
+) -> JobRequest:
     return JobRequest(
         function,
         tuple(deserialize(args.encode())),

@@ -1,7 +1,7 @@
 """The store on PostgreSQL: its unit of work, and its opening and closing."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -73,10 +73,13 @@ class PostgresStore:
         engine = open_engine(
             database_url, pool_size=pool_size, synchronous_commit=synchronous_commit
         )
-        with database_errors():
-            async with engine.connect():
-                pass
-        return cls(engine, publish, clock)
+        try:
+            with database_errors():
+                async with engine.connect():
+                    return cls(engine, publish, clock)
+        except BaseException:
+            await engine.dispose()
+            raise
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresWork]:
@@ -90,14 +93,12 @@ class PostgresStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        with database_errors():
-            connection = await self._engine.connect()
-        try:
+        async with AsyncExitStack() as stack:
+            with database_errors():
+                connection = await stack.enter_async_context(self._engine.connect())
             yield connection
             with database_errors():
                 await connection.commit()
-        finally:
-            await connection.close()
 
     async def relay(self, older_than: timedelta, limit: int = 1000) -> int:
         return await self._outbox.relay(older_than, limit)

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row
 
 from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
 from jobs.rules.numbers import Temperature
@@ -18,7 +17,7 @@ from jobs.store.model import Call, CallEvent, Campaign, Enrolment, EventKind, Le
 
 E = TypeVar("E", bound=StrEnum)
 
-Pairs = Iterable[Row[Any] | tuple[str | None, int]]
+Pairs = Iterable[tuple[str | None, int]]
 """A value and how many rows have it."""
 
 _evidence = TypeAdapter(tuple[Evidence, ...])
@@ -78,7 +77,7 @@ def policy_text(policy: CampaignPolicy) -> str:
     return _policy.dump_json(policy).decode()
 
 
-def lead_of(row: Row[Any]) -> Lead:
+def lead_of(row: Any) -> Lead:
     (
         id_, tenant, e164, name, email, timezone, state, postal_code, source, attributes, status,
         score, temperature, evidence, ruleset_version, created_at, updated_at, last_contacted_at,
@@ -92,7 +91,7 @@ def lead_of(row: Row[Any]) -> Lead:
     )  # fmt: skip
 
 
-def campaign_of(row: Row[Any]) -> Campaign:
+def campaign_of(row: Any) -> Campaign:
     id_, tenant, name, status, policy, created_at, started_at, ended_at, version = row
     return Campaign(
         id_, tenant, name, _campaign_status[status], policy_of(policy), created_at, started_at,
@@ -100,7 +99,7 @@ def campaign_of(row: Row[Any]) -> Campaign:
     )  # fmt: skip
 
 
-def enrolment_of(row: Row[Any]) -> Enrolment:
+def enrolment_of(row: Any) -> Enrolment:
     id_, campaign_id, lead_id, status, attempts, calls, tries, next_at, version = row
     return Enrolment(
         id_, campaign_id, lead_id, _enrolment_status[status], attempts, calls,
@@ -109,7 +108,7 @@ def enrolment_of(row: Row[Any]) -> Enrolment:
     )  # fmt: skip
 
 
-def call_of(row: Row[Any]) -> Call:
+def call_of(row: Any) -> Call:
     (
         id_, tenant, campaign_id, enrolment_id, lead_id, number, status, scheduled_for, dialed_at,
         requests, refused_until, provider_id, sequence, answered_at, ended_at, duration,
@@ -124,10 +123,10 @@ def call_of(row: Row[Any]) -> Call:
     )  # fmt: skip
 
 
-def event_of(row: Row[Any]) -> CallEvent:
+def event_of(row: Any) -> CallEvent:
     id_, provider_id, kind, sequence, call_id, payload, received_at = row
     return CallEvent(id_, provider_id, _event_kind[kind], sequence, call_id, payload, received_at)
 
 
-def recording_of(row: Row[Any]) -> Recording:
+def recording_of(row: Any) -> Recording:
     return Recording(*row)

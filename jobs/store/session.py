@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Executable, Row, event
+from sqlalchemy import Executable, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from jobs.errors import ConflictError, DatabaseError, UsageError, ValidationError, as_job_error
 
-UNIQUE_VIOLATION = "23505"
-FOREIGN_KEY_VIOLATION = "23503"
+_OTHER_SCHEMA = frozenset({"42P01", "42703"})
+"""The SQLSTATEs of an undefined table and an undefined column."""
 
 
 def open_engine(
@@ -73,14 +73,14 @@ class Session:
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Any]:
         """All rows that the statement answers."""
         with database_errors():
             return (await self._connection.execute(statement, parameters)).all()
 
     async def first(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
-    ) -> Row[Any] | None:
+    ) -> Any:
         """The first row, if there is one."""
         with database_errors():
             return (await self._connection.execute(statement, parameters)).first()
@@ -98,13 +98,16 @@ def database_errors() -> Iterator[None]:
     """Raises what happens at the database as an error of `jobs.errors`."""
     try:
         yield
-    except (OSError, TimeoutError) as error:
-        raise DatabaseError(f"PostgreSQL cannot be reached: {error or 'timed out'}") from error
+    except OSError as error:  # a TimeoutError is one
+        raise DatabaseError(f"PostgreSQL cannot be reached: {error}") from error
     except IntegrityError as error:
         # Without the cause: the driver's text shows the row, a phone number included.
         raise _refused(error) from None
     except Exception as error:
-        raise _mapped(error) from error
+        mapped = _mapped(error)
+        if mapped is error:
+            raise
+        raise mapped from error
 
 
 def _refused(error: IntegrityError) -> Exception:
@@ -112,9 +115,9 @@ def _refused(error: IntegrityError) -> Exception:
     cause = error.driver_exception
     constraint = getattr(cause, "constraint_name", None) or getattr(cause, "column_name", None)
     match getattr(cause, "sqlstate", None):
-        case "23505":
+        case "23505":  # unique violation
             return ConflictError(f"a row with the same key is there already ({constraint})")
-        case "23503":
+        case "23503":  # foreign key violation
             return ConflictError(f"the row refers to one that does not exist ({constraint})")
         case _:
             return ValidationError(f"the database refuses this value ({constraint})")
@@ -126,5 +129,7 @@ def _mapped(error: Exception) -> BaseException:
     if mapped is error or not isinstance(error, DBAPIError):
         return mapped
     cause = error.driver_exception
+    if getattr(cause, "sqlstate", None) in _OTHER_SCHEMA:
+        return DatabaseError("the database's schema is not of this version: run `jobs migrate`")
     line = str(getattr(cause, "message", None) or cause).splitlines()[0]
     return type(mapped)(f"PostgreSQL: {line}")

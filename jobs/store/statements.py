@@ -5,6 +5,7 @@ rows of the table's own type. So the text of a statement never varies, whatever 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,9 @@ def encode(rows: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """What orjson has no form for: Decimal, the driver's own UUID class, other mappings."""
+    """What orjson has no form for: the driver's own UUID class, other mappings, Decimal."""
+    if isinstance(value, UUID):
+        return str(value)
     return dict(value) if isinstance(value, Mapping) else to_jsonable_python(value)
 
 
@@ -48,25 +51,37 @@ def insert_many(
     )
 
 
-def save_many(table: Table, columns: Sequence[str], **computed: str) -> TextClause:
-    """Updates the rows of `:rows` that still have the version given; answers their ids.
+class SaveMany:
+    """Updates the rows of a table that still have the version that their record was read with.
 
     They are locked in the order of their ids first, so that two batches cannot deadlock.
+    kind: what an error calls a record. columns: those that a record may change. computed: columns
+    whose value is an expression over the record's row `r` and the table's row `t`.
     """
-    changes = ", ".join(
-        f"{name} = {value}"
-        for name, value in {
-            **{name: f"r.{name}" for name in columns},
-            "version": "t.version + 1",
-            **computed,
-        }.items()
-    )
-    return text(
-        f"UPDATE {table.name} AS t SET {changes} "
-        f"FROM (SELECT r.* FROM {rows_of(table)} r JOIN {table.name} AS l ON l.id = r.id "
-        "ORDER BY l.id FOR NO KEY UPDATE OF l) AS r "
-        "WHERE t.id = r.id AND t.version = r.version RETURNING t.id"
-    )
+
+    def __init__(self, table: Table, kind: str, columns: Sequence[str], **computed: str) -> None:
+        self._kind = kind
+        self._keys = ("id", "version", *columns)
+        self._values = attrgetter(*self._keys)
+        changes = {name: f"r.{name}" for name in columns} | computed
+        self.statement = text(
+            f"UPDATE {table.name} AS t SET version = t.version + 1, "
+            f"{', '.join(f'{name} = {value}' for name, value in changes.items())} "
+            f"FROM (SELECT r.* FROM {rows_of(table)} r JOIN {table.name} AS l ON l.id = r.id "
+            "ORDER BY l.id FOR NO KEY UPDATE OF l) AS r "
+            "WHERE t.id = r.id AND t.version = r.version RETURNING t.id"
+        )
+
+    async def __call__(self, session: Session, records: Sequence[Any]) -> None:
+        """Saves the records. Raises StaleVersionError naming the first that was changed."""
+        if not records:
+            return
+        rows = [dict(zip(self._keys, self._values(record), strict=True)) for record in records]
+        saved = {row[0] for row in await session.rows(self.statement, {"rows": encode(rows)})}
+        if len(saved) < len(records):
+            raise stale(
+                self._kind, next((r.id for r in records if r.id not in saved), records[0].id)
+            )
 
 
 def select_by_ids(table: Table, columns: str, *, lock: bool = False) -> TextClause:
@@ -76,17 +91,6 @@ def select_by_ids(table: Table, columns: str, *, lock: bool = False) -> TextClau
         f"SELECT {columns} FROM {table.name} WHERE id = ANY(CAST(:ids AS uuid[])) "
         f"ORDER BY id{suffix}"
     )
-
-
-async def save_all(
-    session: Session, statement: TextClause, kind: str, records: Sequence[Any]
-) -> None:
-    """Runs a `save_many` statement over records. Raises StaleVersionError naming the first."""
-    if not records:
-        return
-    saved = {row[0] for row in await session.rows(statement, {"rows": encode(records)})}
-    if len(saved) < len(records):
-        raise stale(kind, next((r.id for r in records if r.id not in saved), records[0].id))
 
 
 def stale(kind: str, key: UUID) -> StaleVersionError:

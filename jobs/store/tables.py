@@ -184,8 +184,7 @@ calls = Table(
     Index(None, "lead_id", "dialed_at"),
     Index(None, "campaign_id", "dialed_at"),
     Index(None, "change_id"),
-    partial("calls_live_idx", "campaign_id", where=LIVE),
-    partial("calls_open_idx", "id", where="processed_at IS NULL"),
+    partial("calls_open_idx", "campaign_id", where="processed_at IS NULL"),
     partial("calls_ended_idx", "campaign_id", "ended_at", where="ended_at IS NOT NULL"),
 )
 

@@ -262,19 +262,9 @@ def upgrade() -> None:
     )
     op.create_index("calls_lead_id_dialed_at_idx", "calls", ["lead_id", "dialed_at"], unique=False)
     op.create_index(
-        "calls_live_idx",
-        "calls",
-        ["campaign_id"],
-        unique=False,
-        postgresql_where=sa.text(
-            "status IN "
-            "('scheduled','dialing','unknown','queued','initiated','ringing','in-progress')"
-        ),
-    )
-    op.create_index(
         "calls_open_idx",
         "calls",
-        ["id"],
+        ["campaign_id"],
         unique=False,
         postgresql_where=sa.text("processed_at IS NULL"),
     )

@@ -1,6 +1,5 @@
-"""Phone numbers, e-mail addresses and tags in one form each, and masked for logs."""
+"""Phone numbers, e-mail addresses, tags and temperatures in one form each."""
 
-import re
 import unicodedata
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -9,6 +8,21 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from jobs.errors import ValidationError
+from jobs.rules.masking import mask_email, mask_name, mask_phone, mask_text
+
+__all__ = [
+    "LONGEST_TAG",
+    "Tag",
+    "Temperature",
+    "is_region",
+    "mask_email",
+    "mask_name",
+    "mask_phone",
+    "mask_text",
+    "normalise_e164",
+    "normalise_email",
+    "normalise_tag",
+]
 
 
 class Temperature(StrEnum):
@@ -51,7 +65,7 @@ def normalise_tag(text: str) -> Tag:
 
 
 _NOT_PARSED: Final = {
-    phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "the country code does not exist",
+    phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "the country code is missing or wrong",
     phonenumbers.NumberParseException.NOT_A_NUMBER: "this is not a phone number",
     phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: "the phone number is too short",
     phonenumbers.NumberParseException.TOO_SHORT_NSN: "the phone number is too short",
@@ -87,34 +101,3 @@ def normalise_email(text: str) -> str:
     except EmailNotValidError:
         raise ValidationError("this is not an e-mail address") from None
     return unicodedata.normalize("NFC", address.casefold())
-
-
-_SHOWN_DIGITS: Final = 2
-
-
-def mask_phone(number: str) -> str:
-    """Its first two characters and its last two digits: "+1•••••••••23"."""
-    hidden = len(number) - 2 * _SHOWN_DIGITS
-    if hidden <= 0:
-        return "•" * len(number)
-    return number[:_SHOWN_DIGITS] + "•" * hidden + number[-_SHOWN_DIGITS:]
-
-
-def mask_email(address: str) -> str:
-    """Its first letter and its top-level domain: "a•••@•••.com"."""
-    local, _, domain = address.rpartition("@")
-    _, dot, top = domain.rpartition(".")
-    return f"{local[:1]}•••@•••{dot}{top if dot else ''}"
-
-
-def mask_name(name: str) -> str:
-    """The initial of each part: "A••• L•••"."""
-    return " ".join(f"{part[0]}•••" for part in name.split())
-
-
-def mask_text(text: str) -> str:
-    """`text` with the phone numbers and e-mail addresses in it masked, for logs and errors."""
-    return _EMAIL.sub(lambda match: mask_email(match[0]), text)
-
-
-_EMAIL: Final = re.compile(r"[^\s@<>\"'(),:;]{1,64}@[\w.-]{1,255}")

@@ -4,7 +4,7 @@ The default is 47 CFR 64.1200(c)(1), 8 a.m. to 9 p.m. in the called party's loca
 half-open [08:00, 21:00). Where a zone is unknown or no moment suits, nothing is ever open.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -16,12 +16,12 @@ from pydantic import Field
 from jobs.errors import ValidationError
 from jobs.rules.calendar import Holiday, Spans, is_holiday, spans
 from jobs.rules.frozen import Frozen
+from jobs.rules.localtime import by_offset
 from jobs.rules.zones import zone
 
 HORIZON: Final = timedelta(days=400)
 """What does not open within this time counts as never open."""
 _DAY: Final = timedelta(days=1)
-_SECOND: Final = timedelta(seconds=1)
 
 
 class Week(Frozen):
@@ -205,7 +205,7 @@ class _Schedule:
     ) -> datetime | None:
         while at < end:
             until = at + _DAY
-            for start, stop, offset in _by_offset(place, at, until):
+            for start, stop, offset in by_offset(place, at, until):
                 opens = self._first_open(region, start + offset, stop + offset)
                 if opens is not None:
                     return opens - offset
@@ -247,34 +247,3 @@ def _spans_of(schedule: _Schedule, region: str | None, day: date) -> Spans:
     if rule is None or is_holiday(rule.holidays, day):
         return ()
     return rule.week.days[day.weekday()]
-
-
-def _by_offset(
-    place: ZoneInfo, start: datetime, stop: datetime
-) -> Iterator[tuple[datetime, datetime, timedelta]]:
-    """[start, stop) cut where the zone's offset changes, with each part's offset.
-
-    The two are at most a day apart: no zone changes its offset and back within one.
-    """
-    before, after = _offset(place, start), _offset(place, stop)
-    if before == after:
-        yield start, stop, before
-        return
-    change = _change(place, start, stop, before)
-    yield start, change, before
-    yield change, stop, after
-
-
-def _change(place: ZoneInfo, start: datetime, stop: datetime, before: timedelta) -> datetime:
-    low, high = start.replace(microsecond=0), stop
-    while high - low > _SECOND:
-        middle = (low + (high - low) / 2).replace(microsecond=0)
-        if _offset(place, middle) == before:
-            low = middle
-        else:
-            high = middle
-    return high.replace(microsecond=0)
-
-
-def _offset(place: ZoneInfo, at: datetime) -> timedelta:
-    return at.astimezone(place).utcoffset() or timedelta()

@@ -1,0 +1,72 @@
+"""Personal data made unreadable for logs and errors."""
+
+import re
+from typing import Final
+
+_HIDDEN: Final = "•"
+_SHOWN: Final = 2
+
+
+def mask_phone(number: str) -> str:
+    """Its first two characters and its last two: "+1•••••••••23"."""
+    hidden = len(number) - 2 * _SHOWN
+    if hidden <= 0:
+        return _HIDDEN * len(number)
+    return number[:_SHOWN] + _HIDDEN * hidden + number[-_SHOWN:]
+
+
+def mask_email(address: str) -> str:
+    """Its first letter and its top-level domain: "a•••@•••.com"."""
+    local, _, domain = address.rpartition("@")
+    _, dot, top = domain.rpartition(".")
+    return f"{local[:1]}•••@•••{dot}{top if dot else ''}"
+
+
+def mask_name(name: str) -> str:
+    """The initial of each part: "A••• L•••"."""
+    return " ".join(f"{part[0]}•••" for part in name.split())
+
+
+# Each run of characters that an address can have is read once, from its start: linear time.
+_EMAIL: Final = re.compile(
+    r"""(?<![^\s@<>()\[\]{},;:"'=&/|\\])[^\s@<>()\[\]{},;:"'=&/|\\]+(?:@|%40)[\w.-]+"""
+)
+
+# What looks like a number but is none comes first, and is passed over.
+_PHONE: Final = re.compile(
+    r"""
+    (?<![0-9A-Za-z])
+    (?:
+        (?P<other>
+            [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}                # UUID
+          | (?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![0-9])                     # date
+          | (?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9.])                             # IPv4 address
+          | [0-9]+\.[0-9]+(?![0-9.])                                            # decimal
+        )
+      | (?:\+|%2[Bb])\ ?\(?[0-9](?:[ ().\-/]{0,3}[0-9]){6,14}                   # international
+      | \(?0[0-9](?:[ ().\-/]{0,2}[0-9]){7,12}(?![0-9A-Za-z])                   # trunk prefix
+      | (?:1[ .\-]?)?\(?[2-9][0-9]{2}(?:\)\ ?|[ .\-])?[0-9]{3}[ .\-]?[0-9]{4}(?![0-9A-Za-z])
+      | [2-9][0-9]{10,12}(?![0-9A-Za-z])                                        # "+" left out
+    )
+    """,
+    re.VERBOSE,
+)
+
+
+def mask_text(text: str) -> str:
+    """`text` with the phone numbers and e-mail addresses in it masked.
+
+    A number without "+" is taken for a phone number when it is written as one within North America
+    or begins with 0, or has 11 to 13 digits; identifiers, moments and decimals stay.
+    """
+    if "@" in text or "%40" in text:
+        text = _EMAIL.sub(_masked_email, text)
+    return _PHONE.sub(_masked_phone, text)
+
+
+def _masked_email(match: re.Match[str]) -> str:
+    return mask_email(match[0].replace("%40", "@"))
+
+
+def _masked_phone(match: re.Match[str]) -> str:
+    return match[0] if match["other"] else mask_phone(match[0])

@@ -47,17 +47,21 @@ class StatusPayload(BaseModel):
 FACTS = ("duration", "answered_by", "outcome", "sip_code", "price", "callback_at")
 
 
-def apply_status(call: Call, payload: StatusPayload, sequence: int, received_at: datetime) -> Call:
+def apply_status(
+    call: Call, payload: StatusPayload, sequence: int | None, received_at: datetime
+) -> Call:
     """The call as it is once the event is taken into account.
 
-    A status is taken only where the state machine allows it, so a late one changes nothing;
-    facts are taken from newer events, and from late ones where nothing is known yet.
+    A status is taken only where the state machine allows it, so a late one changes nothing. Facts
+    are taken from newer events while the call lasts; else only where nothing is known yet.
+    sequence: of a status event; None for another kind.
     """
-    newer = sequence > call.sequence
+    newer = sequence is not None and sequence > call.sequence
     changes: dict[str, object] = {"sequence": sequence} if newer else {}
+    overrides = newer and not CALL.is_terminal(call.status)
     for name in FACTS:
         value = getattr(payload, name)
-        if value is not None and (newer or getattr(call, name) is None):
+        if value is not None and (overrides or getattr(call, name) is None):
             changes[name] = value
     at = payload.at or received_at
     if payload.status is CallStatus.IN_PROGRESS and call.answered_at is None:
@@ -78,7 +82,8 @@ def apply_events(call: Call, events: Iterable[CallEvent]) -> Call:
             continue
         payload = _parse(event)
         if payload is not None:
-            call = apply_status(call, payload, event.sequence, event.received_at)
+            sequence = event.sequence if event.kind is EventKind.STATUS else None
+            call = apply_status(call, payload, sequence, event.received_at)
     return call
 
 

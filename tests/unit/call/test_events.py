@@ -1,6 +1,7 @@
 """Provider events become the state of a call, in whatever order they come."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_order_in_which_events_come_does_not_matter(order, cuts, again) -> N
     repeated = [*order, *again.draw(st.lists(st.sampled_from(ANSWERED), max_size=3))]
     call = a_call()
     edges = [0, *sorted(cuts), len(repeated)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         call = apply_events(call, repeated[start:end])
 
     assert call.status is CallStatus.COMPLETED
@@ -95,3 +96,19 @@ def test_a_callback_that_outruns_the_answer_links_the_call() -> None:
     call = apply_events(a_call(CallStatus.DIALING), [an_event(0, status="ringing")])
 
     assert (call.status, call.provider_id) == (CallStatus.RINGING, "CA1")
+
+
+def test_an_event_after_the_end_overrides_no_fact() -> None:
+    call = apply_events(a_call(), [an_event(2, status="completed", duration=30)])
+
+    call = apply_events(call, [an_event(3, status="completed", duration=99, price="0.5")])
+
+    assert (call.duration, str(call.price)) == (30, "0.5")
+
+
+def test_the_sequence_of_other_kinds_is_not_that_of_the_status() -> None:
+    detected = an_event(9, kind=EventKind.MACHINE_DETECTION, answered_by="human")
+
+    call = apply_events(a_call(), [detected, an_event(1, status="ringing")])
+
+    assert (call.sequence, call.status) == (1, CallStatus.RINGING)

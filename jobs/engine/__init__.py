@@ -6,7 +6,7 @@ Usable without the domains and without PostgreSQL.
 from jobs.engine.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.config import EngineSettings
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
-from jobs.engine.cron import Cron, cron
+from jobs.engine.crons import Cron, cron
 from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter
 from jobs.engine.definition import find_job, job
 from jobs.engine.observers import QueueStats, read_stats

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -13,13 +12,13 @@ from arq.utils import args_to_string, truncate
 from arq.worker import Retry, RetryJob
 
 from jobs.engine.claims import Finish
+from jobs.engine.dead_letters import DeadLetter
+from jobs.engine.definition import definition_of
+from jobs.engine.observers import masked_error
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.running import Stop, Try
 
 logger = logging.getLogger("arq.worker")
-
-Letter = Callable[[Try, BaseException], bytes | None]
-"""The dead letter of a try that failed for good; None where its job wants none."""
 
 Ended = tuple[Finish, Outcome | None]
 
@@ -40,8 +39,7 @@ class Tally(Protocol):
 class Endings:
     """Turns ended tries into finishes, with arq's log lines where `chatty`.
 
-    letter: set where dead letters are on. unread_keep_ms: how long the failed result of a job is
-    kept whose function is not known.
+    unread_keep_ms: how long the failed result of a job is kept whose function is not known.
     """
 
     tally: Tally
@@ -52,7 +50,7 @@ class Endings:
     log_results: bool
     wants_outcomes: bool
     chatty: bool
-    letter: Letter | None = None
+    dead_letters: bool
 
     def log_start(self, one: Try) -> None:
         if self.chatty and logger.isEnabledFor(logging.INFO):
@@ -173,13 +171,25 @@ class Endings:
         )
 
     def _letter(self, one: Try, error: BaseException) -> bytes | None:
-        if self.letter is None:
+        """What is kept of the job; None where there is nothing to run again, or nobody wants it.
+        A schedule's slot is not kept: the next one comes."""
+        payload, plan = one.claim.payload, one.plan
+        if not self.dead_letters or payload is None or (plan is not None and plan.is_cron):
             return None
-        try:
-            return self.letter(one, error)
-        except Exception:
-            logger.exception("no dead letter could be written for %s", one.ref)
+        job = None if plan is None else definition_of(plan.coroutine)
+        if job is not None and not job.dead_letter:
             return None
+        letter = DeadLetter.of(
+            error,
+            job_id=one.claim.job_id,
+            function=one.name,
+            queue=one.claim.queue,
+            payload=payload,
+            tries=one.number,
+            enqueued_at=_moment(one.enqueued_ms),
+            failed_at=datetime.now(UTC),
+        )
+        return letter.encode()
 
     def _outcome(
         self,
@@ -200,7 +210,7 @@ class Endings:
             enqueued_at=_moment(one.enqueued_ms),
             started_at=_moment(one.started_ms),
             finished_at=_moment(ended_ms),
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=None if error is None else masked_error(error),
             retry_in=retry_in,
         )
 

@@ -13,7 +13,7 @@ from arq.utils import timestamp_ms, to_unix_ms
 
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.clock import Clock
-from jobs.engine.cron import Cron
+from jobs.engine.crons import Cron
 from jobs.engine.keys import CRON
 from jobs.engine.scripts import FIRE
 

@@ -27,11 +27,12 @@ from arq.worker import Function, JobExecutionFailed
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claims import Claim, Claimed, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
-from jobs.engine.cron import Cron, local_zone, with_rules
-from jobs.engine.endings import Ended, Endings, Letter, now_ms
-from jobs.engine.finisher import Counting, Finisher
+from jobs.engine.crons import Cron, local_zone, with_rules
+from jobs.engine.endings import Ended, Endings, now_ms
+from jobs.engine.finisher import Finisher
 from jobs.engine.keys import ABORT, JOB
 from jobs.engine.leases import LAPSES_ALLOWED, Leases
+from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
 from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try, keep_ms
@@ -57,13 +58,13 @@ class Worker(arq.worker.Worker):
     queues: several queues in place of `queue_name`, served in turn.
     lease: seconds after which the jobs of a worker that fell silent go to another; it shows a
         sign of life three times as often.
-    dead_letters: makes the letter of a job that failed for good; None: there are none.
+    dead_letters: a job that failed for good is kept, to be looked at and retried.
     put_back_unknown: a job whose function is not known here is looked at again later, as another
         worker may know it, before it fails.
     clock: business time, for schedules; by default what `on_startup` puts into `ctx["clock"]`,
         else the machine's.
     observers: are shown the outcome of each try; arq's own log lines about jobs are left out then.
-    counting: what a batch of outcomes adds to counters, which is written with their finishes.
+    counters: outcomes and durations are counted in Redis, for all workers of a queue together.
     """
 
     def __init__(
@@ -72,11 +73,11 @@ class Worker(arq.worker.Worker):
         *,
         queues: Sequence[str] | None = None,
         lease: float = 15,
-        dead_letters: Letter | None = None,
+        dead_letters: bool = False,
         put_back_unknown: bool = False,
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
-        counting: Counting | None = None,
+        counters: bool = False,
         **arq_options: Any,
     ) -> None:
         if queues:
@@ -93,8 +94,8 @@ class Worker(arq.worker.Worker):
         self.put_back_unknown = put_back_unknown
         self.clock = clock
         self.observers = list(observers)
-        self._dead_letters = dead_letters
-        self._counting = counting
+        self.dead_letters = dead_letters
+        self.counters = counters
         self._stopping = False
         self._tries: dict[str, Try] = {}
         self._plans: dict[str, Plan] = {}
@@ -143,7 +144,7 @@ class Worker(arq.worker.Worker):
                 expires_extra_ms=self.expires_extra_ms,
             )
         self.ctx["redis"] = self.pool
-        if self._dead_letters is not None:
+        if self.dead_letters:
             self.ctx["engine"] = self
         self._channel = Channel(self.pool, self._changed.set)
         self._claims = Claims(self._channel, self.queues, self.lease)
@@ -152,7 +153,7 @@ class Worker(arq.worker.Worker):
             self._claims,
             given_up=self._given_up,
             observe=self._observe if self.observers else None,
-            count=self._counting,
+            count=count if self.counters else None,
         )
         self._endings = Endings(
             tally=self,
@@ -161,9 +162,9 @@ class Worker(arq.worker.Worker):
             retry_jobs=self.retry_jobs,
             unread_keep_ms=keep_ms(None, None, self),
             log_results=self.log_results,
-            wants_outcomes=bool(self.observers or self._counting),
+            wants_outcomes=bool(self.observers or self.counters),
             chatty=not self.observers,
-            letter=self._dead_letters,
+            dead_letters=self.dead_letters,
         )
         self._opened = True
 

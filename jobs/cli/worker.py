@@ -1,0 +1,141 @@
+"""`jobs worker`: run the jobs of some queues, in one process or in several."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import click
+
+from jobs.context import DomainSettings
+from jobs.embedded import resolve
+from jobs.engine import QueueNames
+from jobs.engine.launch import create_worker, in_turn, load, options_of, serve
+from jobs.engine.supervisor import Supervisor, announce, command
+from jobs.engine.worker import Worker
+from jobs.errors import UsageError
+from jobs.monitor.logs import configure
+from jobs.store import migrate
+from settings import Settings, get_settings
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@click.command()
+@click.argument("queues")
+@click.argument("processes", type=click.IntRange(min=1), default=1)
+@click.option("--max-jobs", type=click.IntRange(min=1), help="Jobs at once, in each process.")
+@click.option("--burst", is_flag=True, help="Exit when the queues are empty.")
+@click.option("--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="What to log.")
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=1),
+    help="Seconds after which a silent worker's jobs go to another.",
+)
+@click.option("--reload", is_flag=True, help="Start anew when a Python file changes.")
+@click.option("--ready", type=int, hidden=True, help="Where a child tells its supervisor it runs.")
+def worker(
+    queues: str,
+    processes: int,
+    max_jobs: int | None,
+    burst: bool,
+    loglevel: str | None,
+    lease: float | None,
+    reload: bool,
+    ready: int | None,
+) -> None:
+    """Run the jobs of QUEUES, in PROCESSES processes.
+
+    QUEUES are names separated by commas, as in lead_tasks,call_tasks, or `all`; or the path of a
+    settings class, as in my_package.WorkerSettings. SIGTERM lets running jobs end, for
+    TASK_SHUTDOWN_GRACE seconds, and puts the rest back; a second one does so at once.
+    """
+    settings = get_settings()
+    configure(loglevel or settings.log_level, settings.log_format)
+    classes = settings_classes(queues, QueueNames.from_settings(settings))
+    if ready is None:
+        open_servers(classes, settings)
+    if processes > 1 or reload:
+        options = child_options(max_jobs, lease, loglevel, burst=burst)
+        watched = [Path.cwd()] if reload else []
+        supervisor = Supervisor(
+            command(queues, *options), processes, settings.task_shutdown_grace, burst, watched
+        )
+        raise click.exceptions.Exit(asyncio.run(supervisor.run()))
+    options = worker_options(classes, settings, max_jobs=max_jobs, lease=lease)
+    asyncio.run(_serve(classes, ready, burst=burst, **options))
+
+
+async def _serve(classes: Sequence[type], ready: int | None, **options: Any) -> None:
+    made = create_worker(*classes, **options)
+    if ready is not None:
+        _attach(made, ready)
+    await serve(made)
+
+
+def _attach(made: Worker, ready: int) -> None:
+    """In a child: tell the supervisor once it runs, and stop when the supervisor is gone."""
+
+    async def tell(_: dict[Any, Any]) -> None:
+        announce(ready)
+
+    def listen() -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            made.loop.remove_reader(sys.stdin)
+            made.handle_sig_wait_for_completion(Signals.SIGTERM)
+
+    made.on_startup = in_turn([hook for hook in (made.on_startup, tell) if hook])
+    made.loop.add_reader(sys.stdin, listen)
+
+
+def worker_options(
+    classes: Sequence[type], settings: Settings, **given: float | None
+) -> dict[str, Any]:
+    """What the command says, and what the settings say where no settings class does."""
+    said = {name for one in classes for name in options_of(one)}
+    defaults = {
+        "max_jobs": settings.task_max_jobs,
+        "lease": settings.task_lease,
+        "job_completion_wait": settings.task_shutdown_grace,
+    }
+    options: dict[str, Any] = {k: v for k, v in defaults.items() if k not in said}
+    return options | {name: value for name, value in given.items() if value is not None}
+
+
+def child_options(
+    max_jobs: int | None, lease: float | None, loglevel: str | None, *, burst: bool
+) -> list[str]:
+    """This command's options, for a process of its own."""
+    options = [("--max-jobs", max_jobs), ("--lease", lease), ("--loglevel", loglevel)]
+    given = [str(word) for option in options if option[1] is not None for word in option]
+    return [*given, "--burst"] if burst else given
+
+
+def open_servers(classes: Sequence[type], settings: Settings) -> None:
+    """Start what the domains need of the embedded servers, and bring their database up to date."""
+    if not any(issubclass(one, DomainSettings) for one in classes):
+        return
+    resolve.redis_url(settings, start=True)
+    if settings.database_url is None:
+        migrate.upgrade(resolve.database_url(settings, start=True))
+
+
+def settings_classes(queues: str, names: QueueNames) -> list[type]:
+    """The settings class of each queue in a list of names, each once. Raises UsageError."""
+    known = list(names.all())
+    wanted = known if queues == "all" else [name.strip() for name in queues.split(",")]
+    classes: list[type] = []
+    for name in wanted:
+        queue = names.canonical(name)
+        if queue in known:
+            classes.append(import_module(f"jobs.{queue.removesuffix('_tasks')}").WorkerSettings)
+        elif "." in name:
+            sys.path.append(str(Path.cwd()))
+            classes.append(load(name))
+        else:
+            raise UsageError(f"no queue is called {name!r}: there are {', '.join(known)}, and all")
+    return list(dict.fromkeys(classes))

@@ -1,0 +1,118 @@
+"""From settings classes to a running worker: one Worker may serve the queues of several."""
+
+import asyncio
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, TypeVar
+
+from arq.worker import Function, func
+
+from jobs.engine.crons import Cron
+from jobs.engine.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.worker import Worker
+from jobs.errors import UsageError
+
+T = TypeVar("T", Function, Cron)
+Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
+
+_PARAMETERS: Final = frozenset(inspect.signature(Worker).parameters)
+_HOOKS: Final = ("on_startup", "on_shutdown")
+_BAKED: Final = {
+    "job_timeout": "timeout_s",
+    "keep_result": "keep_result_s",
+    "keep_result_forever": "keep_result_forever",
+    "max_tries": "max_tries",
+}
+"""Options that are defaults for functions: written into each function, they may differ."""
+
+
+def load(path: str) -> type:
+    """The settings class at `package.module.WorkerSettings`. Raises UsageError."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"{path} cannot be imported: {error}") from error
+    if not isinstance(found, type):
+        raise UsageError(f"{path} is not a settings class")
+    return found
+
+
+def options_of(settings: type) -> dict[str, Any]:
+    """What a settings class says to a worker, its bases included."""
+    options: dict[str, Any] = {}
+    for base in reversed(settings.__mro__):
+        options |= {name: value for name, value in vars(base).items() if name in _PARAMETERS}
+    return {
+        name: value.__func__ if isinstance(value, staticmethod) else value
+        for name, value in options.items()
+    }
+
+
+def create_worker(*classes: type, **overrides: Any) -> Worker:
+    """One worker for the queues of these settings classes.
+
+    Hooks that they share run once. An option in which they differ has to be among `overrides`;
+    else UsageError is raised.
+    """
+    said = [options_of(one) for one in classes]
+    options = said[0] if len(said) == 1 else _merged(classes, said, overrides)
+    return Worker(**options | overrides)
+
+
+def _merged(
+    classes: Sequence[type], said: Sequence[dict[str, Any]], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    queues = [options.get("queue_name", ARQ_DEFAULT_QUEUE) for options in said]
+    functions = [_baked(func(one), o) for o in said for one in o.get("functions", ())]
+    crons = [
+        dataclasses.replace(_baked(Cron.adopt(one), options), queue=queue)
+        for queue, options in zip(queues, said, strict=True)
+        for one in options.get("cron_jobs") or ()
+    ]
+    merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
+    for hook in _HOOKS:
+        merged[hook] = in_turn([o[hook] for o in said if o.get(hook) is not None])
+    done = {*merged, *_BAKED, *overrides, "queue_name"}
+    for name in {name for options in said for name in options} - done:
+        values = [options.get(name) for options in said]
+        if any(value != values[0] for value in values):
+            names = " and ".join(sorted({c.__module__ for c in classes}))
+            raise UsageError(f"{names} differ in {name}: run them in workers of their own")
+        merged[name] = values[0]
+    return merged
+
+
+def _baked(function: T, options: Mapping[str, Any]) -> T:
+    """The function with its settings class's defaults written into it."""
+    chosen = {
+        field: options[option]
+        for option, field in _BAKED.items()
+        if option in options and getattr(function, field) is None
+    }
+    return dataclasses.replace(function, **chosen)
+
+
+def in_turn(hooks: Sequence[Hook]) -> Hook | None:
+    """One hook that awaits each different one, in order."""
+    different = list(dict.fromkeys(hooks))
+    if len(different) <= 1:
+        return different[0] if different else None
+
+    async def each(ctx: dict[Any, Any]) -> None:
+        for hook in different:
+            await hook(ctx)
+
+    return each
+
+
+async def serve(worker: Worker) -> None:
+    """Run a worker until it is told to stop, or its burst is over, and close it."""
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker.async_run()
+    finally:
+        await worker.close()

@@ -1,0 +1,8 @@
+"""`python -m jobs.worker QUEUES [N]` is `jobs worker QUEUES [N]`."""
+
+import sys
+
+from jobs.cli import main
+
+if __name__ == "__main__":
+    main(["worker", *sys.argv[1:]])

@@ -14,10 +14,11 @@ from arq.worker import Function, func
 from jobs.engine.connection import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.observers import log_outcome
 from jobs.engine.pool import Pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.serializer import deserialize, serialize
-from jobs.engine.worker import Worker
+from jobs.engine.worker import Observer, Worker
 from jobs.errors import UsageError
 from settings import get_settings
 
@@ -52,6 +53,10 @@ class EngineSettings:
     keep_result: ClassVar[float] = 86_400
     """Seconds, for which a second job of the same id is refused."""
     log_results: ClassVar[bool] = False
+    dead_letters: ClassVar[bool] = True
+    counters: ClassVar[bool] = True
+    put_back_unknown: ClassVar[bool] = True
+    observers: ClassVar[Sequence[Observer]] = (log_outcome,)
     health_check_interval: ClassVar[float] = 5
     job_timeout: ClassVar[float] = 60
     """Seconds; for what `@job` says nothing of, such as crons. arq's worker gives the jobs of a

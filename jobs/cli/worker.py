@@ -60,11 +60,9 @@ def worker(
     if ready is None:
         open_servers(classes, settings)
     if processes > 1 or reload:
-        options = child_options(max_jobs, lease, loglevel, burst=burst)
+        child = command(queues, *child_options(max_jobs, lease, loglevel, burst=burst))
         watched = [Path.cwd()] if reload else []
-        supervisor = Supervisor(
-            command(queues, *options), processes, settings.task_shutdown_grace, burst, watched
-        )
+        supervisor = Supervisor(child, processes, settings.task_shutdown_grace, burst, watched)
         raise click.exceptions.Exit(asyncio.run(supervisor.run()))
     options = worker_options(classes, settings, max_jobs=max_jobs, lease=lease)
     asyncio.run(_serve(classes, ready, burst=burst, **options))
@@ -88,7 +86,8 @@ def _attach(made: Worker, ready: int) -> None:
             made.loop.remove_reader(sys.stdin)
             made.handle_sig_wait_for_completion(Signals.SIGTERM)
 
-    made.on_startup = in_turn([hook for hook in (made.on_startup, tell) if hook])
+    startup = in_turn([hook for hook in (made.on_startup, tell) if hook])
+    made.on_startup = startup  # type: ignore[assignment]  # arq wants a __qualname__ with it
     made.loop.add_reader(sys.stdin, listen)
 
 

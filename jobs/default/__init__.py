@@ -1,0 +1,17 @@
+"""The default queue: what keeps the others going, and a job for trying a worker out."""
+
+from jobs.context import DomainSettings
+from jobs.default.housekeeping import keep_house, relay_outbox
+from jobs.default.scripted import ping, run_script
+from jobs.engine import cron
+
+
+class WorkerSettings(DomainSettings):
+    """`arq jobs.default.WorkerSettings`"""
+
+    queue_name = "default"
+    functions = [ping, run_script, relay_outbox, keep_house]  # noqa: RUF012 # arq's form
+    cron_jobs = [  # noqa: RUF012
+        cron("default.relay_outbox", second=set(range(0, 60, 15))),
+        cron("default.housekeeping", hour=3, minute=30),
+    ]

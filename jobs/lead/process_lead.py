@@ -1,0 +1,127 @@
+"""Changes to leads: those that people ask for, and those that follow from calls."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from jobs.context import JobContext
+from jobs.engine import job, retry
+from jobs.errors import ConflictError, NotFoundError, ValidationError
+from jobs.rules.dispositions import Disposition, after_call, move_lead
+from jobs.rules.numbers import normalise_e164, normalise_email
+from jobs.rules.zones import normalise_timezone
+from jobs.store.model import Attribute, Call, Lead
+from jobs.store.protocol import Work
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+REACHED: Final = frozenset({Disposition.ANSWERED, Disposition.CALLBACK, Disposition.DO_NOT_CALL})
+"""A person was on the line."""
+
+
+class LeadChanges(BaseModel):
+    """New values for some of a lead's columns; None empties a column, a missing one stays.
+
+    attributes: are merged with those the lead has; None removes one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: Text = ""
+    name: Text | None = None
+    email: Text | None = None
+    timezone: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    source: Text | None = None
+    attributes: dict[str, Attribute] = {}
+
+
+@job("lead.update", timeout=30)
+@retry()
+async def update_lead(ctx: JobContext, lead_ids: UUID | list[UUID], changes: LeadChanges) -> None:
+    """Writes the changes to the lead, or the same ones to each of the leads.
+
+    Raises NotFoundError, ValidationError for a bad number, e-mail address or time zone, and
+    ConflictError when the number is another lead's.
+    """
+    ids = [lead_ids] if isinstance(lead_ids, UUID) else lead_ids
+    if changes.number and len(ids) > 1:
+        raise ValidationError("number: it can be given to one lead only")
+    columns = _columns(changes, ctx["settings"].default_region)
+    now = ctx["clock"].now()
+    async with ctx["store"].begin() as work:
+        leads = await work.leads.get_many(ids, lock=True)
+        missing = set(ids) - {lead.id for lead in leads}
+        if missing:
+            raise NotFoundError("lead", min(missing))
+        if changes.number:
+            await _check_free(work, leads[0], str(columns["e164"]))
+        await work.leads.save([_changed(lead, columns, changes, now) for lead in leads])
+
+
+def _columns(changes: LeadChanges, region: str) -> dict[str, object]:
+    columns = changes.model_dump(exclude_unset=True, exclude={"number", "attributes"})
+    if changes.number:
+        columns["e164"] = normalise_e164(changes.number, region)
+    if changes.email is not None:
+        columns["email"] = normalise_email(changes.email)
+    if changes.timezone is not None:
+        columns["timezone"] = normalise_timezone(changes.timezone)
+    return columns
+
+
+async def _check_free(work: Work, lead: Lead, e164: str) -> None:
+    holder = await work.leads.find(lead.tenant, e164)
+    if holder is not None and holder.id != lead.id:
+        raise ConflictError(f"lead {lead.id}: the number is lead {holder.id}'s already")
+
+
+def _changed(lead: Lead, columns: dict[str, object], changes: LeadChanges, now: datetime) -> Lead:
+    merged = {**lead.attributes, **changes.attributes}
+    attributes = {name: value for name, value in merged.items() if value is not None}
+    return replace(lead, **columns, attributes=attributes, updated_at=now)  # type: ignore[arg-type]  # by column name
+
+
+@job("lead.update_after_call", timeout=30)
+@retry()
+async def update_after_call(ctx: JobContext, *call_ids: UUID) -> None:
+    """Carries what came of these calls over to their leads.
+
+    A call moves a lead only where the state machine lets it, never back; so running this twice,
+    or in another order, changes nothing more.
+    """
+    now = ctx["clock"].now()
+    async with ctx["store"].begin() as work:
+        calls = [call for call in await work.calls.get_many(call_ids) if call.disposition]
+        leads = await work.leads.get_many({call.lead_id for call in calls}, lock=True)
+        before = {lead.id: lead for lead in leads}
+        after = dict(before)
+        for call in sorted(calls, key=lambda call: (call.ended_at or now, call.id)):
+            after[call.lead_id] = after_one_call(after[call.lead_id], call)
+        await work.leads.save(
+            [
+                replace(new, updated_at=now)
+                for lead_id, new in after.items()
+                if new != before[lead_id]
+            ]
+        )
+
+
+def after_one_call(lead: Lead, call: Call) -> Lead:
+    """The lead as the call leaves it."""
+    if call.disposition is None:
+        return lead
+    status = after_call(call.disposition, call.outcome).lead_status
+    moved = lead.status if status is None else move_lead(lead.status, status)
+    return replace(lead, status=moved, last_contacted_at=_last_contact(lead, call))
+
+
+def _last_contact(lead: Lead, call: Call) -> datetime | None:
+    moments = [lead.last_contacted_at]
+    if call.disposition in REACHED:
+        moments.append(call.answered_at or call.ended_at)
+    return max((moment for moment in moments if moment is not None), default=None)

@@ -24,6 +24,8 @@ from jobs.store.statements import (
 
 ENDED = frozenset({EnrolmentStatus.DONE, EnrolmentStatus.EXHAUSTED, EnrolmentStatus.REMOVED})
 """The states in which no call is to come."""
+TO_CALL = frozenset({EnrolmentStatus.QUEUED, EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK})
+"""The states in which one is to be scheduled, as `tables.TO_CALL` has it in SQL."""
 
 _CAMPAIGN = ", ".join(names(tables.campaigns)).replace("policy", "CAST(policy AS text)")
 _ENROLMENT = ", ".join(names(tables.enrolments, without=("created_at",)))

@@ -32,9 +32,6 @@ class PostgresWork:
         self.enqueued: list[JobRequest] = []
         self._new_id = new_id
 
-    def new_id(self) -> UUID:
-        return self._new_id()
-
     def enqueue(
         self, function: str, *args: object, defer_until: datetime | None = None, **kwargs: object
     ) -> UUID:

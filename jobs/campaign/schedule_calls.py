@@ -83,6 +83,11 @@ def scheduled(enrolment: Enrolment, lead: Lead, policy: CampaignPolicy, now: dat
     return replace(enrolment, status=status, calls=enrolment.calls + 1, next_at=None)
 
 
+def attempt_id(enrolment_id: UUID, number: int) -> UUID:
+    """The id of an enrolment's call; derived, so that one attempt can never become two calls."""
+    return uuid5(enrolment_id, str(number))
+
+
 async def _tripped(work: Work, campaign: Campaign, now: datetime) -> bool:
     breaker = campaign.policy.breaker
     if breaker is None:
@@ -96,9 +101,8 @@ async def _tripped(work: Work, campaign: Campaign, now: datetime) -> bool:
 
 
 def _new_call(campaign: Campaign, enrolment: Enrolment, now: datetime) -> NewCall:
-    # Derived from the attempt, so that one attempt can never become two calls.
     return NewCall(
-        id=uuid5(enrolment.id, str(enrolment.calls)),
+        id=attempt_id(enrolment.id, enrolment.calls),
         tenant=campaign.tenant,
         campaign_id=campaign.id,
         enrolment_id=enrolment.id,

@@ -1,0 +1,149 @@
+"""The call and campaign jobs on the real store, run one after another by hand: no worker, a clock
+that stands still, and a provider that follows a script."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+from jobs import call, campaign
+from jobs.campaign.schedule_calls import attempt_id
+from jobs.context import JobContext
+from jobs.engine import JobRequest
+from jobs.inbox import receive
+from jobs.rules.policy import CampaignPolicy
+from jobs.store.model import Call, Enrolment, LeadFilter, NewLead
+from jobs.store.postgres import PostgresStore
+from jobs.testing.clock import FrozenClock
+from jobs.testing.voice import FixedPlan
+from jobs.voice.faults import Trouble
+from jobs.voice.script import CallScript
+from jobs.voice.simulator import Simulator
+
+NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)
+"""Noon in New York, on a Wednesday."""
+NUMBER = "+12125550101"
+JOBS = {
+    job.__qualname__: job
+    for domain in (call, campaign)
+    for job in domain.WorkerSettings.functions.given
+}
+OTHERS_DOMAIN = {"lead.update_after_call", "analytics.rollup", "analytics.report"}
+
+
+class Queue:
+    """Stands in for Redis: what is published waits here until `Flow.drain` runs it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[JobRequest] = []
+        self._seen: set[str] = set()
+
+    async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[None]:
+        for request in requests:
+            if request.job_id is None or request.job_id not in self._seen:
+                self.waiting.append(request)
+                self._seen.add(request.job_id or "")
+        return [None] * len(requests)
+
+
+@dataclass
+class Flow:
+    """One running campaign and the means to push it on."""
+
+    store: PostgresStore
+    clock: FrozenClock
+    voice: Simulator
+    queue: Queue
+    campaign_id: UUID
+    left_over: list[JobRequest] = field(default_factory=list)
+    """Follow-ups for other domains."""
+
+    @property
+    def ctx(self) -> JobContext:
+        context = {
+            "store": self.store,
+            "clock": self.clock,
+            "voice": self.voice,
+            "redis": self.queue,
+        }
+        return cast("JobContext", context)
+
+    async def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return await JOBS[name](self.ctx, *args, **kwargs)
+
+    async def drain(self) -> None:
+        """Runs what is due and all that follows, until only deferred jobs wait."""
+        while True:
+            await self.voice.settle()
+            due = [r for r in self.queue.waiting if self._is_due(r)]
+            if not due:
+                return
+            self.queue.waiting = [r for r in self.queue.waiting if not self._is_due(r)]
+            for request in due:
+                if request.function in OTHERS_DOMAIN:
+                    self.left_over.append(request)
+                else:
+                    await self.run(request.function, *request.args, **request.kwargs)
+
+    def _is_due(self, request: JobRequest) -> bool:
+        return request.defer_until is None or request.defer_until <= self.clock.now()
+
+    async def schedule(self) -> None:
+        """One tick of the campaign and what follows at once."""
+        await self.run("campaign.tick")
+        await self.drain()
+
+    async def pass_time(self, **duration: float) -> None:
+        self.clock.advance(timedelta(**duration))
+        await self.drain()
+
+    async def calls(self, lead_id: UUID | None = None) -> list[Call]:
+        async with self.store.begin() as work:
+            leads = await work.leads.ids(LeadFilter())
+            found = []
+            for one in [lead_id] if lead_id else leads:
+                for enrolment in await work.campaigns.enrolments_of(one):
+                    ids = [attempt_id(enrolment.id, n + 1) for n in range(enrolment.calls)]
+                    found += await work.calls.get_many(ids)
+        return found
+
+    async def enrolment(self) -> Enrolment:
+        """The only one."""
+        async with self.store.begin() as work:
+            (lead_id,) = await work.leads.ids(LeadFilter())
+            (found,) = await work.campaigns.enrolments_of(lead_id)
+        return found
+
+
+@asynccontextmanager
+async def open_flow(
+    database_url: str,
+    *,
+    scripts: Mapping[str, Sequence[CallScript]] | None = None,
+    leads: Sequence[NewLead] = (NewLead(NUMBER),),
+    policy: CampaignPolicy | None = None,
+    trouble: Trouble | None = None,
+    now: datetime = NOON,
+) -> AsyncIterator[Flow]:
+    """A campaign that runs over `leads`, all of them enrolled."""
+    clock, queue = FrozenClock(now), Queue()
+    store = await PostgresStore.open(database_url, publish=queue.enqueue_many, clock=clock)
+    voice = Simulator(
+        FixedPlan(scripts or {}), clock, partial(receive, store, clock), trouble=trouble
+    )
+    try:
+        async with store.begin() as work:
+            await work.leads.add(leads, now)
+            campaign = await work.campaigns.add(
+                "default", "spring", policy or CampaignPolicy(), now
+            )
+            await work.campaigns.enrol(campaign.id, LeadFilter(), now)
+        flow = Flow(store, clock, voice, queue, campaign.id)
+        await flow.run("campaign.set_status", campaign.id, "start")
+        yield flow
+    finally:
+        await voice.close()
+        await store.close()

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
 
 from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
-from jobs.engine.observers import masked
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.scripts import REVIVE, pack
 from jobs.engine.serializer import deserialize
+from jobs.rules.numbers import mask_text
 
 BATCH: Final = 500
 """Letters in one round trip."""
@@ -67,8 +67,8 @@ class DeadLetter(BaseModel):
             queue=queue,
             payload=payload,
             error_class=type(error).__name__,
-            message=masked(str(error)),
-            traceback=masked(text[-LONGEST_TRACEBACK:]),
+            message=mask_text(str(error)),
+            traceback=mask_text(text[-LONGEST_TRACEBACK:]),
             tries=tries,
             enqueued_at=enqueued_at,
             failed_at=failed_at,
@@ -95,7 +95,7 @@ class DeadLetter(BaseModel):
         except DeserializationError:
             return f"({len(self.payload)} bytes that are not ours to read)"
         parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
-        return masked(", ".join(parts))
+        return mask_text(", ".join(parts))
 
 
 def fingerprint(function: str, error: BaseException) -> str:

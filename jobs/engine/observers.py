@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from jobs.engine.keys import counters
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.scripts import QUEUE_STATE
+from jobs.rules.numbers import mask_text
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -33,16 +34,9 @@ _LEVELS: Final = {
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
 
 
-def masked(text: str) -> str:
-    """`text` with personal data masked."""
-    from jobs.rules.numbers import mask_text
-
-    return mask_text(text)
-
-
 def masked_error(error: BaseException) -> str:
     """`ErrorClass: message` on one line, with personal data masked."""
-    return masked(" ".join(f"{type(error).__name__}: {error}".split()))
+    return mask_text(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:

@@ -182,17 +182,25 @@ class Pool(ArqRedis):
             _expires,
             _job_try,
         )
-        (job,) = await self._add([wanted])
+        (job,) = await self._add(self._batch([wanted]))
         return job
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
         """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
 
-        Raises at the first that cannot be serialized, before any of its thousand is enqueued.
+        Raises at the first that cannot be serialized; what was sent before stays enqueued.
         """
         jobs: list[Job | None] = []
-        for start in range(0, len(requests), BATCH):
-            jobs += await self._add(requests[start : start + BATCH])
+        sent: asyncio.Task[list[Job | None]] | None = None
+        try:
+            for start in range(0, len(requests), BATCH):
+                # Redis works on one batch while the next one is put together.
+                batch = self._batch(requests[start : start + BATCH])
+                before, sent = sent, asyncio.create_task(self._add(batch))
+                jobs += await before if before else await asyncio.sleep(0, ())
+        finally:
+            if sent is not None:
+                jobs += await sent
         return jobs
 
     def queue_of(self, name: str) -> str:
@@ -234,19 +242,15 @@ class Pool(ArqRedis):
     def _job(self, job_id: str, queue: str | None = None) -> Job:
         return Job(job_id, self, queue or self.default_queue_name, self.job_deserializer)
 
-    async def _add(self, requests: Sequence[JobRequest]) -> list[Job | None]:
-        """Up to BATCH jobs in one script call, grouped by what they have in common."""
+    def _batch(self, requests: Sequence[JobRequest]) -> "_Batch":
+        """Up to BATCH jobs for one script call, grouped by what they have in common."""
         now_ms = timestamp_ms()
         random_ids = os.urandom(16 * len(requests)).hex()
-        queues: dict[str, str] = {}
-        groups: dict[tuple[str, int, int, int], tuple[list[str | bytes], list[int]]] = {}
-        jobs: list[Job | None] = []
+        queues: dict[tuple[str | None, str], str] = {}
+        batch = _Batch()
         for number, wanted in enumerate(requests):
-            queue = queues.get(wanted.queue or wanted.function)
-            if queue is None:
-                queue = self._queue(wanted)
-                queues[wanted.queue or wanted.function] = queue
-            delay_ms, expiry_ms = self._times(wanted)
+            named = (wanted.queue, wanted.function)
+            queue = queues.get(named) or queues.setdefault(named, self._queue(wanted))
             job_id = wanted.job_id or random_ids[32 * number : 32 * number + 32]
             payload = serialize_job(
                 wanted.function,
@@ -256,17 +260,15 @@ class Pool(ArqRedis):
                 now_ms,
                 serializer=self.job_serializer,
             )
-            chosen = 1 if wanted.job_id else 0
-            members, numbers = groups.setdefault((queue, delay_ms, expiry_ms, chosen), ([], []))
-            members += (job_id, payload)
-            numbers.append(number)
-            jobs.append(Job(job_id, self, queue, self.job_deserializer))
-        packed = pack([(*key, members) for key, (members, _) in groups.items()])
-        refused = await self._enqueue(args=[packed])
-        for (_, numbers), left_out in zip(groups.values(), refused, strict=True):
-            for position in left_out:
-                jobs[numbers[position]] = None
-        return jobs
+            batch.add(
+                (queue, *self._times(wanted), 1 if wanted.job_id else 0),
+                (job_id, payload),
+                Job(job_id, self, queue, self.job_deserializer),
+            )
+        return batch
+
+    async def _add(self, batch: "_Batch") -> list[Job | None]:
+        return batch.answers(await self._enqueue(args=[batch.packed()]))
 
     def _queue(self, wanted: JobRequest) -> str:
         if wanted.queue is not None:
@@ -275,6 +277,8 @@ class Pool(ArqRedis):
 
     def _times(self, wanted: JobRequest) -> tuple[int, int]:
         """The delay and the expiry, in ms from now."""
+        if wanted.defer_by is None and wanted.defer_until is None and wanted.expires is None:
+            return 0, self.expires_extra_ms
         if wanted.defer_until is not None:
             if wanted.defer_by is not None:
                 raise UsageError("a job is deferred either by a time or until a moment, not both")
@@ -285,6 +289,33 @@ class Pool(ArqRedis):
         if expiry < 0:
             raise UsageError("a job cannot expire before it is enqueued")
         return delay, expiry
+
+
+class _Batch:
+    """What `enqueue.lua` is given, and what its answer means."""
+
+    def __init__(self) -> None:
+        self._jobs: list[Job | None] = []
+        self._groups: dict[tuple[str, int, int, int], tuple[list[str | bytes], list[int]]] = {}
+
+    def add(self, group: tuple[str, int, int, int], entry: tuple[str, bytes], job: Job) -> None:
+        """group: queue, delay, expiry, and 1 for an id that the producer chose."""
+        known = self._groups.get(group)
+        if known is None:
+            known = self._groups[group] = ([], [])
+        known[0].extend(entry)
+        known[1].append(len(self._jobs))
+        self._jobs.append(job)
+
+    def packed(self) -> bytes:
+        return pack([(*group, entries) for group, (entries, _) in self._groups.items()])
+
+    def answers(self, left_out: Sequence[Sequence[int]]) -> list[Job | None]:
+        """The jobs in the order of their requests, None for those that were left out."""
+        for (_, numbers), positions in zip(self._groups.values(), left_out, strict=True):
+            for position in positions:
+                self._jobs[numbers[position]] = None
+        return self._jobs
 
 
 def _aware(moment: datetime) -> datetime:

@@ -14,7 +14,7 @@ LONGEST_ASKED_WAIT: Final = timedelta(days=1)
 """An outside service that asks for a longer wait than this is tried after it all the same."""
 
 _POLICY: Final = "__retry_policy__"
-_MAX_EXPONENT: Final = 62
+_MAX_EXPONENT: Final = 1000
 _TOO_GENERAL: Final = (BaseException, Exception, RinglineError, JobError)
 """Naming one of these in `on` does not make bad arguments worth a retry."""
 

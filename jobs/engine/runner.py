@@ -1,6 +1,5 @@
 """One try of a job: the time limit, the classified ending, and what the worker is told."""
 
-import asyncio
 import random
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from arq.worker import JobExecutionFailed, Retry
 
 from jobs.engine import stock
+from jobs.engine.limits import TimeLimit
 from jobs.errors import ProcessTimeoutError, StaleVersionError, as_job_error
 from settings import Settings, get_settings
 
@@ -24,7 +24,7 @@ _in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
 
 def called_by_worker(ctx: object) -> bool:
     """Whether this call is a try that a worker makes, and not a call from a test or another job."""
-    return isinstance(ctx, Mapping) and "score" in ctx and not _in_a_try.get()
+    return isinstance(ctx, dict) and "score" in ctx and not _in_a_try.get()
 
 
 async def run(
@@ -71,8 +71,9 @@ async def _limited(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
+    limit = TimeLimit(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        with limit:
             for _ in range(STALE_READS):
                 try:
                     return await job.body(ctx, *args, **kwargs)
@@ -80,7 +81,7 @@ async def _limited(
                     continue
             return await job.body(ctx, *args, **kwargs)
     except TimeoutError as error:
-        if not limit.expired():
+        if not limit.expired:
             raise
         raise ProcessTimeoutError(f"{job.name} ran past its {seconds:g} s") from error
 

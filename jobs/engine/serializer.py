@@ -13,6 +13,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -101,7 +102,12 @@ def deserialize(data: bytes) -> Any:
                 "queue that used arq's default serializer, switch on deserialize_or_unpickle"
             ) from None
         raise DeserializationError(f"not JSON: {error}") from None
-    return _untagged(value) if _TAGGED in data else value
+    if _TAGGED not in data:
+        return value
+    try:
+        return _untagged(value)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DeserializationError(f"a broken tag: {error!r}") from None
 
 
 def deserialize_or_unpickle(data: bytes) -> Any:
@@ -172,7 +178,7 @@ def _error(content: Any) -> BaseException:
 
 
 _UNTAG: Final[dict[str, Callable[[Any], Any]]] = {
-    _BYTES: base64.b64decode,
+    _BYTES: partial(base64.b64decode, validate=True),
     _ERROR: _error,
     _DICT: lambda pairs: {key: _untagged(item) for key, item in pairs},
 }

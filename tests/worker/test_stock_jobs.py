@@ -95,12 +95,16 @@ async def pool(redis_url: str) -> AsyncIterator[Pool]:
         yield pool
 
 
+def stock_worker(pool: Pool, **options: Any) -> Worker:
+    settings: Any = StockSettings  # arq types a context as a plain dict
+    return create_worker(settings, redis_pool=pool, **options)
+
+
 async def run(pool: Pool, function: str, *args: object, **options: Any) -> Job:
     """Enqueues a job and has arq's worker run it to its end."""
     queued = await pool.enqueue_job(function, *args, **options)
     assert queued is not None
-    worker: Worker = create_worker(StockSettings, redis_pool=pool)
-    await worker.async_run()
+    await stock_worker(pool).async_run()
     return queued
 
 
@@ -229,7 +233,7 @@ async def test_retrying_a_letter_puts_the_job_back_as_it_was(pool: Pool) -> None
     assert await letters.count() == 0
     assert await letters.retry(failed.job_id) == 0
     assert await failed.status() is JobStatus.queued
-    await create_worker(StockSettings, redis_pool=pool).async_run()
+    await stock_worker(pool).async_run()
     assert await failed.result() == "well"
     assert len(runs) == 4
 
@@ -243,7 +247,7 @@ async def test_no_key_is_left_but_results_and_counters(pool: Pool) -> None:
 async def test_an_aborted_job_is_cancelled(pool: Pool) -> None:
     queued = await pool.enqueue_job("stock.patient", ["sleep"])
     assert queued is not None
-    worker = create_worker(StockSettings, redis_pool=pool, allow_abort_jobs=True)
+    worker = stock_worker(pool, allow_abort_jobs=True)
     running = asyncio.create_task(worker.async_run())
     assert await queued.abort(timeout=10, poll_delay=0.01)
     await running

@@ -1,0 +1,163 @@
+"""Payloads as JSON: what comes back, what is refused, what cannot be smuggled in."""
+
+import asyncio
+import pickle
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from arq.jobs import DeserializationError
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter
+
+from jobs import errors
+from jobs.engine.serializer import (
+    RemoteError,
+    deserialize,
+    deserialize_or_unpickle,
+    register_error,
+    serialize,
+)
+
+names = st.text() | st.sampled_from(["$bytes", "$error", "$dict", "$"])
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(2**63), max_value=2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | names
+    | st.binary()
+)
+values = st.recursive(
+    plain, lambda inner: st.lists(inner) | st.dictionaries(names, inner), max_leaves=20
+)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Model(BaseModel):
+    data: bytes
+    tags: set[str]
+    extra: dict[str, Any]
+
+
+@dataclass
+class Point:
+    x: int
+    label: bytes
+
+
+@given(values)
+def test_json_values_and_bytes_come_back_as_they_were(value: Any) -> None:
+    assert deserialize(serialize(value)) == value
+
+
+@given(st.binary())
+def test_whatever_is_in_redis_is_read_or_refused(data: bytes) -> None:
+    with suppress(DeserializationError):
+        deserialize(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (uuid4(), UUID),
+        (datetime(2026, 3, 29, 1, 30, tzinfo=UTC), datetime),
+        (date(2026, 3, 29), date),
+        (timedelta(minutes=90), timedelta),
+        (Decimal("19.99"), Decimal),
+        (Colour.RED, Colour),
+        ({"a", "b"}, set[str]),
+        ((1, "x"), tuple[int, str]),
+        ({1: b"\xff"}, dict[int, bytes]),
+        (Model(data=b"\x00\xff", tags={"a"}, extra={"$bytes": 1}), Model),
+        (Point(1, b"\xfe"), Point),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_annotations_turn_the_rest_back(value: object, annotation: Any) -> None:
+    read = deserialize(serialize({"a": (value,)}))["a"][0]
+    assert TypeAdapter(annotation).validate_python(read) == value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.CancelledError(),
+        ValueError("bad"),
+        KeyError("missing"),
+        errors.DatabaseError("gone away"),
+        errors.StaleVersionError("lead 7"),
+    ],
+    ids=repr,
+)
+def test_known_errors_are_rebuilt(error: BaseException) -> None:
+    read = deserialize(serialize({"r": error}))["r"]
+    assert type(read) is type(error)
+    assert str(read) == str(error)
+
+
+def test_an_unknown_error_keeps_its_name_and_message() -> None:
+    class OwnError(Exception):
+        pass
+
+    read = deserialize(serialize(OwnError("no luck")))
+    assert isinstance(read, RemoteError)
+    assert (read.type_name, str(read)) == ("OwnError", "OwnError: no luck")
+
+
+def test_a_registered_error_is_rebuilt() -> None:
+    @register_error
+    class RegisteredError(Exception):
+        pass
+
+    assert isinstance(deserialize(serialize(RegisteredError("x"))), RegisteredError)
+
+
+def test_not_found_is_rebuilt_from_its_text() -> None:
+    read = deserialize(serialize(errors.NotFoundError("lead", 7)))
+    assert isinstance(read, errors.NotFoundError)
+    assert str(read) == "lead 7 does not exist"
+
+
+def test_a_pickle_is_refused_and_the_remedy_named() -> None:
+    with pytest.raises(DeserializationError, match=r"refused: a pickle.*deserialize_or_unpickle"):
+        deserialize(pickle.dumps({"f": "x"}))
+
+
+def test_a_pickle_is_read_where_a_migration_switched_it_on() -> None:
+    payload = {"f": "x", "a": (1,)}
+    assert deserialize_or_unpickle(pickle.dumps(payload)) == payload
+    assert deserialize_or_unpickle(serialize(payload)) == {"f": "x", "a": [1]}
+
+
+@pytest.mark.parametrize("value", [object(), 2**64], ids=["object", "big int"])
+def test_what_has_no_form_is_an_error(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        serialize(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"$error": 1}',
+        b'{"$error": {"type": []}}',
+        b'{"$bytes": "%"}',
+        b'{"$bytes": 1}',
+        b'{"$dict": 3}',
+        b'{"$dict": [[[], 1]]}',
+        b"[" * 1000 + b'"$"' + b"]" * 1000,
+    ],
+    ids=range(7),
+)
+def test_a_broken_tag_is_refused(data: bytes) -> None:
+    with pytest.raises(DeserializationError):
+        deserialize(data)

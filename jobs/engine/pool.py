@@ -162,8 +162,8 @@ class Pool(ArqRedis):
     ) -> Job | None:
         """Enqueue one job, by name or by function; None when its id has a job or a kept result.
 
-        A function's arguments are checked by the type checker; together with options, give all of
-        them by position. _queue_name: by default the name's prefix says it. _defer_until: a moment
+        A function's arguments are checked by the type checker; together with options, give them by
+        position. _queue_name: by default the name's prefix says it. _defer_until: a moment
         of the pool's clock. _expires: a deadline counted from now, after which the job is not
         started; by default 30 days after it is due. The rest is as in arq.
         """

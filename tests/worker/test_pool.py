@@ -1,0 +1,244 @@
+"""Enqueuing: by name and by function, one and many, deferred, expiring, next to arq's own pool."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import arq
+import pytest
+from arq.connections import ArqRedis, RedisSettings
+from arq.jobs import Job, JobStatus, SerializationError
+from arq.worker import Worker
+
+from jobs.engine.clock import ScaledClock
+from jobs.engine.connection import LazyRedisSettings, NoRedisError, arq_settings
+from jobs.engine.definition import job
+from jobs.engine.keys import JOB, RESULT
+from jobs.engine.pool import BATCH, JobRequest, Pool, create_pool, request
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.serializer import deserialize, serialize
+from jobs.errors import ServerError, UsageError
+
+DOMAINS = QueueNames(frozenset({"lead"}), default="rest")
+
+
+@job("lead.pool_test")
+async def pool_test(ctx: dict[str, Any], number: int, word: str = "one") -> int:
+    return number
+
+
+@job("lead.elsewhere", queue="slow")
+async def elsewhere(ctx: dict[str, Any]) -> None: ...
+
+
+@pytest.fixture
+async def pool(redis_url: str) -> AsyncIterator[Pool]:
+    async with await create_pool(redis_url, queues=DOMAINS) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def stock(redis_url: str) -> AsyncIterator[ArqRedis]:
+    """A plain arq pool with our serializer, as DESIGN promises that it works."""
+    pool = await arq.create_pool(
+        arq_settings(redis_url), job_serializer=serialize, job_deserializer=deserialize
+    )
+    yield pool
+    await pool.aclose(close_connection_pool=True)
+
+
+async def queue_of(pool: Pool, queued: Job | None) -> set[str]:
+    assert queued is not None
+    known = ("lead_tasks", "rest", "slow", "chosen")
+    return {name for name in known if await pool.zscore(name, queued.job_id) is not None}
+
+
+async def due_in(pool: Pool, queued: Job | None) -> float:
+    """Seconds until the job is due, by the clock of Redis."""
+    assert queued is not None
+    now: tuple[int, int] = await pool.time()
+    score: float | None = await pool.zscore("lead_tasks", queued.job_id)
+    assert score is not None
+    return score / 1000 - now[0] - now[1] / 1e6
+
+
+async def lives(pool: Pool, queued: Job | None) -> float:
+    """Seconds until the payload expires."""
+    assert queued is not None
+    return float(await pool.pttl(JOB + queued.job_id)) / 1000
+
+
+async def test_the_name_says_the_queue(pool: Pool) -> None:
+    assert await queue_of(pool, await pool.enqueue_job("lead.qualify", 1)) == {"lead_tasks"}
+    assert await queue_of(pool, await pool.enqueue_job("other.thing")) == {"rest"}
+    assert await queue_of(pool, await pool.enqueue_job("leads")) == {"rest"}
+    assert await queue_of(pool, await pool.enqueue_job("x", _queue_name="chosen")) == {"chosen"}
+    alias = await pool.enqueue_job("x", _queue_name="lead_queue")
+    assert await queue_of(pool, alias) == {"lead_tasks"}
+    assert await queue_of(pool, await pool.enqueue_job(elsewhere)) == {"slow"}
+    assert await queue_of(pool, await pool.enqueue_job("lead.elsewhere")) == {"slow"}
+
+
+async def test_by_function(pool: Pool) -> None:
+    queued = await pool.enqueue_job(pool_test, 7, word="two")
+    assert queued is not None
+    info = await queued.info()
+    assert info is not None
+    assert (info.function, list(info.args), info.kwargs) == ("lead.pool_test", [7], {"word": "two"})
+    assert abs((info.enqueue_time - datetime.now(UTC)).total_seconds()) < 5
+    assert await queued.status() is JobStatus.queued
+
+
+async def test_an_id_is_taken_once(pool: Pool) -> None:
+    assert await pool.enqueue_job("lead.qualify", 1, _job_id="one") is not None
+    assert await pool.enqueue_job("lead.qualify", 2, _job_id="one") is None
+    (first,) = await pool.queued_jobs(queue_name="lead_tasks")
+    assert list(first.args) == [1]
+
+
+async def test_a_kept_result_blocks_its_id(pool: Pool) -> None:
+    await pool.set(RESULT + "one", b"{}")
+    assert await pool.enqueue_job("lead.qualify", _job_id="one") is None
+    assert await pool.enqueue_many([JobRequest("lead.qualify", job_id="one")]) == [None]
+
+
+async def test_deferring(pool: Pool) -> None:
+    assert -5 < await due_in(pool, await pool.enqueue_job("lead.qualify")) <= 0
+    by = await pool.enqueue_job("lead.qualify", _defer_by=timedelta(minutes=1))
+    assert 55 < await due_in(pool, by) <= 60
+    assert by is not None
+    assert await by.status() is JobStatus.deferred
+    moment = datetime.now(UTC) + timedelta(hours=1)
+    until = await pool.enqueue_job("lead.qualify", _defer_until=moment)
+    assert 3590 < await due_in(pool, until) <= 3600
+    past = await pool.enqueue_job("lead.qualify", _defer_until=moment - timedelta(hours=5))
+    assert -5 < await due_in(pool, past) <= 0
+    with pytest.raises(UsageError, match="not both"):
+        await pool.enqueue_job("lead.qualify", _defer_until=moment, _defer_by=1)
+
+
+async def test_a_moment_is_read_by_the_business_clock(redis_url: str) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    clock = ScaledClock(start, rate=60, epoch=time.time())
+    async with await create_pool(redis_url, queues=DOMAINS, clock=clock) as pool:
+        queued = await pool.enqueue_job("lead.qualify", _defer_until=start + timedelta(hours=1))
+        assert 55 < await due_in(pool, queued) <= 60
+
+
+async def test_expiry(pool: Pool) -> None:
+    default = await pool.enqueue_job("lead.qualify", _defer_by=100)
+    assert await lives(pool, default) == pytest.approx(DEFAULT_EXPIRY_MS / 1000 + 100, abs=5)
+    deadline = await pool.enqueue_job("lead.qualify", _defer_by=100, _expires=30)
+    assert await lives(pool, deadline) == pytest.approx(30, abs=5)
+    with pytest.raises(UsageError, match="expire"):
+        await pool.enqueue_job("lead.qualify", _expires=-1)
+
+
+async def test_what_cannot_be_serialized_is_told(pool: Pool) -> None:
+    with pytest.raises(SerializationError, match=r"lead\.qualify"):
+        await pool.enqueue_job("lead.qualify", object())
+
+
+async def test_many_are_answered_in_order(pool: Pool) -> None:
+    total = 2 * BATCH + 10
+    requests = [
+        JobRequest("lead.qualify" if n % 2 else "rest.job", (n,), job_id=f"job-{n % (total - 5)}")
+        for n in range(total)
+    ]
+    answers = await pool.enqueue_many(requests)
+    assert [None if one is None else one.job_id for one in answers] == [
+        f"job-{n}" if n < total - 5 else None for n in range(total)
+    ]
+    assert await pool.zcard("lead_tasks") + await pool.zcard("rest") == total - 5
+
+
+async def test_many_with_options_of_their_own(pool: Pool) -> None:
+    first, second, third = await pool.enqueue_many(
+        [
+            JobRequest("lead.qualify", defer_by=50),
+            JobRequest("lead.qualify", kwargs={"price": Decimal("1.5")}, expires=9, job_try=2),
+            request(pool_test, 3, word="x"),
+        ]
+    )
+    assert 45 < await due_in(pool, first) <= 50
+    assert await lives(pool, second) == pytest.approx(9, abs=5)
+    assert second is not None
+    info = await second.info()
+    assert info is not None
+    assert (info.kwargs, info.job_try) == ({"price": "1.5"}, 2)
+    assert third is not None
+    assert await third.status() is JobStatus.queued
+
+
+async def test_none_of_a_batch_that_cannot_be_serialized_is_enqueued(pool: Pool) -> None:
+    with pytest.raises(SerializationError):
+        await pool.enqueue_many([JobRequest("lead.qualify"), JobRequest("x", (object(),))])
+    assert await pool.keys() == []
+    assert await pool.enqueue_many([]) == []
+
+
+async def test_more_callers_than_connections_wait_for_each_other(pool: Pool) -> None:
+    queued = await asyncio.gather(*(pool.enqueue_job("lead.qualify", n) for n in range(500)))
+    assert len({one.job_id for one in queued if one}) == 500
+    clients = await pool.client_list()
+    assert len(clients) <= 130
+
+
+async def test_an_expired_job_does_not_stop_a_listing(pool: Pool) -> None:
+    gone = await pool.enqueue_job("lead.qualify", 1)
+    await pool.enqueue_job("lead.qualify", 2)
+    assert gone is not None
+    await pool.delete(JOB + gone.job_id)
+    assert [list(one.args) for one in await pool.queued_jobs(queue_name="lead_tasks")] == [[2]]
+
+
+async def test_our_jobs_and_arqs_are_the_same(pool: Pool, stock: ArqRedis) -> None:
+    """What either enqueues, the other reads, an arq worker runs, and both read its result."""
+    ours = await pool.enqueue_job(pool_test, 7)
+    theirs = await stock.enqueue_job("lead.pool_test", 8, _queue_name="lead_tasks")
+    assert ours is not None
+    assert theirs is not None
+    worker = Worker(
+        functions=[pool_test],
+        queue_name="lead_tasks",
+        redis_pool=stock,
+        burst=True,
+        poll_delay=0.01,
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+    await worker.async_run()
+    assert (await ours.result(), await theirs.result()) == (7, 8)
+    assert [result.result for result in await pool.all_job_results()] == [7, 8]
+    again = await stock.enqueue_job("lead.pool_test", 9, _job_id=ours.job_id)
+    assert again is None
+    times = [result.enqueue_time for result in await pool.all_job_results()]
+    assert all(before <= after for before, after in pairwise(times))
+
+
+async def test_sharing_the_connections_of_arqs_pool(stock: ArqRedis) -> None:
+    pool = Pool.sharing(stock, queues=DOMAINS)
+    assert await queue_of(pool, await pool.enqueue_job("lead.qualify")) == {"lead_tasks"}
+    await pool.aclose()
+    assert await stock.ping()
+
+
+@pytest.mark.parametrize("kind", [arq_settings, LazyRedisSettings])
+async def test_arqs_settings_are_taken_too(redis_url: str, kind: type[RedisSettings]) -> None:
+    async with await create_pool(kind(redis_url), queues=DOMAINS) as pool:
+        assert await pool.enqueue_job("lead.qualify", uuid4()) is not None
+
+
+async def test_a_wrong_password_is_one_line(redis_url: str) -> None:
+    url = redis_url.replace("unix://", "unix://nobody:secret@")
+    with pytest.raises(NoRedisError, match=r"no answer from Redis at unix:") as raised:
+        await create_pool(url)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert isinstance(raised.value, ServerError)

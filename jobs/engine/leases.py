@@ -18,12 +18,16 @@ LAPSES_ALLOWED: Final = 3
 class Leases:
     """The claims that this worker holds.
 
-    on_lost is called with a claim that turned out to be someone else's by now.
+    on_lost is called with a claim that turned out to be someone else's by now; on_back when jobs
+    of others were put back.
     """
 
-    def __init__(self, claims: Claims, on_lost: Callable[[Claim], None]) -> None:
+    def __init__(
+        self, claims: Claims, *, on_lost: Callable[[Claim], None], on_back: Callable[[], None]
+    ) -> None:
         self._claims = claims
         self._on_lost = on_lost
+        self._on_back = on_back
         self._held: set[Claim] = set()
         self.renew_every = claims.lease_ms / 1000 / RENEWALS_PER_LEASE
         self.reap_every = claims.lease_ms / 1000 / REAPS_PER_LEASE
@@ -47,5 +51,8 @@ class Leases:
 
     async def reap(self) -> None:
         """Put jobs back whose lease has lapsed; raises as `Channel.call`."""
-        for job_id in await self._claims.reap():
+        back = await self._claims.reap()
+        if back:
+            self._on_back()
+        for job_id in back:
             logger.warning("job %s is put back: its worker fell silent", job_id)

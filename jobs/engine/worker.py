@@ -148,7 +148,7 @@ class Worker(arq.worker.Worker):
             self.ctx["engine"] = self
         self._channel = Channel(self.pool, self._changed.set)
         self._claims = Claims(self._channel, self.queues, self.lease)
-        self._leases = Leases(self._claims, self._lost)
+        self._leases = Leases(self._claims, on_lost=self._lost, on_back=self._changed.set)
         self._finisher = Finisher(
             self._claims,
             given_up=self._given_up,
@@ -189,7 +189,7 @@ class Worker(arq.worker.Worker):
         await self.pool.delete(self.health_check_key)
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
-        await self.pool.close(close_connection_pool=True)
+        await self.pool.aclose(close_connection_pool=True)
         self._pool = None
 
     # --- claiming

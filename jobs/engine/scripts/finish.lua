@@ -98,4 +98,6 @@ end
 for at = 2 + count * WIDTH, #ARGV, 3 do
     redis.call('HINCRBY', ARGV[at], ARGV[at + 1], ARGV[at + 2])
 end
+-- A change of its own ends a client's tracking of a queue without telling it; a read renews it.
+for _, queue in ipairs(KEYS) do redis.call('ZCARD', queue) end
 return refused

@@ -1,0 +1,139 @@
+"""When schedules are due."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from arq.cron import CronJob, next_cron
+from arq.cron import cron as arq_cron
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.engine import Cron, cron
+from jobs.errors import UsageError
+
+BERLIN = "Europe/Berlin"
+
+
+async def tick(ctx: object) -> None: ...
+
+
+def local_slots(schedule: Cron, start: datetime, count: int) -> list[str]:
+    zone = schedule.zone or UTC
+    slots = islice(schedule.slots.after(start, zone), count)
+    return [f"{slot.astimezone(zone):%d %H:%M:%S %z}" for slot in slots]
+
+
+def test_expression_in_a_zone() -> None:
+    schedule = cron("report.daily", expression="30 7 * * mon-fri", timezone=BERLIN)
+    assert local_slots(schedule, datetime(2026, 7, 3, tzinfo=UTC), 2) == [
+        "03 07:30:00 +0200",
+        "06 07:30:00 +0200",
+    ]
+
+
+def test_a_skipped_time_of_day_runs_after_the_gap() -> None:
+    schedule = cron("report.daily", hour=2, minute=30, timezone=BERLIN)
+    assert local_slots(schedule, datetime(2026, 3, 28, tzinfo=UTC), 3) == [
+        "28 02:30:00 +0100",
+        "29 03:00:00 +0200",
+        "30 02:30:00 +0200",
+    ]
+
+
+def test_a_repeated_time_of_day_runs_once() -> None:
+    schedule = cron("report.daily", hour=2, minute=30, timezone=BERLIN)
+    assert local_slots(schedule, datetime(2026, 10, 24, tzinfo=UTC), 3) == [
+        "24 02:30:00 +0200",
+        "25 02:30:00 +0200",
+        "26 02:30:00 +0100",
+    ]
+
+
+@pytest.mark.parametrize(("month", "day"), [(3, 29), (10, 25)])
+def test_what_runs_every_so_often_goes_on_by_real_time(month: int, day: int) -> None:
+    schedule = cron("lead.qualify_pending", minute={0, 15, 30, 45}, timezone=BERLIN)
+    slots = list(
+        islice(schedule.slots.after(datetime(2026, month, day, tzinfo=UTC), ZoneInfo(BERLIN)), 40)
+    )
+    assert {b - a for a, b in pairwise(slots)} == {timedelta(minutes=15)}
+
+
+def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> None:
+    schedule = cron("report.bad_luck", weekday="fri", day=13, hour=0, minute=0)
+    slot = schedule.next_after(datetime(2026, 3, 14, tzinfo=UTC), UTC)
+    assert (slot.year, slot.month, slot.day) == (2026, 11, 13)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"expression": "61 * * * *"}, "61"),
+        ({"expression": "* * *"}, "Wrong number of fields"),
+        ({"expression": "* * * * *", "hour": 3}, "not both"),
+        ({"day": 31, "month": 2}, "day-of-month"),
+        ({"timezone": "Europe/Atlantis"}, "Europe/Atlantis"),
+    ],
+)
+def test_wrong_times_are_named(options: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        cron("a.b", **options)  # type: ignore[arg-type]
+
+
+def test_the_last_slot_up_to_a_moment() -> None:
+    schedule = cron("a.b", expression="0 0 29 2 *")
+    moment = datetime(2027, 5, 1, tzinfo=UTC)
+    assert schedule.last_until(moment, UTC) == datetime(2024, 2, 29, 0, 0, 0, 123_456, tzinfo=UTC)
+
+
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "month": st.integers(1, 12),
+        "day": st.integers(1, 28),
+        "weekday": st.integers(0, 6),
+        "hour": st.integers(0, 23) | st.sets(st.integers(0, 23), min_size=1),
+        "minute": st.integers(0, 59) | st.sets(st.integers(0, 59), min_size=1),
+        "second": st.integers(0, 59) | st.sets(st.integers(0, 59), min_size=1),
+    },
+)
+moments = st.integers(0, 10 * 365 * 86_400).map(
+    lambda seconds: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds, microseconds=7)
+)
+
+
+@given(fields, moments)
+def test_without_changes_of_the_clocks_slots_are_those_of_arq(
+    options: dict[str, int], moment: datetime
+) -> None:
+    ours = Cron.adopt(arq_cron(tick, **options))  # type: ignore[arg-type]
+    defaults = {"second": 0, "microsecond": 123_456}
+    assert ours.next_after(moment, UTC) == next_cron(moment, **defaults | options)
+
+
+@given(st.sampled_from(["*/7 * * * *", "5 */3 * * *", "30 2 * * *", "0 0 1 * *"]), moments)
+def test_the_last_slot_is_the_one_before_the_next(expression: str, moment: datetime) -> None:
+    schedule = cron("a.b", expression=expression, timezone=BERLIN)
+    last = schedule.last_until(moment, UTC)
+    assert last is not None
+    assert last <= moment < schedule.next_after(last, UTC)
+
+
+def test_arqs_worker_takes_it() -> None:
+    schedule = cron("campaign.tick", minute=5)
+    assert isinstance(schedule, CronJob)
+    schedule.calculate_next(datetime(2026, 1, 1, tzinfo=UTC))
+    assert schedule.next_run == datetime(2026, 1, 1, 0, 5, 0, 123_456, tzinfo=UTC)
+    assert schedule.name == "cron:campaign.tick"
+
+
+async def test_a_cron_by_name_only_enqueues() -> None:
+    class Redis:
+        async def enqueue_job(self, *args: object, **options: object) -> None:
+            enqueued.append((args, options))
+
+    enqueued: list[object] = []
+    schedule = cron("campaign.tick")
+    await schedule.coroutine({"redis": Redis(), "job_id": "cron:campaign.tick:123"})
+    assert enqueued == [(("campaign.tick",), {"_job_id": "campaign.tick:123"})]

@@ -17,7 +17,7 @@ from jobs.cli.services import opened_store
 from jobs.context import JobContext
 from jobs.engine.clock import clock_from
 from jobs.errors import NotFoundError, UsageError
-from jobs.rules.numbers import Temperature, normalize_tag
+from jobs.rules.numbers import Temperature, normalise_tag
 from jobs.rules.policy import CampaignPolicy
 from jobs.store.model import Campaign, CampaignTotals, LeadFilter
 from jobs.store.protocol import Work
@@ -60,7 +60,7 @@ def create(
     rules = _policy(policy)
     where = LeadFilter(
         tenant,
-        frozenset(normalize_tag(tag).key for tag in tags),
+        frozenset(normalise_tag(tag).key for tag in tags),
         frozenset(map(Temperature, temperatures)),
         source,
     )

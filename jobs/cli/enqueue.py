@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
@@ -16,9 +17,7 @@ from jobs.errors import UsageError
 @click.argument("name")
 @click.argument("args", nargs=-1)
 @click.option("--kw", "kwargs", multiple=True, metavar="KEY=VALUE", help="A keyword argument.")
-@click.option(
-    "--defer-by", type=DURATION, help="Run it this long from now, as 90s or 5m."
-)
+@click.option("--defer-by", type=DURATION, help="Run it this long from now, as 90s or 5m.")
 @click.option("--id", "job_id", help="Its id; a job of that id must not be there yet.")
 @click.option("--queue", help="Another queue than the one that the name says.")
 @click.option("--wait", is_flag=True, help="Wait for the job and print its result.")
@@ -40,16 +39,15 @@ def enqueue(
     asyncio.run(_enqueue(name, args, keywords, defer_by, job_id, queue, wait))
 
 
-def value(text: str) -> object:
+def value(text: str) -> Any:
     """What an argument means: JSON, or plain text."""
     try:
-        parsed: object = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
-    return parsed
 
 
-def keyword(text: str) -> tuple[str, object]:
+def keyword(text: str) -> tuple[str, Any]:
     """One `key=value`. Raises UsageError."""
     name, equals, argument = text.partition("=")
     if not equals or not name.isidentifier():
@@ -70,7 +68,7 @@ def check_name(name: str) -> None:
 async def _enqueue(
     name: str,
     args: tuple[str, ...],
-    kwargs: dict[str, object],
+    kwargs: dict[str, Any],
     defer_by: timedelta | None,
     job_id: str | None,
     queue: str | None,

@@ -122,7 +122,7 @@ def _which(
 
 async def _list(where: LetterFilter, limit: int) -> list[DeadLetter]:
     async with opened_pool() as pool:
-        return await DeadLetters(pool).list(where, limit)
+        return await DeadLetters(pool).find(where, limit)
 
 
 async def _get(job_id: str) -> DeadLetter:

@@ -47,13 +47,14 @@ async def _ready_database(settings: Settings) -> str:
     return url
 
 
-def domain_settings() -> list[type[DomainSettings]]:
-    """The WorkerSettings of each domain, in the order of their queues' names."""
-    queues = QueueNames.from_settings().all()
-    modules = [import_module(f"jobs.{queue.removesuffix('_tasks')}") for queue in queues]
-    return [module.WorkerSettings for module in modules]
+def domain_settings() -> dict[str, type[DomainSettings]]:
+    """Each domain's WorkerSettings, by the name of its queue."""
+    return {
+        queue: import_module(f"jobs.{queue.removesuffix('_tasks')}").WorkerSettings
+        for queue in QueueNames.from_settings().all()
+    }
 
 
 def job_names() -> frozenset[str]:
     """The name of each job, and its aliases."""
-    return frozenset(name for domain in domain_settings() for name in domain.functions.names)
+    return frozenset(name for one in domain_settings().values() for name in one.functions.names)

@@ -170,3 +170,8 @@ class _Startup:
         ctx["queue"] = self.queue if passed else redis.default_queue_name
         if self.hook is not None:
             await self.hook(ctx)
+
+
+def own_hook(hook: Hook | None) -> Hook | None:
+    """The hook that a settings class was written with."""
+    return hook.hook if isinstance(hook, _Startup) else hook

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from arq.worker import Function, func
 
+from jobs.engine.config import own_hook
 from jobs.engine.crons import Cron
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.worker import Worker
@@ -75,7 +76,8 @@ def _merged(
     ]
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
     for hook in _HOOKS:
-        merged[hook] = in_turn([o[hook] for o in said if o.get(hook) is not None])
+        own = [own_hook(options.get(hook)) for options in said]
+        merged[hook] = in_turn([one for one in own if one is not None])
     done = {*merged, *_BAKED, *overrides, "queue_name"}
     for name in {name for options in said for name in options} - done:
         values = [options.get(name) for options in said]

@@ -34,7 +34,8 @@ _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
 # The claim is a lease: whoever dies while publishing leaves rows that are claimed again later.
 _CLAIM = text(
     "UPDATE outbox AS t SET claimed_at = clock_timestamp() FROM (SELECT id FROM outbox "
-    "WHERE id > :after AND coalesce(claimed_at, created_at) <= clock_timestamp() - :older_than "
+    "WHERE id > :after "
+    "AND coalesce(claimed_at, created_at) <= clock_timestamp() - CAST(:older_than AS interval) "
     "ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS r WHERE t.id = r.id "
     "RETURNING t.id, t.function, CAST(t.args AS text), CAST(t.kwargs AS text), t.defer_until"
 )

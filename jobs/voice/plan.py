@@ -82,12 +82,14 @@ class SeededPlan:
     """Made-up calls, after a mix.
 
     recorded: the share of calls answered by a human of which a recording is made.
+    callback_hours: after how long people ask to be called back, at least and at most.
     """
 
     seed: int = 0
     mix: Mix = field(default_factory=Mix)
     recorded: float = 0.0
     price_per_minute: Decimal = PRICE_PER_MINUTE
+    callback_hours: tuple[float, float] = (2, 72)
 
     def __post_init__(self) -> None:
         if not 0 <= self.recorded <= 1:
@@ -137,13 +139,14 @@ class SeededPlan:
 
     def _conversation(self, ending: str, random: Random, setup: float) -> CallScript:
         spread = random.lognormvariate(0, 0.6)
+        callback_hours = random.uniform(*self.callback_hours) if ending == "callback" else None
         return answered(
             max(1, min(5400, round(_MEDIAN_SECONDS[ending] * spread))),
             None if ending == "talked" else ending,
             setup=setup,
             ring=random.uniform(3, 20),
             price_per_minute=self.price_per_minute,
-            callback_after=random.uniform(2, 72) * _HOUR if ending == "callback" else None,
+            callback_after=None if callback_hours is None else callback_hours * _HOUR,
             recording_after=random.uniform(1, 10) if random.random() < self.recorded else None,
         )
 

@@ -1,0 +1,196 @@
+"""The books of a run: what went in must have come out, as counted by different parties."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jobs.analytics.books import check_books
+from jobs.analytics.model import Report
+from jobs.demo.dataset import FileSums
+from jobs.engine import DeadLetter
+from jobs.rules.dispositions import AfterCall, Disposition, after_call, move_lead
+from jobs.rules.retry import RetryTable
+from jobs.rules.states import CALL, CampaignStatus, EnrolmentStatus, LeadStatus
+from jobs.store.model import CampaignTotals, History
+from jobs.voice.simulator import Books as ProviderBooks
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The leads on their way in. expected: usable numbers in the file, each counted once."""
+
+    rows: int
+    expected: int
+    stored: int
+    duplicates: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the books are made of."""
+
+    imported: Imported
+    status: CampaignStatus
+    retries: RetryTable
+    totals: CampaignTotals
+    histories: Sequence[History]
+    provider: ProviderBooks
+    report: Report
+    left: Collection[str]
+    """Ids of jobs that are not done."""
+    outbox: int
+    dead: Sequence[DeadLetter]
+    file: FileSums | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Two figures that must be equal. detail: what is behind a difference."""
+
+    name: str
+    left: int
+    right: int
+    detail: str = ""
+
+    @property
+    def balances(self) -> bool:
+        return self.left == self.right and not self.detail
+
+
+def entries(facts: Facts) -> list[Entry]:
+    """The books, one line after the other."""
+    return [*_leads(facts), *_calls(facts), *_jobs(facts), *_report(facts), *_file(facts)]
+
+
+def _leads(facts: Facts) -> Iterator[Entry]:
+    imported, totals = facts.imported, facts.totals
+    accounted = imported.stored + imported.duplicates + imported.rejected
+    yield Entry("rows in = leads + duplicates + rejected", imported.rows, accounted)
+    yield Entry("usable numbers in = leads stored", imported.expected, imported.stored)
+    yield Entry("leads stored = leads enrolled", imported.stored, totals.leads)
+    wrong = [
+        f"{history.leads} leads: {why}"
+        for history in facts.histories
+        if (why := unexplained(history, facts.retries, facts.status)) is not None
+    ]
+    explained = sum(history.leads for history in facts.histories) if not wrong else -1
+    yield Entry(
+        "leads enrolled = leads in a state that their calls explain",
+        totals.leads,
+        explained,
+        "; ".join(wrong[:3]),
+    )
+
+
+def _calls(facts: Facts) -> Iterator[Entry]:
+    totals, provider = facts.totals, facts.provider
+    yield Entry("calls placed = calls the provider took", totals.attempts, provider.accepted)
+    yield Entry("calls placed = calls ended", totals.attempts, totals.ended)
+    yield Entry("calls the provider took = calls it ended", provider.accepted, provider.ended)
+    yield Entry("attempts dialled twice", provider.repeated_keys, 0)
+
+
+def _jobs(facts: Facts) -> Iterator[Entry]:
+    yield Entry("jobs lost", len(facts.left), 0, ", ".join(sorted(facts.left)[:3]))
+    yield Entry("follow-ups left in the outbox", facts.outbox, 0)
+    yield Entry("dead letters", len(facts.dead), 0)
+
+
+def _report(facts: Facts) -> Iterator[Entry]:
+    disagreements = check_books(facts.report)
+    yield Entry(
+        "figures of the report that disagree", len(disagreements), 0, "; ".join(disagreements)
+    )
+
+
+def _file(facts: Facts) -> Iterator[Entry]:
+    if facts.file is None:
+        return
+    total, sums = facts.file.total, facts.report.totals.sums
+    yield Entry("leads: file = report", total.leads, facts.report.totals.leads)
+    yield Entry("attempts: file = report", total.attempts, sums.attempts)
+    yield Entry("conversions: file = report", total.conversions, sums.conversions)
+    yield Entry("seconds: file = report", total.seconds, sums.seconds)
+    for column, values in facts.file.by_column.items():
+        if column in facts.report.columns_left_out:
+            continue
+        expected = {
+            value: (one.leads, one.attempts, one.conversions, one.seconds)
+            for value, one in values.items()
+        }
+        found = {
+            one.value: (one.leads, one.attempts, one.conversions, one.seconds)
+            for one in facts.report.breakdowns.get(column, ())
+        }
+        yield Entry(f"{column}: file = report, value by value", *_agreeing(expected, found))
+
+
+def _agreeing(expected: Mapping[str, object], found: Mapping[str, object]) -> tuple[int, int, str]:
+    """How many values there are, how many of them agree, and the first that does not."""
+    values = sorted(expected.keys() | found.keys())
+    wrong = [value for value in values if expected.get(value) != found.get(value)]
+    detail = ""
+    if wrong:
+        detail = f"{wrong[0]!r}: {expected.get(wrong[0])} and {found.get(wrong[0])}"
+    return len(values), len(values) - len(wrong), detail
+
+
+ENDED = frozenset({EnrolmentStatus.DONE, EnrolmentStatus.EXHAUSTED, EnrolmentStatus.REMOVED})
+
+
+def unexplained(history: History, retries: RetryTable, campaign: CampaignStatus) -> str | None:
+    """Why these leads cannot be in the state they are in; None when their calls explain it."""
+    attempts = history.attempts
+    if len(attempts) != history.calls:
+        return f"{history.calls} calls counted, {len(attempts)} there"
+    for one in attempts:
+        if not CALL.is_terminal(one.status):
+            return f"a call is still {one.status}"
+    dispositions = [one.disposition for one in attempts if one.disposition is not None]
+    if len(dispositions) < len(attempts):
+        return "a call's end was not carried over"
+    if campaign is CampaignStatus.COMPLETED and history.enrolment not in ENDED:
+        return f"the campaign is completed, and the lead still {history.enrolment}"
+    return _wrong_enrolment(history, dispositions, retries) or _wrong_lead(history, dispositions)
+
+
+def _wrong_enrolment(
+    history: History, dispositions: Sequence[Disposition], retries: RetryTable
+) -> str | None:
+    ends = [end.enrolment for end in _ends(history, dispositions)]
+    again = {EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK}
+    if any(end not in again for end in ends[:-1]):
+        return "called again after a call that ended it"
+    if not ends:
+        never = {EnrolmentStatus.QUEUED, EnrolmentStatus.PAUSED, EnrolmentStatus.REMOVED}
+        return None if history.enrolment in never else f"{history.enrolment} without any call"
+    if ends[-1] not in again:
+        return None if history.enrolment is ends[-1] else f"{history.enrolment}, not {ends[-1]}"
+    last = dispositions[-1]
+    waiting = {*again, EnrolmentStatus.QUEUED, EnrolmentStatus.PAUSED, EnrolmentStatus.EXHAUSTED}
+    if retries.rule(last) is None:
+        waiting = {EnrolmentStatus.EXHAUSTED}
+    return None if history.enrolment in waiting else f"{history.enrolment} after {last}"
+
+
+def _wrong_lead(history: History, dispositions: Sequence[Disposition]) -> str | None:
+    expected = None
+    for end in _ends(history, dispositions):
+        target = end.lead_status
+        if target is not None:
+            expected = target if expected is None else move_lead(expected, target)
+    if expected is None or history.lead is expected or _was_better(history.lead, expected):
+        return None
+    return f"the lead is {history.lead}, its calls say {expected}"
+
+
+def _ends(history: History, dispositions: Sequence[Disposition]) -> list[AfterCall]:
+    return [
+        after_call(disposition, one.outcome)
+        for one, disposition in zip(history.attempts, dispositions, strict=True)
+    ]
+
+
+def _was_better(lead: LeadStatus, expected: LeadStatus) -> bool:
+    """Whether the lead had gone further before the call, which never moves a lead back."""
+    return move_lead(lead, expected) is lead

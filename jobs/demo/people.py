@@ -1,0 +1,105 @@
+"""Made-up leads: a CSV file as a customer might send it, with duplicates and broken rows in it.
+
+Numbers are fictional ones that nobody has, e-mail addresses end in example.com, which nobody may
+register (RFC 2606), and the names are put together at random.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from jobs.errors import UsageError
+from jobs.rules.fictional import fictional_number
+
+_FIRST_NAMES: Final = (
+    "Ada Alan Anna Ben Carla Chen Clara David Dora Elena Emil Erik Fatima Felix Grace Hana Hugo "
+    "Ida Ines Ivan Jonas Julia Kofi Lara Leo Lina Luca Maja Marco Mei Mina Nadia Nils Nora Omar "
+    "Otto Paula Pia Ravi Rosa Sam Sara Sofia Theo Tom Uma Vera Victor Yara Zoe"
+)
+_LAST_NAMES: Final = (
+    "Adler Alvarez Baker Bauer Becker Brandt Brown Castro Clark Cohen Costa Diaz Evans Fischer "
+    "Foster Garcia Gomez Gray Hall Hansen Hayes Hoffmann Ito Jensen Jones Kaya Keller Khan Klein "
+    "Kumar Larsen Lopez Martin Meyer Moore Morel Novak Okafor Olsen Park Patel Perez Petrov Quinn "
+    "Reyes Rossi Santos Schmidt Silva Singh Sousa Stein Suzuki Tanaka Torres Vogel Wagner Walker "
+    "Weber Wong Young Zhang"
+)
+FIRST: Final = _FIRST_NAMES.split()
+LAST: Final = _LAST_NAMES.split()
+HEADER: Final = ("phone", "name", "email", "job", "consent", "demo_requested", "visits", "age")
+TITLES: Final = ("management", "technician", "services", "admin", "student", "retired")
+ROWS_PER_FAULT: Final = 50
+"""For so many leads there is one duplicate, and one broken row."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadFile:
+    """What was written. rows: without the header; usable: different numbers that can be called."""
+
+    rows: int
+    usable: int
+
+
+def write_leads(path: Path, count: int, seed: int) -> LeadFile:
+    """Writes `count` usable leads, some of them twice, and some rows that cannot be used.
+
+    The same seed gives the same file. Raises UsageError when there are too few safe numbers.
+    """
+    random = Random(seed)  # noqa: S311  # repeatable by design, guards nothing
+    people = [_person(number, random) for number in _numbers(count)]
+    faults = max(1, count // ROWS_PER_FAULT)
+    repeated = [_again(random.choice(people)) for _ in range(faults)]
+    broken = [_broken(random) for _ in range(faults)]
+    rows = [*people, *repeated, *broken]
+    random.shuffle(rows)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        writer.writerows(rows)
+    return LeadFile(len(rows), count)
+
+
+def _numbers(count: int) -> Iterator[str]:
+    try:
+        for index in range(count):
+            yield fictional_number(index)
+    except IndexError as error:
+        raise UsageError(f"{count:,} leads are too many: {error}") from None
+
+
+def _person(number: str, random: Random) -> tuple[str, ...]:
+    first, last = random.choice(FIRST), random.choice(LAST)
+    email = f"{first}.{last}{random.randrange(1000)}@example.com".lower()
+    return (
+        number,
+        f"{first} {last}",
+        email if random.random() < 0.8 else "",
+        random.choice(TITLES),
+        random.choice(("yes", "no")),
+        random.choice(("yes", "no", "no")),
+        str(min(40, int(random.expovariate(0.3)))),
+        str(random.randint(18, 90)),
+    )
+
+
+def _again(person: tuple[str, ...]) -> tuple[str, ...]:
+    """The same number, written differently."""
+    number, *rest = person
+    spelled = f"{number[:2]} ({number[2:5]}) {number[5:8]}-{number[8:]}"
+    return (spelled if number.startswith("+1") else f" {number} ", *rest)
+
+
+def _broken(random: Random) -> tuple[str, ...]:
+    """A row that cannot become a lead."""
+    _, *rest = _person("", random)
+    match random.randrange(4):
+        case 0:
+            return ("", *rest)
+        case 1:
+            return ("unknown", *rest)
+        case 2:
+            return ("+1 555 01", *rest)
+        case _:
+            return ("+1 202 555 0123", rest[0], "not an address", *rest[2:])

@@ -153,15 +153,12 @@ def next_open(
     schedule = rules.schedule
     moment = at.astimezone(UTC)
     end = moment + HORIZON
-    while moment < end:
+    while not all(schedule.is_open(place, region, moment) for place in known):
         opens = [schedule.next_open(place, region, moment, end) for place in known]
-        latest = max((one for one in opens if one is not None), default=end)
         if None in opens:
             return None
-        if latest == moment:
-            return moment
-        moment = latest
-    return None
+        moment = max(one for one in opens if one is not None)
+    return moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _FIELD_OF: Final = {alias: field for field, aliases in ALIASES.items() for alias in aliases}
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _FLOAT: Final = re.compile(r"-?(?:0|[1-9][0-9]*)?\.[0-9]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_BEFORE_DIGITS: Final = frozenset("-.0123456789")
 _BOOLEAN: Final = {"true": True, "false": False}
 
 
@@ -146,6 +147,9 @@ class Layout:
         )
 
     def _check_text(self, cells: Sequence[str]) -> None:
+        whole = "".join(cells)
+        if whole.isascii() and "\0" not in whole:
+            return
         for heading, cell in zip(self.header, cells, strict=True):
             if "\0" in cell:
                 raise RowError(heading, cell, "a NUL character")
@@ -195,7 +199,7 @@ class Layout:
             tags = [normalise_tag(name) for name in re.split(r"[,;|]", text) if name.strip()]
         except ValidationError as error:
             raise self._error("tags", text, str(error)) from None
-        return tuple({tag.key: tag for tag in tags}.values())
+        return tuple({tag.key: tag for tag in reversed(tags)}.values())
 
     def _error(self, field: str, value: str, reason: str) -> RowError:
         return RowError(self.header[self.fields[field]], value, reason)
@@ -206,11 +210,13 @@ def attribute(text: str) -> Attribute:
 
     `007` and `+1` stay text, since they are codes rather than numbers.
     """
+    if text[:1] not in _BEFORE_DIGITS:
+        return _BOOLEAN.get(text.lower(), text)
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
         return number
-    return _BOOLEAN.get(text.lower(), text)
+    return text
 
 
 def _key(heading: str) -> str:

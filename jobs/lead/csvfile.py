@@ -47,13 +47,13 @@ def open_csv(
         first = next((line for line in lines if line.strip()), None)
         if first is None:
             raise ValidationError(f"{path}: the file is empty: name a file with a header line")
-        if not (is_utf8(first) and NOT_TEXT.isdisjoint(first)):
-            raise ValidationError(
-                f"{path}: not a UTF-8 text file: save the table as CSV in UTF-8 and name that"
-            )
         lines.put_back([first])
         records = _records(lines, delimiter or _sniff(first, known))
         header = [cell.strip() for cell in next(records).cells]
+        if not all(is_utf8(line) and NOT_TEXT.isdisjoint(line) for line in lines.taken):
+            raise ValidationError(
+                f"{path}: not a UTF-8 text file: save the table as CSV in UTF-8 and name that"
+            )
         yield header, _checked(records, lines, len(header))
 
 

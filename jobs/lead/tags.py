@@ -35,4 +35,5 @@ def _ids(lead_ids: LeadIds) -> list[UUID]:
 
 
 def _tags(texts: Iterable[str]) -> list[Tag]:
-    return list({tag.key: tag for tag in map(normalise_tag, texts)}.values())
+    tags = [normalise_tag(text) for text in texts]
+    return list({tag.key: tag for tag in reversed(tags)}.values())

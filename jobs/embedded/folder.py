@@ -115,8 +115,13 @@ class Folder:
         draft.write_text(json.dumps({"pid": str(os.getpid()), **asdict(servers)}))
         draft.replace(self._state)
 
-    def withdraw(self) -> None:
-        """Says that the servers are not, or no longer, up."""
+    def withdraw(self, pid: int) -> None:
+        """Says that the servers that `pid` held are no longer up; of others it says nothing."""
+        if self.holder_pid() == pid:
+            self.forget()
+
+    def forget(self) -> None:
+        """Removes what a killed holder said."""
         self._state.unlink(missing_ok=True)
 
     def _read_state(self) -> dict[str, str] | None:

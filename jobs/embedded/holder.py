@@ -10,13 +10,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
-from jobs.embedded import flock, postgres_server, redis_server, sockets
+from jobs.embedded import binaries, flock, postgres_server, redis_server, sockets
 from jobs.embedded.folder import Folder, Servers
 from jobs.embedded.process import Account, Running, stop, stop_leftovers
 from jobs.errors import ServerError
@@ -78,34 +78,38 @@ def _servers(folder: Folder, report: _Report) -> Iterator[list[Running]]:
     own, unprivileged = Account.own(), Account.unprivileged()
     name = sockets.name_for(folder.path)
     stop_leftovers(folder, _LEFTOVERS_TIMEOUT)
-    for_redis = for_postgres = sockets.private_folder(name, own)
-    if unprivileged != own:
-        for_postgres = sockets.private_folder(f"{name}-pg", unprivileged)
-    running: list[Running] = []
-    with postgres_server.programs_for(unprivileged, name) as programs:
-        try:
-            lock = flock.take(folder.servers_lock, timeout=1)
-            if lock is None:
-                raise ServerError(f"servers of {folder.path} are running already; try again")
-            try:
-                running.append(redis_server.start(folder, for_redis, lock))
-                running.append(
-                    postgres_server.start(folder, programs, unprivileged, for_postgres, lock)
-                )
-            finally:
-                os.close(lock)  # from here on it is held by the servers alone
-            redis_server.wait_ready(running[0], for_redis, _READY_TIMEOUT)
-            postgres_server.wait_ready(running[1], for_postgres, _READY_TIMEOUT)
-            servers = Servers(redis_server.url(for_redis), postgres_server.url(for_postgres))
-            folder.publish(servers)
-            report.send(asdict(servers))
-            _log("up")
-            yield running
-        finally:
-            folder.withdraw()
-            stop(running)
-            for path in {for_redis, for_postgres}:
-                sockets.remove(path)
+    with ExitStack() as stack:
+        for_redis = for_postgres = stack.enter_context(sockets.private_folder(name, own))
+        if unprivileged != own:
+            for_postgres = stack.enter_context(sockets.private_folder(f"{name}-pg", unprivileged))
+        programs = stack.enter_context(binaries.postgres_programs(unprivileged, name))
+        running: list[Running] = []
+        stack.callback(stop, running)
+        with _servers_lock(folder) as lock:
+            running.append(redis_server.start(folder, for_redis, lock))
+            running.append(
+                postgres_server.start(folder, programs, unprivileged, for_postgres, lock)
+            )
+        redis_server.wait_ready(running[0], _READY_TIMEOUT)
+        postgres_server.wait_ready(running[1], _READY_TIMEOUT)
+        servers = Servers(redis_server.url(for_redis), postgres_server.url(for_postgres))
+        stack.callback(folder.withdraw, os.getpid())
+        folder.publish(servers)
+        report.send(asdict(servers))
+        _log("up")
+        yield running
+
+
+@contextmanager
+def _servers_lock(folder: Folder) -> Iterator[int]:
+    """The lock that the servers inherit; after the block they alone hold it."""
+    lock = flock.take(folder.servers_lock, timeout=1)
+    if lock is None:
+        raise ServerError(f"servers of {folder.path} are running already; try again")
+    try:
+        yield lock
+    finally:
+        os.close(lock)
 
 
 def _watch(folder: Folder, lock: int, servers: list[Running]) -> _Ending:
@@ -115,7 +119,7 @@ def _watch(folder: Folder, lock: int, servers: list[Running]) -> _Ending:
         time.sleep(_TICK)
         if not flock.is_at(lock, folder.holder_lock):
             return _Ending.GONE
-        if not all(server.alive() for server in servers):
+        if not all(server.alive() and server.socket.exists() for server in servers):
             return _Ending.CRASHED
         users = flock.take(folder.users_lock)
         if users is None or folder.pinned.exists():

@@ -4,7 +4,7 @@ see the jobs of others takes a database number for a time."""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
@@ -48,10 +48,11 @@ def own_number(url: str) -> Iterator[str]:
             leases.delete(_LEASED + str(number))
 
 
-def _lease(leases: "redis.Redis[bytes]", url: str) -> int:
+def _lease(leases: redis.Redis, url: str) -> int:
     count = _count(leases)
     for _ in range(count):
-        number = 1 + int(leases.incr(_LAST)) % (count - 1)
+        last: Any = leases.incr(_LAST)
+        number = 1 + int(last) % (count - 1)
         if leases.set(_LEASED + str(number), os.getpid(), nx=True, ex=_LEASE):
             with redis.Redis.from_url(numbered(url, number)) as database:
                 if not database.dbsize():
@@ -63,8 +64,9 @@ def _lease(leases: "redis.Redis[bytes]", url: str) -> int:
     )
 
 
-def _count(server: "redis.Redis[bytes]") -> int:
+def _count(server: redis.Redis) -> int:
     try:
-        return int(server.config_get("databases")["databases"])
+        settings: Any = server.config_get("databases")
+        return int(settings["databases"])
     except (redis.ResponseError, KeyError):  # managed servers forbid CONFIG
         return _USUAL_COUNT

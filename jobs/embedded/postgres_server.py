@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from jobs.embedded import binaries, databases, sockets
+from jobs.embedded import databases
 from jobs.embedded.folder import Folder
 from jobs.embedded.process import Account, Running, as_account, complaint
 from jobs.embedded.process import start as start_process
@@ -39,22 +39,10 @@ _SETTINGS: Final = {
 }
 
 
-@contextmanager
-def programs_for(account: Account, name: str) -> Iterator[Path]:
-    """The folder of the programs: the wheel's, or a copy where `account` cannot reach that."""
-    programs = binaries.postgres_programs()
-    if account.uid == os.geteuid() or binaries.runnable_by(programs, account):
-        yield programs
-        return
-    target = sockets.private_folder(f"{name}-programs", Account.own(), bases=sockets.DISK_BASES)
-    try:
-        yield binaries.copy_programs(programs, target)
-    finally:
-        shutil.rmtree(target, ignore_errors=True)
-
-
 def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lock: int) -> Running:
     """Starts it with the data of the folder, made if need be; `wait_ready` tells when it answers.
+
+    programs: where `initdb` and `postgres` are.
 
     Only call it while holding `servers.lock`: then nobody works in the data, whatever a
     `postmaster.pid` says that a killed server or a restarted machine left behind.
@@ -70,6 +58,7 @@ def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lo
             "PostgreSQL",
             command,
             log=folder.log("postgres"),
+            socket=socket_dir / ".s.PGSQL.5432",
             end_signal=signal.SIGINT,  # "fast": SIGTERM would wait for the clients
             account=account,
             lock=lock,
@@ -78,18 +67,19 @@ def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lo
         )
 
 
-def wait_ready(server: Running, socket_dir: Path, timeout: float) -> None:
+def wait_ready(server: Running, timeout: float) -> None:
     """Returns when it answers and the database exists; ServerError if it ends or takes too long."""
-    asyncio.run(_wait_ready(server, socket_dir, timeout))
+    asyncio.run(_wait_ready(server, timeout))
 
 
 def url(socket_dir: Path, database: str = DATABASE) -> str:
+    """As libpq and asyncpg read it."""
     user = quote(Account.own().name, safe="")
     return f"postgresql://{user}@/{database}?host={quote(str(socket_dir))}&port=5432"
 
 
-async def _wait_ready(server: Running, socket_dir: Path, timeout: float) -> None:
-    maintenance = url(socket_dir, "postgres")
+async def _wait_ready(server: Running, timeout: float) -> None:
+    maintenance = url(server.socket.parent, "postgres")
     deadline = time.monotonic() + timeout
     while server.alive() and time.monotonic() < deadline:
         try:

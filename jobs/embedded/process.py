@@ -68,6 +68,7 @@ class Running:
     end_signal: signal.Signals
     """On which it ends in good order, whoever is still connected."""
     log: Path
+    socket: Path
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -84,6 +85,7 @@ def start(
     command: Sequence[str],
     *,
     log: Path,
+    socket: Path,
     end_signal: signal.Signals,
     account: Account,
     lock: int,
@@ -112,7 +114,7 @@ def start(
         raise ServerError(
             f"the embedded {name} cannot be started: {command[0]}: {error.strerror}"
         ) from error
-    return Running(name, process, end_signal, log)
+    return Running(name, process, end_signal, log, socket)
 
 
 class _UserArguments(TypedDict, total=False):

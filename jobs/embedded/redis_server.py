@@ -26,11 +26,11 @@ _OPTIONS: Final = {
 }
 
 
-def start(folder: Folder, sockets: Path, lock: int) -> Running:
+def start(folder: Folder, socket_dir: Path, lock: int) -> Running:
     """Starts it with the data of the folder; `wait_ready` tells when it answers."""
     folder.redis_data.mkdir(mode=0o700, exist_ok=True)
     # Data and log by relative names: a path may hold characters that its parser takes apart.
-    options = {**_OPTIONS, "unixsocket": str(socket(sockets))}
+    options = {**_OPTIONS, "unixsocket": str(_socket(socket_dir))}
     command = [str(binaries.redis_server())]
     for name, value in options.items():
         command += [f"--{name}", value]
@@ -38,6 +38,7 @@ def start(folder: Folder, sockets: Path, lock: int) -> Running:
         "Redis",
         command,
         log=folder.log("redis"),
+        socket=_socket(socket_dir),
         end_signal=signal.SIGTERM,
         account=Account.own(),
         lock=lock,
@@ -45,10 +46,10 @@ def start(folder: Folder, sockets: Path, lock: int) -> Running:
     )
 
 
-def wait_ready(server: Running, sockets: Path, timeout: float) -> None:
+def wait_ready(server: Running, timeout: float) -> None:
     """Returns when it answers, all data loaded; ServerError if it ends or takes too long."""
     deadline = time.monotonic() + timeout
-    with redis.Redis(unix_socket_path=str(socket(sockets))) as client:
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
         while server.alive() and time.monotonic() < deadline:
             try:
                 client.ping()
@@ -59,9 +60,10 @@ def wait_ready(server: Running, sockets: Path, timeout: float) -> None:
     raise server.failure()
 
 
-def socket(sockets: Path) -> Path:
-    return sockets / "redis.sock"
+def url(socket_dir: Path) -> str:
+    """As redis-py and arq read it."""
+    return f"unix://{quote(str(_socket(socket_dir)))}?db=0"
 
 
-def url(sockets: Path) -> str:
-    return f"unix://{quote(str(socket(sockets)))}?db=0"
+def _socket(socket_dir: Path) -> Path:
+    return socket_dir / "redis.sock"

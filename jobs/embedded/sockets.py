@@ -1,4 +1,4 @@
-"""Short private folders under /tmp for sockets, and one under /var/tmp for programs.
+"""Short private folders for sockets, under /tmp.
 
 The path of a Unix socket may have 107 bytes (104 on macOS), and projects sit in deep folders. /tmp
 is everybody's: a name there is only used if it is a folder of ours that is closed to others.
@@ -7,8 +7,8 @@ is everybody's: a name there is only used if it is a folder of ours that is clos
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,7 @@ from jobs.embedded.process import Account
 from jobs.errors import ServerError
 
 _SOCKETS: Final = ("redis.sock", ".s.PGSQL.5432", ".s.PGSQL.5432.lock")
-DISK_BASES: Final = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108  # made private below
-_BASES: Final = DISK_BASES[::-1]
+_BASES: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  # made private below
 
 
 def name_for(home: Path) -> str:
@@ -27,12 +26,28 @@ def name_for(home: Path) -> str:
     return f"rl-{os.geteuid()}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:12]}"
 
 
-def private_folder(name: str, owner: Account, *, bases: Sequence[Path] = _BASES) -> Path:
-    """The folder of that name, made if need be, with mode 0700, without sockets of the past.
+@contextmanager
+def private_folder(name: str, owner: Account) -> Iterator[Path]:
+    """A folder of that name with mode 0700, without sockets of the past, for the block.
 
     Raises ServerError where someone else has taken the name.
     """
-    for base in bases:
+    path = _made(name, owner)
+    try:
+        yield path
+    finally:
+        _remove(path, owner)
+
+
+def discard(home: Path) -> None:
+    """Removes what a killed holder of `home` left here."""
+    for base in _BASES:
+        for path in base.glob(f"{name_for(home)}*"):
+            _remove(path, Account.unprivileged())
+
+
+def _made(name: str, owner: Account) -> Path:
+    for base in _BASES:
         path = base / name
         try:
             path.mkdir(mode=0o700)
@@ -42,15 +57,13 @@ def private_folder(name: str, owner: Account, *, bases: Sequence[Path] = _BASES)
             continue
         _claim(path, owner)
         return path
-    raise ServerError(f"neither {bases[0]} nor {bases[1]} is writable, and one of them is needed")
+    raise ServerError(f"neither {_BASES[0]} nor {_BASES[1]} is writable, and sockets need one")
 
 
-def remove(path: Path) -> None:
-    """Removes a folder of sockets that is no longer needed, if it is empty."""
-    try:
+def _remove(path: Path, owner: Account) -> None:
+    with suppress(OSError, ServerError):  # in use for something else, or not ours
+        _claim(path, owner)
         path.rmdir()
-    except OSError:
-        return
 
 
 def _claim(path: Path, owner: Account) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from jobs.embedded import flock
 from jobs.embedded.folder import Folder, Servers
 from jobs.embedded.process import complaint, stop_leftovers
+from jobs.embedded.sockets import discard
 from jobs.errors import ServerError
 
 START_TIMEOUT: Final = 120.0
@@ -81,7 +82,9 @@ def down(home: Path) -> bool:
         starting = _starting_lock(folder)
         try:
             stopped = _end_holder(folder)
-            return stop_leftovers(folder, timeout=STOP_TIMEOUT) or stopped
+            stopped = stop_leftovers(folder, timeout=STOP_TIMEOUT) or stopped
+            discard(folder.path)
+            return stopped
         finally:
             os.close(starting)
 
@@ -129,7 +132,7 @@ def _start(folder: Folder) -> Servers:
 
 
 def _launch_holder(folder: Folder) -> Servers:
-    folder.withdraw()
+    folder.forget()
     receive, send = os.pipe()
     with os.fdopen(receive, "rb", buffering=0) as answer:
         try:

@@ -12,29 +12,25 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Any, Final, TypeVar
 
 import pytest
-import redis
 
 from jobs import embedded
 from jobs.embedded import databases, flock
+from jobs.embedded.numbers import own_number
+
+T = TypeVar("T")
 
 _HOME: Final = pytest.StashKey[Path]()
 _INPUT: Final = "ringline_home"
-_LEASE: Final = 3600
-"""Seconds after which the database number of a killed test is free again."""
 _TEMPLATE_TIMEOUT: Final = 120.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """One folder a run: made by the process that leads it, told to the others."""
-    given: dict[str, str] | None = getattr(config, "workerinput", None)
-    if given is None:
-        config.stash[_HOME] = Path(tempfile.mkdtemp(prefix="ringline-tests-"))
-    else:
-        config.stash[_HOME] = Path(given[_INPUT])
+    told = _told(config)
+    config.stash[_HOME] = Path(told or tempfile.mkdtemp(prefix="ringline-tests-"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,7 +41,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stops the embedded servers of the run and removes their data."""
-    if hasattr(config, "workerinput"):
+    if _told(config):
         return
     home, given = config.stash[_HOME], os.environ.get("DATABASE_URL")
     if given and (home / "template").exists():
@@ -68,19 +64,9 @@ def embedded_servers(pytestconfig: pytest.Config) -> embedded.Servers:
 
 @pytest.fixture
 def redis_url(embedded_servers: embedded.Servers) -> Iterator[str]:
-    """The URL of an empty Redis database that no other test has meanwhile; emptied afterwards.
-
-    Of a server given by REDIS_URL only databases without keys are taken.
-    """
-    with redis.Redis.from_url(_numbered(embedded_servers.redis_url, 0)) as leases:
-        number, lease = _lease(leases, embedded_servers.redis_url)
-        url = _numbered(embedded_servers.redis_url, number)
-        try:
-            yield url
-        finally:
-            with redis.Redis.from_url(url) as database:
-                database.flushdb()
-            leases.delete(lease)
+    """The URL of an empty Redis database that nobody else has meanwhile; emptied afterwards."""
+    with own_number(embedded_servers.redis_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +97,7 @@ def database_template(
         if not made.exists():
             _run(databases.drop(admin, name))  # half made, by a worker that failed
             _run(databases.create(admin, name))
-            database_template_migrate(databases.named(admin, name))
+            _apart(database_template_migrate, databases.named(admin, name))
             made.touch()
     finally:
         os.close(lock)
@@ -127,42 +113,21 @@ def database_url(embedded_servers: embedded.Servers, database_template: str) -> 
     _run(databases.drop(admin, name))
 
 
+def _told(config: pytest.Config) -> str | None:
+    """The folder of the process that leads the run, where this is one of its workers."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return told.get(_INPUT)
+
+
 def _template(home: Path) -> str:
     return f"template_{home.name.rpartition('-')[2]}"
 
 
-def _lease(leases: redis.Redis, url: str) -> tuple[int, str]:
-    """The number of a free database and the key that marks it as taken.
-
-    Numbers go round, so that what a test's dying processes still write hits nobody.
-    """
-    given = "REDIS_URL" in os.environ
-    settings: Any = leases.config_get("databases")
-    count = int(settings["databases"])
-    for _ in range(count):
-        last: Any = leases.incr("test-databases:last")
-        number = 1 + int(last) % (count - 1)
-        key = f"test-databases:{number}"
-        if leases.set(key, os.getpid(), nx=True, ex=_LEASE):
-            with redis.Redis.from_url(_numbered(url, number)) as database:
-                if not given:
-                    database.flushdb()
-                if not database.dbsize():
-                    return number, key
-            leases.delete(key)
-    raise RuntimeError(f"all {count - 1} databases of Redis are in use, or hold data")
-
-
-def _numbered(url: str, number: int) -> str:
-    """`url` with another database's number."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return urlunsplit(parts._replace(path=f"/{number}"))
-    query = {**dict(parse_qsl(parts.query)), "db": str(number)}
-    return f"unix://{parts.netloc}{parts.path}?{urlencode(query)}"
-
-
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Runs it on a loop and in a thread of its own, whatever loop the test has or makes."""
+    _apart(asyncio.run, coroutine)
+
+
+def _apart(function: Callable[[T], object], argument: T) -> None:
+    """Calls it in a thread of its own, so that it may run a loop whatever loop the test has."""
     with ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, coroutine).result()
+        executor.submit(function, argument).result()

@@ -40,6 +40,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
     yield folder
     embedded.down(folder)
     assert not processes(folder)
+    if folder.exists():
+        assert not list(Path("/tmp").glob(f"{sockets.name_for(folder)}*"))  # noqa: S108
 
 
 @pytest.fixture
@@ -99,7 +101,6 @@ async def test_after_a_killed_holder_the_next_user_finds_servers_and_data(home: 
             assert len(processes(home, "valkey")) == 1
             async with Redis.from_url(servers.redis_url) as client:
                 assert await client.get("kept") == b"value"
-    await wait_until(lambda: not processes(home), timeout=GRACE + 10)
 
 
 async def test_a_killed_holder_leaves_no_server_behind(home: Path) -> None:
@@ -121,6 +122,16 @@ async def test_a_killed_server_comes_back(home: Path, name: str) -> None:
     servers = embedded.use(home)
     victim = next(found for found in processes(home, name) if "postgres:" not in found.cmdline()[0])
     kill(victim)
+    await wait_until(lambda: answers(servers), timeout=20)
+
+
+async def test_removed_sockets_come_back(home: Path) -> None:
+    servers = embedded.use(home)
+    for found in (*processes(home, "valkey"), *processes(home, "postgres")):
+        for connection in found.net_connections("unix"):
+            if connection.laddr:
+                Path(str(connection.laddr)).unlink(missing_ok=True)  # noqa: ASYNC240  # at once
+    assert not await answers(servers)
     await wait_until(lambda: answers(servers), timeout=20)
 
 
@@ -148,7 +159,8 @@ async def test_stale_files_of_a_restarted_machine_do_not_matter(home: Path) -> N
     assert first_line.isdigit()
     (home / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n{rest}")
     (home / "postgres.new").mkdir()
-    folder = sockets.private_folder(sockets.name_for(home), Account.own())
+    folder = Path("/tmp") / sockets.name_for(home)  # noqa: S108  # where they are
+    folder.mkdir(mode=0o700)
     for name in ("redis.sock", ".s.PGSQL.5432"):
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(folder / name))
@@ -159,9 +171,8 @@ async def test_stale_files_of_a_restarted_machine_do_not_matter(home: Path) -> N
     assert await answers(servers)
 
 
-@pytest.mark.parametrize("depth", [200, 1500])
-async def test_a_deep_folder_is_no_obstacle(tmp_path: Path, depth: int) -> None:
-    home = tmp_path.joinpath(*["d" * 99] * (depth // 100), ".jobs")
+async def test_a_deep_folder_is_no_obstacle(tmp_path: Path) -> None:
+    home = tmp_path.joinpath(*["d" * 99] * 15, ".jobs")
     try:
         assert await answers(embedded.use(home))
     finally:
@@ -179,7 +190,7 @@ async def test_a_folder_with_a_strange_name_is_no_obstacle(tmp_path: Path) -> No
 async def test_the_servers_of_a_removed_folder_stop(home: Path) -> None:
     servers = embedded.use(home)
     before = processes(home)
-    shutil.rmtree(home)
+    home.rename(home.with_name("removed"))
     again = embedded.use(home)
     assert again != servers
     assert await answers(again)
@@ -237,7 +248,6 @@ async def test_an_ordinary_user_has_servers_too(
     with using(shared_home, **another_user) as one, using(shared_home, **another_user) as two:
         assert one.servers() == two.servers()
         assert {process.uids().real for process in processes(shared_home)} == {NOBODY}
-    await wait_until(lambda: not processes(shared_home), timeout=GRACE + 10)
     with pytest.raises(ServerError, match="belongs to another user"):
         embedded.use(shared_home)
 
@@ -267,7 +277,8 @@ async def test_for_root_programs_that_nobody_can_reach_are_copied(
     home: Path, tmp_path: Path
 ) -> None:
     packages = tmp_path / "closed"
-    wheel = binaries.postgres_programs().parents[1]
+    with binaries.postgres_programs(Account.own(), "") as programs:
+        wheel = programs.parents[1]
     ignored = shutil.ignore_patterns("pginstall", "include")
     shutil.copytree(wheel, packages / wheel.name, ignore=ignored)
     libraries = wheel.with_name(f"{wheel.name}.libs")
@@ -276,14 +287,14 @@ async def test_for_root_programs_that_nobody_can_reach_are_copied(
 
     with using(home, import_path=packages) as user:
         assert await answers(user.servers())
-        copy = Path("/var/tmp") / f"{sockets.name_for(home)}-programs"  # noqa: S108  # its place
-        assert processes(home, "postgres")[0].exe().startswith(str(copy))
+        program = Path(processes(home, "postgres")[0].exe())
+        assert program.is_relative_to("/var/tmp")  # noqa: S108  # where copies are
         embedded.down(home)
-        assert not copy.exists()
+        await wait_until(lambda: not program.exists())
 
 
 @as_root
-@pytest.mark.parametrize("size", ["4k", "1m", "30m"])
+@pytest.mark.parametrize("size", ["4k", "30m"])
 async def test_a_full_disk_is_one_line(tmp_path: Path, size: str) -> None:
     with small_disk(tmp_path / "disk", size) as disk:
         with pytest.raises(ServerError, match="No space left on device") as error:

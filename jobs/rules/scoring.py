@@ -6,9 +6,10 @@ Only what is known before a call counts. The same lead, rule set and moment give
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from jobs.rules.frozen import Frozen
 from jobs.rules.numbers import Temperature
@@ -78,10 +79,10 @@ class Has(Frozen):
 class Tagged(Frozen):
     """The lead has one of these tags, given by their keys."""
 
-    tags: frozenset[str]
+    tags: tuple[str, ...]
 
     def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
-        found = sorted(self.tags & facts.tags)
+        found = sorted(facts.tags.intersection(self.tags))
         return f"tagged {', '.join(found)}" if found else None
 
 
@@ -89,7 +90,7 @@ class OneOf(Frozen):
     """An attribute has one of these values, compared as case-folded text; True is "true"."""
 
     attribute: _Attribute
-    values: frozenset[str]
+    values: tuple[str, ...]
 
     def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
         value = facts.attributes.get(self.attribute)
@@ -100,15 +101,17 @@ class OneOf(Frozen):
 
 
 class Between(Frozen):
-    """An attribute is a number, or the text of one, in [at_least, below)."""
+    """An attribute is a number, or the text of one, in [at_least, below); None is no bound."""
 
     attribute: _Attribute
-    at_least: float = float("-inf")
-    below: float = float("inf")
+    at_least: FiniteFloat | None = None
+    below: FiniteFloat | None = None
 
     def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
         number = _number(facts.attributes.get(self.attribute))
-        if number is None or not self.at_least <= number < self.below:
+        if number is None or (self.at_least is not None and number < self.at_least):
+            return None
+        if self.below is not None and number >= self.below:
             return None
         return f"{self.attribute} is {number:g}"
 
@@ -179,16 +182,17 @@ def _number(value: str | float | bool | None) -> float | None:
     if value is None or isinstance(value, bool):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    return number if isfinite(number) else None
 
 
-_YES: Final = frozenset({"yes", "true", "1", "y"})
+_YES: Final = ("yes", "true", "1", "y")
 
 
 def _one_of(name: str, points: int, attribute: str, *values: str) -> Rule:
-    return Rule(name=name, points=points, when=OneOf(attribute=attribute, values=frozenset(values)))
+    return Rule(name=name, points=points, when=OneOf(attribute=attribute, values=values))
 
 
 def _at_least(name: str, points: int, attribute: str, number: float) -> Rule:
@@ -208,8 +212,8 @@ DEFAULT_RULES: Final = RuleSet(
         _at_least("reads e-mails", 10, "email_opens", 3),
         _at_least("follows links", 15, "email_clicks", 1),
         _at_least("visits", 10, "visits", 3),
-        Rule(name="marked hot", points=25, when=Tagged(tags=frozenset({"hot", "vip"}))),
-        Rule(name="marked cold", points=-25, when=Tagged(tags=frozenset({"cold"}))),
+        Rule(name="marked hot", points=25, when=Tagged(tags=("hot", "vip"))),
+        Rule(name="marked cold", points=-25, when=Tagged(tags=("cold",))),
         Rule(name="new", points=10, when=Younger(younger_than=timedelta(days=30))),
         Rule(name="young", points=10, when=Between(attribute="age", at_least=18, below=30)),
         _at_least("senior", 15, "age", 60),

@@ -1,0 +1,119 @@
+"""What a log may show: no number, no address; all the rest."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.rules.fictional import TOTAL, fictional_number
+from jobs.rules.numbers import mask_email, mask_name, mask_phone, mask_text
+
+FORMATS = (
+    phonenumbers.PhoneNumberFormat.E164,
+    phonenumbers.PhoneNumberFormat.INTERNATIONAL,
+    phonenumbers.PhoneNumberFormat.NATIONAL,
+    phonenumbers.PhoneNumberFormat.RFC3966,
+)
+words = st.text(st.characters(categories=["L", "Zs"]), max_size=12)
+
+
+@st.composite
+def phones(draw: st.DrawFn) -> str:
+    number = phonenumbers.parse(fictional_number(draw(st.integers(0, TOTAL - 1))))
+    text = phonenumbers.format_number(number, draw(st.sampled_from(FORMATS)))
+    return draw(st.sampled_from([text, text.removeprefix("+"), text.replace("+", "%2B")]))
+
+
+def digits(text: str) -> str:
+    return "".join(re.findall("[0-9]", text))
+
+
+@given(words, phones(), words)
+def test_no_phone_number_survives(before: str, phone: str, after: str) -> None:
+    masked = mask_text(f"{before} {phone}, {after}")
+    assert phone not in masked
+    assert len(digits(masked)) <= 4
+    assert mask_text(masked) == masked
+
+
+@given(words, st.emails(), words)
+def test_no_address_survives(before: str, address: str, after: str) -> None:
+    local, _, domain = address.rpartition("@")
+    masked = mask_text(f"{before} <{address}> {after}")
+    assert address not in masked
+    assert f"@{domain}" not in masked
+    assert len(local) == 1 or not masked.startswith(f"{before} <{local}@")
+
+
+@given(
+    st.uuids(),
+    st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  # Hypothesis adds the zone
+    st.timedeltas(timedelta(0), timedelta(days=400)),
+    st.integers(0, 99_999_999),
+    st.ip_addresses(v=4),
+)
+def test_the_rest_is_left_alone(
+    uuid: object, moment: datetime, length: timedelta, count: int, address: object
+) -> None:
+    for text in (
+        f"job lead.qualify:{uuid} of {count} took {length.total_seconds()} s",
+        f"{moment.isoformat()} {uuid}-{count} at {address}",
+        f"{moment:%Y%m%dT%H%M%SZ} {moment.timestamp()} {moment.date()} {length}",
+        f"{int(moment.timestamp() * 1000)}-0" if moment.year in range(2002, 2033) else "",
+    ):
+        assert mask_text(text) == text
+
+
+@given(st.text())
+def test_any_text_can_be_masked_and_masked_again(text: str) -> None:
+    masked = mask_text(text)
+    assert mask_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("dial +14155550123 now", "dial +1••••••••23 now"),
+        ("number=4155550123", "number=41••••••23"),
+        ("(415) 555-0123.", "(4••••••••••23."),
+        ("415.555.0123", "41••••••••23"),
+        ("1-415-555-0123", "1-••••••••••23"),
+        ("020 7946 0123", "02•••••••••23"),
+        ("00442079460123", "00••••••••••23"),
+        ("442079460123", "44••••••••23"),
+        ("To=%2B14155550123&x", "To=%2••••••••••23&x"),
+        ("'ada@example.com'", "'a•••@•••.com'"),
+        ("q=ada%40example.com&x", "q=a•••@•••.com&x"),
+        ("postgresql://user:secret@host/db", "postgresql://user:s•••@•••/db"),
+        ("100%40", "100%40"),
+        ("sha256 a4155550123b", "sha256 a4155550123b"),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_how_it_looks(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+def test_one_value_alone() -> None:
+    assert mask_phone("+14155550123") == "+1••••••••23"
+    assert mask_phone("123") == "•••"
+    assert mask_email("ada@example.co.uk") == "a•••@•••.uk"
+    assert mask_email("root@localhost") == "r•••@•••"
+    assert mask_email("nonsense") == "•••@•••"
+    assert mask_name("Ada  Lovelace") == "A••• L•••"
+    assert mask_name("") == ""
+
+
+@pytest.mark.parametrize(
+    "part", ["1", "1.", "a%4", "a@", "a.", "+1(", "0_", "2-", "a", "((", "%2B", "1-1."]
+)
+def test_the_work_grows_with_the_length_only(part: str) -> None:
+    """What takes the square of the time would take minutes here."""
+    text = part.replace("_", " ") * 200_000
+    started = time.process_time()
+    mask_text(text)
+    assert time.process_time() - started < 5

@@ -75,7 +75,7 @@ class Desk:
             new = NewCall(call_id, "default", campaign.id, enrolment.id, lead_id, 1, NOW)
             await work.calls.add([new], NOW)
             ended = {"status": CallStatus.COMPLETED, "ended_at": self.clock.advance(timedelta(1))}
-            call = replace(await work.calls.get(call_id), **{**ended, **columns})  # type: ignore[arg-type]  # by column name
+            call = replace(await work.calls.get(call_id), **{**ended, **columns})
             await work.calls.save([call])
         return call_id
 

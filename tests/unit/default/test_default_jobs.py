@@ -1,0 +1,92 @@
+"""The default queue's jobs as plain coroutines."""
+
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+
+from jobs import errors
+from jobs.context import JobContext
+from jobs.default import scripted
+from jobs.default.housekeeping import relay_outbox
+from jobs.default.scripted import ping, run_script
+from jobs.engine import JobRequest
+from jobs.store.memory import MemoryStore
+from jobs.testing.clock import FrozenClock
+
+
+def on_try(number: int) -> JobContext:
+    return cast("JobContext", {"job_try": number})
+
+
+async def test_ping_answers() -> None:
+    assert await ping(on_try(1)) == "pong"
+
+
+async def test_each_try_plays_its_step_and_the_last_one_repeats() -> None:
+    steps = ("fail:ValidationError", "sleep:0", "ok")
+    with pytest.raises(errors.ValidationError):
+        await run_script(on_try(1), *steps)
+    for number in (2, 3, 4):
+        assert await run_script(on_try(number), *steps) == number
+    assert await run_script(on_try(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        ("fail", RuntimeError),
+        ("fail:DatabaseError", errors.DatabaseError),
+        ("fail:NotFoundError", errors.NotFoundError),
+        ("fail:StaleVersionError", errors.StaleVersionError),
+        ("fail:KeyError", KeyError),
+    ],
+)
+async def test_an_error_is_raised_by_its_name(step: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as caught:
+        await run_script(on_try(2), step)
+    assert type(caught.value) is kind
+
+
+async def test_a_wait_is_asked_for() -> None:
+    with pytest.raises(errors.ExternalServiceError) as caught:
+        await run_script(on_try(1), "retry_after:2.5")
+    assert caught.value.retry_after == 2.5
+
+
+@pytest.mark.parametrize("step", ["dance", "fail:Nothing", "fail:print", "sleep", "sleep:long"])
+async def test_a_step_that_does_not_exist_is_refused(step: str) -> None:
+    with pytest.raises(errors.ValidationError):
+        await run_script(on_try(1), step)
+
+
+async def test_to_die_is_to_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(scripted.os, "kill", lambda pid, number: killed.append((pid, number)))
+    await run_script(on_try(1), "die")
+    assert killed == [(scripted.os.getpid(), signal.SIGKILL)]
+
+
+async def test_the_relay_publishes_what_was_left_until_nothing_is() -> None:
+    clock = FrozenClock(datetime(2026, 3, 4, tzinfo=UTC))
+    published: list[JobRequest] = []
+    down = True
+
+    async def publish(jobs: Sequence[JobRequest], /) -> None:
+        if down:
+            raise ConnectionError
+        published.extend(jobs)
+
+    store = MemoryStore(clock=clock, publish=publish)
+    async with store.begin() as work:
+        for _ in range(1500):
+            work.enqueue("default.ping")
+    down = False
+    ctx = cast("JobContext", {"store": store, "clock": clock})
+    assert await relay_outbox(ctx) == 0
+    clock.advance(timedelta(seconds=5))
+    assert await relay_outbox(ctx) == 1500
+    assert len(published) == 1500
+    assert await relay_outbox(ctx) == 0

@@ -11,7 +11,12 @@ from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Function, func
 
-from jobs.engine.connection import LazyRedisSettings, RedisUrl, configured_url
+from jobs.engine.connection import (
+    BadSettingsError,
+    LazyRedisSettings,
+    RedisUrl,
+    configured_url,
+)
 from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.observers import log_outcome
@@ -20,7 +25,7 @@ from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.worker import Observer, Worker
 from jobs.errors import UsageError
-from settings import get_settings
+from settings import SettingsError, get_settings
 
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
@@ -101,7 +106,10 @@ class JobFunctions(Sequence[Function]):
 
     @cached_property
     def _made(self) -> list[Function]:
-        settings = get_settings()
+        try:
+            settings = get_settings()
+        except SettingsError as error:
+            raise BadSettingsError(str(error)) from error
         made: list[Function] = []
         for one in self.given:
             job = definition_of(one)

@@ -33,6 +33,12 @@ _ARQ_NAMES: Final = {"path": "unix_socket_path", "db": "database",
 TRIES: Final = 5
 
 
+class BadSettingsError(SettingsError, click.ClickException):
+    """A setting has a bad value, found out under the `arq` command: one line there too."""
+
+    exit_code = 2
+
+
 class NoRedisError(ServerError, click.ClickException):
     """No Redis to connect to. Both the `arq` and the `jobs` command print it as one line."""
 
@@ -59,8 +65,7 @@ def resolve(url: RedisUrl) -> str:
 def without_password(url: str) -> str:
     """`url` as it may be shown."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def arq_settings(url: str) -> RedisSettings:
@@ -134,7 +139,9 @@ def _await_answer(url: str, settings: RedisSettings) -> None:
 
 def is_passing(error: Exception) -> bool:
     """Whether Redis may just be coming up; a wrong password or database is there to stay."""
-    if isinstance(error, AuthenticationError | AuthorizationError):
+    # redis-py wraps some refusals into what it raises for a lost connection.
+    refused = (AuthenticationError, AuthorizationError)
+    if isinstance(error, refused) or isinstance(error.__cause__, refused):
         return False
     return isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
 

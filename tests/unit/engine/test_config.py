@@ -1,0 +1,187 @@
+"""Settings classes: inherited, checked when they are defined, and as arq wants to read them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from arq import cron as arq_cron
+from arq.connections import RedisSettings
+from arq.worker import Function, func, get_kwargs
+
+from jobs.engine.config import EngineSettings, JobFunctions
+from jobs.engine.connection import LazyRedisSettings, arq_settings, without_password
+from jobs.engine.definition import BACKSTOP, job
+from jobs.engine.queues import QueueNames
+from jobs.engine.serializer import deserialize, serialize
+from jobs.errors import UsageError
+from settings import Settings, get_settings
+
+
+@job("tests.short", timeout=3, keep_result=0, aliases=["tests.old_name"])
+async def short(ctx: dict[str, Any]) -> None: ...
+
+
+@job("tests.usual")
+async def usual(ctx: dict[str, Any]) -> None: ...
+
+
+async def plain(ctx: dict[Any, Any]) -> None: ...
+
+
+class Base(EngineSettings):
+    max_jobs = 7
+
+    @staticmethod
+    async def on_shutdown(ctx: dict[str, Any]) -> None:
+        ctx["closed"] = True
+
+
+class Derived(Base):
+    queue_name = "derived_tasks"
+    functions = (short, usual, plain)
+
+
+@pytest.fixture(autouse=True)
+def settings_read_anew() -> Iterator[None]:
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def read_by_arq(settings: Any) -> dict[str, Any]:
+    return get_kwargs(settings)
+
+
+def test_arq_sees_what_is_inherited() -> None:
+    seen = read_by_arq(Derived)
+    assert (seen["max_jobs"], seen["queue_name"]) == (7, "derived_tasks")
+    assert seen["job_serializer"] is serialize
+    assert seen["job_deserializer"] is deserialize
+    assert seen["log_results"] is False
+    assert seen["health_check_interval"] <= 10
+    assert seen["on_shutdown"] is Base.on_shutdown
+
+
+def test_arq_sees_nothing_of_ours() -> None:
+    assert "redis_url" not in read_by_arq(Derived)
+    assert "dead_letters" not in read_by_arq(Derived)
+
+
+def test_functions_carry_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_TIMEOUT", "90")
+    functions = {one.name: one for one in map(func, read_by_arq(Derived)["functions"])}
+    assert set(functions) == {"tests.short", "tests.old_name", "tests.usual", "plain"}
+    assert functions["tests.short"].timeout_s == 3 + BACKSTOP
+    assert functions["tests.old_name"].keep_result_s == 0
+    assert functions["tests.usual"].timeout_s == 90 + BACKSTOP
+    assert (functions["tests.usual"].max_tries or 0) > 1000
+    assert functions["plain"].max_tries is None
+
+
+def test_functions_can_be_extended() -> None:
+    class More(Base):
+        functions = (*Derived.functions, func(plain, name="again"))
+
+    assert [one.name for one in read_by_arq(More)["functions"]][-2:] == ["plain", "again"]
+    assert len(More.functions) == 5
+
+
+def test_a_function_listed_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"functions lists tests\.usual twice"):
+        JobFunctions([usual, usual])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("max_job", "did you mean max_jobs"), ("colour", "no worker knows colour")]
+)
+def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        type("Wrong", (EngineSettings,), {name: 1})
+
+
+def test_a_cron_must_not_take_the_name_of_a_job() -> None:
+    crons = [arq_cron(plain, name="tests.usual", hour=1)]
+    with pytest.raises(UsageError, match=r"the cron tests\.usual"):
+        type("Wrong", (EngineSettings,), {"functions": [usual], "cron_jobs": crons})
+
+
+def test_explicit_redis_settings_win() -> None:
+    class Explicit(Base):
+        redis_settings = RedisSettings(host="elsewhere")
+
+    class Below(Explicit):
+        functions = (usual,)
+
+    assert read_by_arq(Below)["redis_settings"].host == "elsewhere"
+
+
+def test_a_url_of_its_own() -> None:
+    class Own(Base):
+        redis_url = "redis://own:1/2"
+
+    settings = read_by_arq(Own)["redis_settings"]
+    assert isinstance(settings, LazyRedisSettings)
+    assert settings.url == "redis://own:1/2"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://host:7/3", {"host": "host", "port": 7, "database": 3, "ssl": False}),
+        ("redis://me:p%40ss@host", {"username": "me", "password": "p@ss"}),
+        ("rediss://host?ssl_ca_certs=/ca.pem", {"ssl": True, "ssl_ca_certs": "/ca.pem"}),
+        ("unix:///run/redis.sock?db=4", {"unix_socket_path": "/run/redis.sock", "database": 4}),
+        ("redis://host?socket_connect_timeout=3", {"conn_timeout": 3}),
+    ],
+)
+def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
+    settings = arq_settings(url)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://me:secret@host", "not a Redis URL: http://host"),
+        ("redis://host?client_name=x", "arq cannot pass on the Redis option client_name"),
+    ],
+)
+def test_urls_that_arq_cannot_use(url: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        arq_settings(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert without_password("redis://me:secret@host:7/1?x=y") == "redis://host:7/1"
+
+
+async def test_the_context_knows_its_queue() -> None:
+    class Redis:
+        default_queue_name = "arq:queue"
+
+    ctx: dict[str, Any] = {"redis": Redis()}
+    await Derived.on_startup(ctx)
+    assert ctx["queue"] == "derived_tasks"
+
+
+def test_queue_names() -> None:
+    names = QueueNames.from_settings(Settings(_env_file=None))
+    assert names.of_job("lead.qualify") == "lead_tasks"
+    assert names.of_job("default.ping") == "default"
+    assert names.of_job("lead") == "default"
+    assert names.canonical("lead_queue") == "lead_tasks"
+    assert names.canonical("other_queue") == "other_queue"
+    assert set(names.all()) == {
+        "lead_tasks",
+        "call_tasks",
+        "campaign_tasks",
+        "analytics_tasks",
+        "default",
+    }
+
+
+def test_functions_are_a_sequence_of_arqs() -> None:
+    functions = JobFunctions([usual])
+    assert isinstance(functions[0], Function)
+    assert functions[:1] == [functions[0]]

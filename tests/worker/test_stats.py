@@ -1,0 +1,145 @@
+"""The counters of a queue: what outcomes add, and what is read back."""
+
+import math
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from jobs.engine.keys import IN_PROGRESS, counters
+from jobs.engine.observers import (
+    QueueStats,
+    add_counts,
+    bucket,
+    count,
+    log_outcome,
+    masked_error,
+    read_stats,
+)
+from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.pool import JobRequest, Pool, create_pool
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def pool(redis_url: str) -> AsyncIterator[Pool]:
+    async with await create_pool(redis_url) as pool:
+        yield pool
+
+
+def outcome(
+    ending: Ending = Ending.DONE,
+    took: timedelta = timedelta(milliseconds=20),
+    queue: str = "lead_tasks",
+    error: str | None = None,
+) -> Outcome:
+    return Outcome(
+        job_id="1",
+        function="lead.qualify",
+        queue=queue,
+        ending=ending,
+        try_number=2,
+        enqueued_at=START,
+        started_at=START,
+        finished_at=START + took,
+        error=error,
+        retry_in=timedelta(seconds=5) if ending is Ending.RETRIED else None,
+    )
+
+
+async def test_what_is_counted_is_read(pool: Pool) -> None:
+    endings = [Ending.DONE] * 6 + [Ending.RETRIED] * 3 + [Ending.DEAD, Ending.DISCARDED]
+    endings += [Ending.ABORTED, Ending.RELEASED]
+    await add_counts(pool, map(outcome, endings))
+    await add_counts(pool, [outcome(queue="call_tasks")])
+    stats = await read_stats(pool, "lead_tasks")
+    assert (stats.done, stats.retried, stats.dead, stats.discarded) == (6, 3, 1, 1)
+    assert (stats.aborted, stats.released) == (1, 1)
+    assert stats.success_rate == 6 / 8
+    assert stats.error_rate == 5 / 11
+    assert (await read_stats(pool, "call_tasks")).success_rate == 1
+
+
+async def test_a_queue_that_has_done_nothing(pool: Pool) -> None:
+    stats = await read_stats(pool, "lead_tasks")
+    assert (stats.length, stats.done) == (0, 0)
+    assert stats.success_rate is None
+    assert stats.error_rate is None
+    assert stats.quantile(0.5) is None
+
+
+async def test_waiting_scheduled_and_running(pool: Pool) -> None:
+    await pool.enqueue_many(
+        [JobRequest("x", job_id=f"due-{n}") for n in range(4)]
+        + [JobRequest("x", defer_by=60) for _ in range(2)]
+    )
+    await pool.set(IN_PROGRESS + "due-1", b"1")  # as a stock worker marks it
+    score = await pool.zscore("default", "due-2")
+    assert score is not None
+    await pool.zadd("default", {"due-2": -score})  # as ours does
+    stats = await read_stats(pool, "default")
+    assert (stats.waiting, stats.scheduled, stats.running, stats.length) == (2, 2, 2, 6)
+
+
+@given(st.lists(st.floats(min_value=1e-5, max_value=3600), min_size=1, max_size=200))
+def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
+    (fields,) = count(outcome(took=timedelta(seconds=s)) for s in seconds).values()
+    durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
+    stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
+    ordered = sorted(seconds)
+    for q in (0.5, 0.95, 1):
+        exact = ordered[max(math.ceil(len(ordered) * q), 1) - 1]
+        found = stats.quantile(q)
+        assert found is not None
+        assert found.total_seconds() == pytest.approx(exact, rel=0.05, abs=1e-6)
+
+
+def test_the_histogram_of_a_real_spread() -> None:
+    source = random.Random(1)
+    seconds = [source.lognormvariate(-3, 1) for _ in range(5000)]
+    (fields,) = count(outcome(took=timedelta(seconds=s)) for s in seconds).values()
+    durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
+    stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
+    exact = quantiles(seconds, n=100)
+    for percent in (50, 95, 99):
+        found = stats.quantile(percent / 100)
+        assert found is not None
+        assert found.total_seconds() == pytest.approx(exact[percent - 1], rel=0.06)
+
+
+def test_nothing_took_less_than_nothing() -> None:
+    assert bucket(timedelta()) == bucket(timedelta(microseconds=-3)) == 0
+
+
+def test_increments_are_grouped_by_queue() -> None:
+    increments = count([outcome(), outcome(), outcome(queue="b"), outcome(Ending.RELEASED)])
+    assert increments[counters("lead_tasks")]["done"] == 2
+    assert increments[counters("lead_tasks")]["released"] == 1
+    assert increments[counters("b")]["done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "level"),
+    [(Ending.DONE, "info"), (Ending.RETRIED, "warning"), (Ending.DEAD, "error")],
+)
+def test_each_outcome_is_one_line(ending: Ending, level: str) -> None:
+    with capture_logs() as lines:
+        log_outcome(outcome(ending, error="RuntimeError: bug"))
+    (line,) = lines
+    assert line["log_level"] == level
+    assert line["event"] == f"job_{ending}"
+    assert (line["job"], line["seconds"]) == ("lead.qualify", 0.02)
+    assert line["error"] == "RuntimeError: bug"
+    assert line.get("retry_in") == (5 if ending is Ending.RETRIED else None)
+
+
+def test_an_error_is_masked_and_on_one_line() -> None:
+    text = masked_error(ValueError("no mail\nfor ada@example.com"))
+    assert text.startswith("ValueError: no mail for ")
+    assert "ada@example.com" not in text

@@ -6,7 +6,8 @@ What a crash or an absent Redis leaves is published by `relay`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,11 +20,13 @@ from jobs.engine.pool import JobRequest
 from jobs.engine.serializer import deserialize, serialize
 from jobs.store import tables
 from jobs.store.protocol import Publish
-from jobs.store.session import Session, database_errors
+from jobs.store.session import Session, connected
 from jobs.store.statements import encode, insert_many
 
 LINGER = 0.05
 """Seconds for which published rows are gathered, so that one statement deletes many."""
+LEASE = timedelta(seconds=30)
+"""How long a relay has for what it claimed; when it dies, another one takes over after that."""
 
 _ADD = insert_many(
     tables.outbox,
@@ -31,14 +34,15 @@ _ADD = insert_many(
     created_at="clock_timestamp()",
 )
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
-# The claim is a lease: whoever dies while publishing leaves rows that are claimed again later.
 _CLAIM = text(
-    "UPDATE outbox AS t SET claimed_at = clock_timestamp() FROM (SELECT id FROM outbox "
-    "WHERE id > :after "
-    "AND coalesce(claimed_at, created_at) <= clock_timestamp() - CAST(:older_than AS interval) "
+    "UPDATE outbox AS t SET claimed_until = clock_timestamp() + CAST(:lease AS interval) "
+    "FROM (SELECT id FROM outbox WHERE id > :after "
+    "AND created_at <= clock_timestamp() - CAST(:older_than AS interval) "
+    "AND (claimed_until IS NULL OR claimed_until < clock_timestamp()) "
     "ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS r WHERE t.id = r.id "
     "RETURNING t.id, t.function, CAST(t.args AS text), CAST(t.kwargs AS text), t.defer_until"
 )
+_RELEASE = text("UPDATE outbox SET claimed_until = NULL WHERE id = ANY(CAST(:ids AS uuid[]))")
 _COUNT = text("SELECT count(*) FROM outbox")
 _FIRST = UUID(int=0)
 
@@ -109,7 +113,8 @@ class Outbox:
                 await self._linger()
             ids, self._published = self._published, []
             try:
-                await self._delete(ids)
+                async with self._session() as session:
+                    await session.run(_DELETE, {"ids": ids})
             except Exception as error:  # noqa: BLE001  # the relay publishes them again: harmless
                 log.warning("outbox.delete_failed", jobs=len(ids), error=type(error).__name__)
 
@@ -120,35 +125,44 @@ class Outbox:
         except TimeoutError:
             pass
 
-    async def _delete(self, ids: Sequence[str]) -> None:
-        with database_errors():
-            async with self._autocommit.connect() as connection:
-                await Session(connection).run(_DELETE, {"ids": ids})
-
     async def relay(self, older_than: timedelta, limit: int) -> int:
         """Publishes and deletes rows that nobody published; answers how many.
 
         Calls that follow on each other go on where the last one stopped, so that they do not
         read again over what was deleted meanwhile. Raises what publishing raises.
         """
-        with database_errors():
-            async with self._autocommit.connect() as connection:
-                rows = await Session(connection).rows(
-                    _CLAIM, {"after": self._relayed, "older_than": older_than, "limit": limit}
-                )
-        jobs = sorted((_job_of(*row) for row in rows), key=lambda job: job.job_id or "")
-        self._relayed = UUID(jobs[-1].job_id) if len(jobs) == limit else _FIRST
-        if jobs:
+        async with self._session() as session:
+            rows = await session.rows(
+                _CLAIM,
+                {
+                    "after": self._relayed,
+                    "older_than": older_than,
+                    "lease": LEASE,
+                    "limit": limit,
+                },
+            )
+        rows = sorted(rows)
+        ids = [row[0] for row in rows]
+        self._relayed = ids[-1] if len(ids) == limit else _FIRST
+        if ids:
+            await self._publish_claimed([_job_of(*row) for row in rows], ids)
+        return len(ids)
+
+    async def _publish_claimed(self, jobs: Sequence[JobRequest], ids: Sequence[UUID]) -> None:
+        try:
             await self._publish(jobs)
-            await self._delete([job.job_id for job in jobs if job.job_id])
-        return len(jobs)
+        except Exception:
+            async with self._session() as session:
+                await session.run(_RELEASE, {"ids": ids})
+            raise
+        async with self._session() as session:
+            await session.run(_DELETE, {"ids": ids})
 
     async def size(self) -> int:
         """Rows that are not published yet, or not deleted yet by another process."""
         await self._settled()
-        with database_errors():
-            async with self._autocommit.connect() as connection:
-                ((count,),) = await Session(connection).rows(_COUNT)
+        async with self._session() as session:
+            ((count,),) = await session.rows(_COUNT)
         return int(count)
 
     async def close(self) -> None:
@@ -161,9 +175,12 @@ class Outbox:
             if task is not None:
                 await asyncio.wait([task])
 
-    @property
-    def _autocommit(self) -> AsyncEngine:
-        return self._engine.execution_options(isolation_level="AUTOCOMMIT")
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Session]:
+        """A connection on which each statement is a transaction of its own."""
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with connected(engine) as connection:
+            yield Session(connection)
 
 
 def _job_of(

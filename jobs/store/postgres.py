@@ -1,12 +1,12 @@
 """The store on PostgreSQL: its unit of work, and its opening and closing."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from jobs.engine.clock import Clock
 from jobs.engine.pool import JobRequest
@@ -18,7 +18,7 @@ from jobs.store.ids import TimeOrderedIds
 from jobs.store.leads import PostgresLeads
 from jobs.store.outbox import Outbox
 from jobs.store.protocol import Publish
-from jobs.store.session import Session, database_errors, open_engine
+from jobs.store.session import Session, connected, database_errors, open_engine
 
 
 class PostgresWork:
@@ -71,31 +71,23 @@ class PostgresStore:
             database_url, pool_size=pool_size, synchronous_commit=synchronous_commit
         )
         try:
-            with database_errors():
-                async with engine.connect():
-                    return cls(engine, publish, clock)
+            async with connected(engine):
+                return cls(engine, publish, clock)
         except BaseException:
             await engine.dispose()
             raise
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresWork]:
-        async with self._transaction() as connection:
+        async with connected(self._engine) as connection:
             session = Session(connection)
             work = PostgresWork(session, self._new_id)
             yield work
             await outbox.write(session, work.enqueued)
-        if work.enqueued:
-            await self._outbox.committed(work.enqueued)
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with AsyncExitStack() as stack:
-            with database_errors():
-                connection = await stack.enter_async_context(self._engine.connect())
-            yield connection
             with database_errors():
                 await connection.commit()
+        if work.enqueued:
+            await self._outbox.committed(work.enqueued)
 
     async def relay(self, older_than: timedelta, limit: int = 1000) -> int:
         return await self._outbox.relay(older_than, limit)

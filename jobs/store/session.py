@@ -1,7 +1,7 @@
 """PostgreSQL: opening an engine, running statements, and naming what went wrong."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import orjson
@@ -63,6 +63,15 @@ def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
     """Has the pool replace a connection that the server has closed; costs no round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of the pool; what its user did not commit is rolled back."""
+    async with AsyncExitStack() as stack:
+        with database_errors():
+            connection = await stack.enter_async_context(engine.connect())
+        yield connection
 
 
 class Session:

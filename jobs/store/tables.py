@@ -259,5 +259,5 @@ outbox = Table(
     Column("kwargs", JSONB, nullable=False),
     Column("defer_until", Moment),
     Column("created_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
-    Column("claimed_at", Moment),
+    Column("claimed_until", Moment),
 )

@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from jobs.analytics.books import check_books
 from jobs.analytics.model import Report
 from jobs.demo.dataset import FileSums
 from jobs.engine import DeadLetter
-from jobs.rules.dispositions import AfterCall, Disposition, after_call, move_lead
+from jobs.rules.dispositions import AfterCall, after_call, move_lead
 from jobs.rules.retry import RetryTable
-from jobs.rules.states import CALL, CampaignStatus, EnrolmentStatus, LeadStatus
-from jobs.store.model import CampaignTotals, History
+from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
+from jobs.store.model import Attempt, CampaignTotals, History
 from jobs.voice.simulator import Books as ProviderBooks
 
 
@@ -135,7 +136,18 @@ def _agreeing(expected: Mapping[str, object], found: Mapping[str, object]) -> tu
     return len(values), len(values) - len(wrong), detail
 
 
-ENDED = frozenset({EnrolmentStatus.DONE, EnrolmentStatus.EXHAUSTED, EnrolmentStatus.REMOVED})
+ENDED: Final = frozenset({EnrolmentStatus.DONE, EnrolmentStatus.EXHAUSTED, EnrolmentStatus.REMOVED})
+AGAIN: Final = frozenset({EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK})
+NEVER: Final = frozenset({EnrolmentStatus.QUEUED, EnrolmentStatus.PAUSED, EnrolmentStatus.REMOVED})
+WAITING: Final = AGAIN | {
+    EnrolmentStatus.QUEUED,
+    EnrolmentStatus.PAUSED,
+    EnrolmentStatus.EXHAUSTED,
+}
+NOT_PLACED: Final = frozenset(
+    {CallStatus.SUPPRESSED, CallStatus.EXPIRED, CallStatus.CANCELED, CallStatus.FAILED}
+)
+"""Ends of calls that were refused, by us or by the provider; such a call has no disposition."""
 
 
 def unexplained(history: History, retries: RetryTable, campaign: CampaignStatus) -> str | None:
@@ -146,49 +158,48 @@ def unexplained(history: History, retries: RetryTable, campaign: CampaignStatus)
     for one in attempts:
         if not CALL.is_terminal(one.status):
             return f"a call is still {one.status}"
-    dispositions = [one.disposition for one in attempts if one.disposition is not None]
-    if len(dispositions) < len(attempts):
-        return "a call's end was not carried over"
+        if one.disposition is None and one.status not in NOT_PLACED:
+            return f"the end of a call that is {one.status} was not carried over"
     if campaign is CampaignStatus.COMPLETED and history.enrolment not in ENDED:
         return f"the campaign is completed, and the lead still {history.enrolment}"
-    return _wrong_enrolment(history, dispositions, retries) or _wrong_lead(history, dispositions)
+    return _wrong_enrolment(history, retries) or _wrong_lead(history)
 
 
-def _wrong_enrolment(
-    history: History, dispositions: Sequence[Disposition], retries: RetryTable
-) -> str | None:
-    ends = [end.enrolment for end in _ends(history, dispositions)]
-    again = {EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK}
-    if any(end not in again for end in ends[:-1]):
+def _wrong_enrolment(history: History, retries: RetryTable) -> str | None:
+    ends = [_consequence(one) for one in history.attempts]
+    if any(end is not None and end.enrolment not in AGAIN for end in ends[:-1]):
         return "called again after a call that ended it"
     if not ends:
-        never = {EnrolmentStatus.QUEUED, EnrolmentStatus.PAUSED, EnrolmentStatus.REMOVED}
-        return None if history.enrolment in never else f"{history.enrolment} without any call"
-    if ends[-1] not in again:
-        return None if history.enrolment is ends[-1] else f"{history.enrolment}, not {ends[-1]}"
-    last = dispositions[-1]
-    waiting = {*again, EnrolmentStatus.QUEUED, EnrolmentStatus.PAUSED, EnrolmentStatus.EXHAUSTED}
-    if retries.rule(last) is None:
-        waiting = {EnrolmentStatus.EXHAUSTED}
-    return None if history.enrolment in waiting else f"{history.enrolment} after {last}"
+        return None if history.enrolment in NEVER else f"{history.enrolment} without any call"
+    last, end = history.attempts[-1], ends[-1]
+    if end is not None and end.enrolment not in AGAIN:
+        right = history.enrolment is end.enrolment
+        return None if right else f"{history.enrolment}, not {end.enrolment}"
+    if end is None:
+        allowed = WAITING | {EnrolmentStatus.REMOVED}
+    elif last.disposition is None or retries.rule(last.disposition) is None:
+        allowed = frozenset({EnrolmentStatus.EXHAUSTED})
+    else:
+        allowed = WAITING
+    return None if history.enrolment in allowed else f"{history.enrolment} after {last.status}"
 
 
-def _wrong_lead(history: History, dispositions: Sequence[Disposition]) -> str | None:
+def _wrong_lead(history: History) -> str | None:
     expected = None
-    for end in _ends(history, dispositions):
-        target = end.lead_status
-        if target is not None:
+    for end in map(_consequence, history.attempts):
+        if end is not None and end.lead_status is not None:
+            target = end.lead_status
             expected = target if expected is None else move_lead(expected, target)
     if expected is None or history.lead is expected or _was_better(history.lead, expected):
         return None
     return f"the lead is {history.lead}, its calls say {expected}"
 
 
-def _ends(history: History, dispositions: Sequence[Disposition]) -> list[AfterCall]:
-    return [
-        after_call(disposition, one.outcome)
-        for one, disposition in zip(history.attempts, dispositions, strict=True)
-    ]
+def _consequence(attempt: Attempt) -> AfterCall | None:
+    """What a call changes; None for one that was never placed."""
+    if attempt.disposition is None:
+        return None
+    return after_call(attempt.disposition, attempt.outcome)
 
 
 def _was_better(lead: LeadStatus, expected: LeadStatus) -> bool:

@@ -15,7 +15,7 @@ from jobs.rules.windows import ALWAYS_OPEN
 from jobs.voice import Disorder, Plan, SeededPlan
 
 START: Final = datetime(2026, 3, 10, 13, tzinfo=UTC)
-"""A Tuesday, at 9 in New York: the day begins there while it is still night in the west."""
+"""A Tuesday, at 9 in New York; in California the window opens two hours later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Scenario:
 AN_AFTERNOON: Final = CampaignPolicy(
     retries=RetryTable(
         busy=RetryRule(delay=timedelta(minutes=15), max=3),
-        no_answer=RetryRule(delay=timedelta(minutes=45), max=3),
-        voicemail=RetryRule(delay=timedelta(minutes=90), max=2),
+        no_answer=RetryRule(delay=timedelta(minutes=30), max=3),
+        voicemail=RetryRule(delay=timedelta(minutes=45), max=2),
         carrier_failure=RetryRule(
             delay=timedelta(minutes=5), max=3, exponential=True, counts_as_attempt=False
         ),
-        declined=RetryRule(delay=timedelta(hours=2), max=1),
+        declined=RetryRule(delay=timedelta(hours=1), max=1),
     ),
     caps=Caps(max_attempts=3, max_per_number=None),
     pacing=Pacing(calls_per_second=None, max_concurrent=1000),
@@ -79,10 +79,10 @@ def made_up(folder: Path, *, leads: int, seed: int, rate: float | None) -> Scena
         leads=file,
         rows=written.rows,
         usable=written.usable,
-        plan=SeededPlan(seed, recorded=0.05, callback_hours=(0.5, 3)),
+        plan=SeededPlan(seed, recorded=0.05, callback_hours=(0.25, 1.5)),
         policy=AN_AFTERNOON,
         start=START,
-        rate=rate or 1200,
+        rate=rate or 600,
         disorder=Disorder(late=0.1, repeated=0.05, shuffled=0.1, unnamed=0.05),
         seed=seed,
     )

@@ -24,8 +24,7 @@ def by_offset(
         yield start, stop, before
         return
     change = _change(place, start, stop, before)
-    if start < change:
-        yield start, change, before
+    yield start, change, before
     yield change, stop, after
 
 
@@ -51,11 +50,9 @@ def day_start(day: date, place: ZoneInfo) -> datetime:
     """The first moment, in UTC, at which the zone's date is `day`, or later if it skips `day`."""
     midnight = datetime.combine(day, time(), UTC)
     # Offsets lie between -12 and +14 hours, those of the past between -16 and +16.
-    for start, stop, offset in by_offset(
-        place, midnight - timedelta(hours=17), midnight + timedelta(hours=17)
-    ):
-        if midnight <= start + offset:
-            return start
-        if midnight < stop + offset:
-            return midnight - offset
-    raise AssertionError("unreachable: every offset is less than 17 hours")
+    margin = timedelta(hours=17)
+    return next(
+        max(start, midnight - offset)
+        for start, stop, offset in by_offset(place, midnight - margin, midnight + margin)
+        if midnight < stop + offset
+    )

@@ -112,8 +112,8 @@ def test_one_value_alone() -> None:
     "part", ["1", "1.", "a%4", "a@", "a.", "+1(", "0_", "2-", "a", "((", "%2B", "1-1."]
 )
 def test_the_work_grows_with_the_length_only(part: str) -> None:
-    """What takes the square of the time would take minutes here."""
-    text = part.replace("_", " ") * 200_000
+    """What takes the square of the time would take a minute here."""
+    text = part.replace("_", " ") * 50_000
     started = time.process_time()
     mask_text(text)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 3

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError as RuleError
 
+from jobs.errors import ValidationError
 from jobs.rules.windows import (
     ALWAYS_OPEN,
     DEFAULT_WINDOWS,
@@ -72,8 +73,8 @@ def weeks(draw: st.DrawFn) -> Week:
         ends = list(pairwise(marks))[::2]
         return [f"{a // 4:02}:{a % 4 * 15:02}-{b // 4:02}:{b % 4 * 15:02}" for a, b in ends]
 
-    names = list(Week.model_fields)
-    return Week.model_validate({name: day() for name in names})
+    kinds = st.sampled_from([day(), day(), []])
+    return Week.model_validate({name: draw(kinds) for name in Week.model_fields})
 
 
 @st.composite
@@ -163,6 +164,11 @@ def test_the_default_is_half_open(name: str) -> None:
     ]
     assert told == [False, True, True, False]
     assert next_open(DEFAULT_WINDOWS, (name,), None, closes) == opens + timedelta(days=1)
+
+
+def test_without_a_zone_there_is_no_local_time() -> None:
+    with pytest.raises(ValidationError, match="zone is unknown"):
+        LocalWindow(DEFAULT_WINDOWS, ()).local(utc("2026-11-23T15:00Z"))
 
 
 def test_zones_without_a_common_hour_are_never_open() -> None:

@@ -44,8 +44,6 @@ WORKERS: Final = "ringline:workers"
 # Ours, one for each queue, job, worker or schedule: the name is appended.
 COUNTERS: Final = "ringline:counters:"
 """hash for each queue: outcomes counted, and the histogram of durations."""
-WAKE: Final = "ringline:wake:"
-"""channel for each queue: a message says that jobs were added."""
 WORKER: Final = "ringline:worker:"
 """string for each worker: its health, with expiry."""
 CRON: Final = "ringline:cron:"
@@ -54,10 +52,6 @@ CRON: Final = "ringline:cron:"
 
 def counters(queue: str) -> str:
     return COUNTERS + queue
-
-
-def wake(queue: str) -> str:
-    return WAKE + queue
 
 
 def health(queue: str) -> str:

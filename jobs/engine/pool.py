@@ -197,7 +197,10 @@ class Pool(ArqRedis):
                 # Redis works on one batch while the next one is put together.
                 batch = self._batch(requests[start : start + BATCH])
                 before, sent = sent, asyncio.create_task(self._add(batch))
-                jobs += await before if before else await asyncio.sleep(0, ())
+                if before is None:
+                    await asyncio.sleep(0)  # lets the first one leave
+                else:
+                    jobs += await before
         finally:
             if sent is not None:
                 jobs += await sent

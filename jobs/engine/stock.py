@@ -33,7 +33,8 @@ async def reported(
     """
     queue = queue_of(job, ctx)
     started_at = datetime.now(UTC)
-    log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
+    if structlog.is_configured():  # else it prints all levels, and arq has a line of its own
+        log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
     def outcome(
         ending: Ending, error: BaseException | None = None, retry_in: timedelta | None = None

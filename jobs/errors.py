@@ -8,6 +8,8 @@ import asyncio
 from datetime import timedelta
 from typing import ClassVar, Final
 
+import pydantic_core
+
 
 class RinglineError(Exception):
     """The base of this project's errors; its text is one line that says what helps."""
@@ -116,7 +118,16 @@ def as_job_error(error: BaseException) -> BaseException:
 
 
 def _mapped(kind: type[JobError], error: BaseException) -> JobError:
-    text = " ".join(str(error).split()) or type(error).__name__
-    mapped = kind(text)
+    mapped = kind(_text(error))
     mapped.__cause__ = error
     return mapped
+
+
+def _text(error: BaseException) -> str:
+    # pydantic quotes the input in its text, and an input may be personal.
+    if isinstance(error, pydantic_core.ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or error.title}: {one['msg']}"
+            for one in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+    return " ".join(str(error).split()) or type(error).__name__

@@ -60,12 +60,10 @@ class Channel:
 
     async def close(self) -> None:
         """Close the connection; a later call makes a new one."""
-        self._connection = None
-        reader, self._reader = self._reader, None
+        reader = self._reader
+        self._give_up(RedisConnectionError("the connection was closed"))
         if reader is not None:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            await asyncio.wait([reader])
 
     async def _execute(self, command: tuple[Argument, ...]) -> Any:
         packed = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple

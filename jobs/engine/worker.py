@@ -24,13 +24,14 @@ from arq.typing import WorkerCoroutine
 from arq.utils import ms_to_datetime
 from arq.worker import Function, JobExecutionFailed
 
+from jobs.engine import keys
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claims import Claim, Claimed, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron, local_zone, with_rules
 from jobs.engine.endings import Ended, Endings, now_ms
 from jobs.engine.finisher import Finisher
-from jobs.engine.keys import ABORT, JOB
+from jobs.engine.health import Health, Sign
 from jobs.engine.leases import LAPSES_ALLOWED, Leases
 from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
@@ -64,7 +65,8 @@ class Worker(arq.worker.Worker):
     clock: business time, for schedules; by default what `on_startup` puts into `ctx["clock"]`,
         else the machine's.
     observers: are shown the outcome of each try; arq's own log lines about jobs are left out then.
-    counters: outcomes and durations are counted in Redis, for all workers of a queue together.
+    counters: outcomes and durations are counted in Redis, for all workers of a queue together,
+        and each worker has a health key of its own.
     """
 
     def __init__(
@@ -125,12 +127,9 @@ class Worker(arq.worker.Worker):
             await self.on_startup(self.ctx)
         await self.heart_beat()
         self._start_duties()
-        try:
-            await self._claim_and_run()
-        finally:
-            if not self.tasks:
-                await self._stop_duties()
-                await self._channel.close()
+        await self._claim_and_run()
+        await self._stop_duties()
+        await self._channel.close()
 
     async def _open(self) -> None:
         if self._opened:
@@ -166,6 +165,13 @@ class Worker(arq.worker.Worker):
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
+        self._health = Health(
+            self.pool,
+            self._claims.worker_id,
+            [self.health_check_key, *map(keys.health, self.queues[1:])],
+            self.health_check_interval,
+            own_key=self.counters,
+        )
         self._opened = True
 
     async def close(self) -> None:
@@ -186,7 +192,8 @@ class Worker(arq.worker.Worker):
             self._deadlines.close()
             await self._channel.close()
             self._opened, self._schedule = False, None
-        await self.pool.delete(self.health_check_key)
+            with contextlib.suppress(*OUTAGE):
+                await self._health.remove()
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await self.pool.aclose(close_connection_pool=True)
@@ -424,7 +431,7 @@ class Worker(arq.worker.Worker):
 
     async def _cancel_aborted_jobs(self) -> None:
         """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
-        marks = await self.pool.zrange(ABORT, 0, -1, withscores=True)
+        marks = await self.pool.zrange(keys.ABORT, 0, -1, withscores=True)
         stale = []
         for mark, asked_ms in marks:
             one = self._tries.get(mark.decode())
@@ -434,10 +441,23 @@ class Worker(arq.worker.Worker):
             elif asked_ms >= one.enqueued_ms:
                 one.cancel(Stop.ABORT)
         for mark in stale:
-            if not await self.pool.exists(JOB + mark.decode()):
-                await self.pool.zrem(ABORT, mark)
+            if not await self.pool.exists(keys.JOB + mark.decode()):
+                await self.pool.zrem(keys.ABORT, mark)
 
     # --- duties beside the jobs
+
+    async def record_health(self) -> None:
+        """Give a sign of life; arq's line of it is logged when it says something new."""
+        queued = sum([await self.pool.zcard(queue) for queue in self.queues])
+        counts = (
+            f"j_complete={self.jobs_complete} j_failed={self.jobs_failed} "
+            f"j_retried={self.jobs_retried} j_ongoing={len(self.tasks)} queued={queued}"
+        )
+        text = f"{datetime.now(self.timezone):%b-%d %H:%M:%S} {counts}"
+        await self._health.write(text, Sign.of(self, self._claims.worker_id))
+        if self._last_health_check_log not in (None, counts):
+            logger.info("recording health: %s", text)
+        self._last_health_check_log = counts
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""
@@ -456,11 +476,11 @@ class Worker(arq.worker.Worker):
     def _start_duties(self) -> None:
         if self._duties:
             return
-        leases, beat = self._leases, max(self.poll_delay_s, 0.5)
+        leases = self._leases
         duties = [
             _regularly(leases.renew, leases.renew_every),
             _regularly(leases.reap, leases.reap_every),
-            _regularly(self.record_health, beat),
+            _regularly(self.record_health, max(self._health.interval, 0.5)),
         ]
         if self._schedule is not None:
             duties.append(self._schedule.run())

@@ -206,7 +206,7 @@ async def _is_deferred(job: Job) -> bool:
 
 async def test_an_unknown_function_fails_in_the_end(redis: ArqRedis, pool: ArqRedis) -> None:
     await redis.enqueue_job("missing", _job_id="x")
-    await redis.hset("ringline:lost", mapping={"unknown:x": 30})
+    await redis.hset("ringline:lost", mapping={"unknown:x": 30})  # type: ignore[misc]  # both clients
     worker = Worker([double], redis_pool=pool, put_back_unknown=True, burst=True)
     with pytest.raises(FailedJobs, match="'missing' not found"):
         await worker.run_check()

@@ -2,18 +2,24 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from subprocess import Popen
+from subprocess import DEVNULL, Popen
+from tempfile import mkdtemp
 
 import arq.worker
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError
 
-FOLDER = Path(__file__).parent
+from jobs.embedded import binaries
+from jobs.testing.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 async def connect(url: str) -> ArqRedis:
@@ -36,15 +42,66 @@ async def running(worker: arq.worker.Worker) -> AsyncIterator[None]:
 
 
 @contextmanager
-def process(url: str, settings: str, *options: str, processes: int = 1) -> Iterator[Popen[bytes]]:
+def process(
+    url: str, settings: str, *options: str, processes: int = 1, grace: float = 10
+) -> Iterator[Popen[bytes]]:
     """`python -m jobs.worker` with a settings class of `scripted_settings.py`."""
-    command = [sys.executable, "-m", "jobs.worker", f"scripted_settings.{settings}", str(processes)]
-    environment = os.environ | {"REDIS_URL": url, "PYTHONPATH": str(FOLDER)}
-    command += ["--loglevel", "WARNING", *options]
-    child = Popen(command, env=environment, cwd=FOLDER.parents[1])  # noqa: S603 - our own
+    path = f"tests.worker.scripted_settings.{settings}"
+    command = [sys.executable, "-m", "jobs.worker", path, str(processes), *options]
+    environment = os.environ | {
+        "REDIS_URL": url,
+        "TASK_SHUTDOWN_GRACE": str(grace),
+        "LOG_LEVEL": "WARNING",
+    }
+    child = Popen(command, env=environment, cwd=ROOT)  # noqa: S603 - our own
     try:
         yield child
     finally:
         child.send_signal(signal.SIGCONT)
         child.kill()
         child.wait()
+
+
+class OwnRedis:
+    """A Redis of one test, with an append-only file, that can be killed and started again."""
+
+    def __init__(self) -> None:
+        self.folder = Path(mkdtemp(prefix="rl-"))
+        self.url = f"unix://{self.folder}/redis.sock"
+        self._server = self._start()
+
+    def _start(self) -> Popen[bytes]:
+        options = {"port": "0", "unixsocket": "redis.sock", "save": "", "appendonly": "yes"}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        command = [str(binaries.redis_server()), *words]
+        return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - our own
+
+    def kill(self) -> None:
+        self._server.kill()
+        self._server.wait()
+
+    def start(self) -> None:
+        self._server = self._start()
+
+    async def ready(self) -> None:
+        """Wait until it answers."""
+        async with Redis.from_url(self.url) as redis:
+            await wait_until(lambda: _answers(redis))
+
+
+async def _answers(redis: Redis) -> bool:
+    try:
+        return bool(await redis.ping())
+    except RedisError:
+        return False
+
+
+@asynccontextmanager
+async def own_redis() -> AsyncIterator[OwnRedis]:
+    server = OwnRedis()
+    try:
+        await server.ready()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(server.folder)

@@ -1,0 +1,42 @@
+"""Settings classes for the worker processes of tests. The jobs tell Redis what they do."""
+
+import asyncio
+import os
+import signal
+from typing import Any, ClassVar
+
+from jobs.engine import EngineSettings, job, retry
+
+QUEUE = "chaos_tasks"
+
+
+@job("chaos.work", queue=QUEUE)
+@retry()
+async def work(ctx: dict[str, Any], seconds: float) -> str:
+    """Notes its process and its token at the start, and its end at the end."""
+    redis, job_id = ctx["redis"], ctx["job_id"]
+    await redis.rpush("started", f"{job_id} {os.getpid()} {ctx['job_try']}")
+    await asyncio.sleep(seconds)
+    await redis.rpush("ended", job_id)
+    return f"{os.getpid()}"
+
+
+@job("chaos.die", queue=QUEUE)
+@retry()
+async def die(ctx: dict[str, Any]) -> None:
+    """Takes its process along."""
+    await ctx["redis"].rpush("started", f"{ctx['job_id']} {os.getpid()} {ctx['job_try']}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Chaos(EngineSettings):
+    queue_name = QUEUE
+    functions = (work, die)
+    lease: ClassVar[float] = 1
+    max_jobs: ClassVar[int] = 10
+
+
+class Broken(Chaos):
+    @staticmethod
+    async def on_startup(ctx: dict[Any, Any]) -> None:
+        raise RuntimeError("the voice provider does not answer")

@@ -1,0 +1,209 @@
+"""Workers that are killed, frozen, stopped and started, and a Redis that goes away."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from subprocess import Popen
+from time import monotonic
+
+import pytest
+from arq.jobs import Job
+
+from jobs.engine import JobRequest, Pool, create_pool, deserialize, read_stats
+from jobs.errors import WorkerLost
+from jobs.testing.waiting import wait_until
+from tests.worker.scripted_settings import QUEUE
+from tests.worker.workers import own_redis, process
+
+LEASE = 1.0
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Pool]:
+    pool = await create_pool(redis_url)
+    yield pool
+    await pool.aclose()
+
+
+async def started(redis: Pool) -> list[list[str]]:
+    """Id, process and try of each job that was started, in order."""
+    return [entry.decode().split() for entry in await redis.lrange("started", 0, -1)]  # type: ignore[misc]
+
+
+async def test_a_killed_workers_jobs_run_elsewhere_within_two_leases(
+    redis: Pool, redis_url: str
+) -> None:
+    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
+        job_id, holder, other = await _long_job(redis, 30, one, two)
+        holder.kill()
+        at = monotonic()
+        await wait_until(lambda: _has_started(redis, job_id, other.pid))
+        assert monotonic() - at < 2 * LEASE + 0.5
+        tries = [entry[2] for entry in await started(redis) if entry[0] == job_id]
+        assert tries == ["1", "1"], "a lapsed lease costs no try"
+
+
+async def test_a_frozen_workers_late_finish_is_refused(redis: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
+        job_id, holder, other = await _long_job(redis, 1, one, two)
+        holder.send_signal(signal.SIGSTOP)
+        await wait_until(lambda: _has_started(redis, job_id, other.pid))
+        holder.send_signal(signal.SIGCONT)
+        result = await Job(job_id, redis, QUEUE, deserialize).result(timeout=10, poll_delay=0.05)
+        assert result == str(other.pid)
+        holder.terminate()
+        assert await asyncio.to_thread(holder.wait, 15) == 0
+        info = await Job(job_id, redis, QUEUE, deserialize).result_info()
+        assert info is not None
+        assert info.result == str(other.pid)
+    assert await redis.zcard(QUEUE) == 0
+
+
+async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(
+    redis: Pool, redis_url: str
+) -> None:
+    with process(redis_url, "Chaos", processes=2):
+        job = await redis.enqueue_job("chaos.die", _queue_name=QUEUE)
+        assert job is not None
+        with pytest.raises(WorkerLost):
+            await job.result(timeout=40, poll_delay=0.1)
+        assert len(await started(redis)) == 3
+        other = await redis.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
+        assert other is not None
+        assert await other.result(timeout=10, poll_delay=0.1)
+
+
+async def test_sigterm_puts_back_what_does_not_end_in_time(redis: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos", grace=0.2) as worker:
+        job = await redis.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
+        await wait_until(lambda: started(redis))
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 5) == 0
+    assert job is not None
+    assert (await job.status()).value == "queued"
+    assert not await redis.exists(f"arq:retry:{job.job_id}", f"arq:in-progress:{job.job_id}")
+
+
+async def test_a_second_signal_ends_the_grace(redis: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos", grace=30) as worker:
+        await redis.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
+        await wait_until(lambda: started(redis))
+        worker.terminate()
+        await asyncio.sleep(0.2)
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 5) == 0
+
+
+async def test_children_that_die_are_replaced_and_all_stop_together(
+    redis: Pool, redis_url: str
+) -> None:
+    with process(redis_url, "Chaos", processes=2) as supervisor:
+        pids = await wait_until(lambda: _busy(redis, 2))
+        os.kill(min(pids), signal.SIGKILL)
+        pids |= await wait_until(lambda: _busy(redis, 3), timeout=20)
+        supervisor.terminate()
+        assert await asyncio.to_thread(supervisor.wait, 15) == 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_a_killed_supervisors_children_stop(redis: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos", processes=2) as supervisor:
+        pids = await wait_until(lambda: _busy(redis, 2))
+        supervisor.kill()
+        await wait_until(lambda: not any(_alive(pid) for pid in pids), timeout=15)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_worker_that_cannot_start_says_so_in_one_line(
+    redis_url: str, processes: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with process(redis_url, "Broken", processes=processes) as worker:
+        assert await asyncio.to_thread(worker.wait, 15) == 1
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if "the voice provider does not answer" in line] == said
+
+
+async def test_without_redis_a_worker_says_so_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with process(f"unix://{tmp_path}/nobody.sock", "Chaos") as worker:
+        assert await asyncio.to_thread(worker.wait, 20) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "nobody.sock" in line
+
+
+async def test_redis_restarts_under_load() -> None:
+    """Nothing is lost and nothing is finished twice; the workers go on by themselves."""
+    async with own_redis() as server:
+        with process(server.url, "Chaos", "--max-jobs", "50", "--lease", "5"):
+            redis = await create_pool(server.url)
+            jobs = await redis.enqueue_many([_work(0.05) for _ in range(1000)])
+            await wait_until(lambda: redis.llen("ended"))
+            server.kill()
+            await asyncio.sleep(1)
+            server.start()
+            await server.ready()
+            await wait_until(lambda: _is_empty(redis), timeout=30)
+            ended = await redis.lrange("ended", 0, -1)  # type: ignore[misc]  # typed for both clients
+            assert {one.decode() for one in ended} == {job.job_id for job in jobs if job}
+            stats = await read_stats(redis, QUEUE)
+            assert (stats.done, stats.dead) == (1000, 0)
+            await redis.aclose()
+
+
+def _work(seconds: float) -> JobRequest:
+    return JobRequest("chaos.work", (seconds,), queue=QUEUE)
+
+
+async def _is_empty(redis: Pool) -> bool:
+    return not await redis.zcard(QUEUE)
+
+
+async def _busy(redis: Pool, count: int) -> set[int]:
+    """The processes that have started jobs, once there are so many; gives them more to start."""
+    await redis.enqueue_many([_work(0.05) for _ in range(5)])
+    pids = {int(entry[1]) for entry in await started(redis)}
+    return pids if len(pids) >= count else set()
+
+
+async def _at_work(redis: Pool, *pids: int) -> None:
+    await wait_until(lambda: _busy(redis, len(pids)))
+
+
+async def _long_job(
+    redis: Pool, seconds: float, *workers: Popen[bytes]
+) -> tuple[str, Popen[bytes], Popen[bytes]]:
+    """A running job's id, the worker that has it, and the other one, which is at work too."""
+    await _at_work(redis, *(worker.pid for worker in workers))
+    await wait_until(lambda: _is_empty(redis))
+    job = await redis.enqueue_job("chaos.work", seconds, _queue_name=QUEUE)
+    assert job is not None
+    holder = await wait_until(lambda: _holder(redis, job.job_id, workers))
+    assert holder is not None
+    (other,) = set(workers) - {holder}
+    return job.job_id, holder, other
+
+
+async def _holder(
+    redis: Pool, job_id: str, workers: tuple[Popen[bytes], ...]
+) -> Popen[bytes] | None:
+    for worker in workers:
+        if await _has_started(redis, job_id, worker.pid):
+            return worker
+    return None
+
+
+async def _has_started(redis: Pool, job_id: str, pid: int) -> bool:
+    return any(entry[:2] == [job_id, str(pid)] for entry in await started(redis))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

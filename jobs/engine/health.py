@@ -75,7 +75,8 @@ class Observed(Protocol):
 class Health:
     """The signs of life of one worker.
 
-    keys: arq's. interval: seconds, at most LONGEST_INTERVAL. own_key: whether the worker has a key of its own.
+    keys: arq's. interval: seconds, at most LONGEST_INTERVAL. own_key: whether the worker has a key
+    of its own besides.
     """
 
     def __init__(

@@ -1,0 +1,161 @@
+"""Schedules at work: each slot fires once, whatever the number and kind of workers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import arq.worker
+import pytest
+from arq.connections import ArqRedis
+from arq.cron import cron as arq_cron
+
+from jobs.engine import Cron, ScaledClock, Worker, cron
+from jobs.testing.waiting import wait_until
+from tests.worker.workers import connect, running
+
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
+    pool = await connect(redis_url)
+    yield pool
+    await pool.aclose(close_connection_pool=True)
+
+
+async def note(ctx: dict[str, Any]) -> None:
+    await ctx["redis"].rpush("fired", ctx["job_id"])
+
+
+async def tick(ctx: dict[str, Any]) -> None:
+    await ctx["redis"].rpush("ticked", ctx["job_id"])
+
+
+async def fired(redis: ArqRedis, key: str = "fired") -> list[str]:
+    return [one.decode() for one in await redis.lrange(key, 0, -1)]  # type: ignore[misc]  # both clients
+
+
+def clock_at(start: datetime, rate: float = 1.0) -> ScaledClock:
+    return ScaledClock(start, rate, time.time())
+
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+BEFORE_NOON = NOON - timedelta(seconds=0.3)
+
+
+async def test_one_firing_over_many_workers_of_both_kinds(redis: ArqRedis, redis_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(6):
+            kind = arq.worker.Worker if number % 3 == 2 else Worker
+            schedule = cron(note, second=None) if kind is Worker else arq_cron(note, second=None)
+            worker = kind([tick], cron_jobs=[schedule], redis_pool=await connect(redis_url))
+            await stack.enter_async_context(running(worker))
+        await wait_until(lambda: _some(redis, 3))
+    ids = await fired(redis)
+    assert len(ids) == len(set(ids))
+    seconds = sorted(int(one.rpartition(":")[2]) for one in ids)
+    assert [b - a for a, b in pairwise(seconds)] == [1000] * (len(ids) - 1)
+
+
+async def test_a_cron_by_name_enqueues_the_job_once_a_slot(redis: ArqRedis, redis_url: str) -> None:
+    clock = clock_at(BEFORE_NOON)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            worker = Worker(
+                [tick],
+                cron_jobs=[cron("tick", expression="0 12 * * *")],
+                redis_pool=await connect(redis_url),
+                clock=clock,
+                timezone=UTC,
+            )
+            await stack.enter_async_context(running(worker))
+        await wait_until(lambda: fired(redis, "ticked"))
+        await asyncio.sleep(0.3)
+    assert await fired(redis, "ticked") == [f"tick:{round(NOON.timestamp() * 1000) + 123}"]
+
+
+@pytest.mark.parametrize(("missed", "firings"), [("skip", 0), ("once", 1), ("all", 3)])
+async def test_slots_missed_while_no_worker_ran(
+    redis: ArqRedis, redis_url: str, missed: Any, firings: int
+) -> None:
+    async def run_at(moment: datetime) -> None:
+        worker = Worker(
+            cron_jobs=[cron(note, expression="0 * * * *", missed=missed)],
+            redis_pool=await connect(redis_url),
+            clock=clock_at(moment),
+            timezone=UTC,
+            burst=True,
+        )
+        await worker.main()
+        await worker.close()
+
+    await run_at(NOON + timedelta(minutes=5))
+    assert await fired(redis) == []
+    await run_at(NOON + timedelta(hours=3, minutes=5))
+    assert len(await fired(redis)) == firings
+    await run_at(NOON + timedelta(hours=3, minutes=6))
+    assert len(await fired(redis)) == firings
+
+
+async def test_a_fast_clock_coalesces_slots_over_all_workers(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    clock = clock_at(BEFORE_NOON, rate=1000)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            worker = Worker(
+                cron_jobs=[cron(note, second=0)], redis_pool=await connect(redis_url), clock=clock
+            )
+            await stack.enter_async_context(running(worker))
+        began = time.monotonic()
+        await wait_until(lambda: _some(redis, 6))
+        took = time.monotonic() - began
+    ids = await fired(redis)
+    assert len(ids) == len(set(ids))
+    assert len(ids) <= took / 0.25 + 2
+
+
+async def test_a_cron_that_retries_is_not_held_back(redis: ArqRedis, redis_url: str) -> None:
+    async def stubborn(ctx: dict[str, Any]) -> None:
+        await redis.rpush("fired", ctx["job_try"])
+        if ctx["job_try"] < 3:
+            raise arq.worker.Retry(defer=0.01)
+
+    worker = Worker(
+        cron_jobs=[arq_cron(stubborn, name="s", run_at_startup=True, max_tries=3, hour=1)],
+        redis_pool=await connect(redis_url),
+        burst=True,
+    )
+    await asyncio.wait_for(worker.main(), 5)
+    assert await fired(redis) == ["1", "2", "3"]
+    await worker.close()
+
+
+async def test_a_fired_slot_enqueued_again_is_dropped(redis: ArqRedis, redis_url: str) -> None:
+    worker = Worker(
+        cron_jobs=[cron(note, run_at_startup=True, hour=1)],
+        redis_pool=await connect(redis_url),
+        burst=True,
+    )
+    await worker.main()
+    (job_id,) = await fired(redis)
+    await redis.enqueue_job("cron:note", _job_id=job_id)
+    await worker.main()
+    assert await fired(redis) == [job_id]
+    assert not await redis.exists("arq:queue")
+    await worker.close()
+
+
+async def test_arqs_worker_runs_our_schedules(redis: ArqRedis, redis_url: str) -> None:
+    schedules: list[Cron] = [cron("tick", second=None, timezone="Europe/Berlin")]
+    worker = arq.worker.Worker([tick], cron_jobs=schedules, redis_pool=await connect(redis_url))
+    async with running(worker):
+        await wait_until(lambda: fired(redis, "ticked"))
+
+
+async def _some(redis: ArqRedis, count: int) -> bool:
+    return len(await fired(redis)) >= count

@@ -14,4 +14,4 @@ class WorkerSettings(DomainSettings):
 
     queue_name = "call_tasks"
     functions = [dispatch, apply_event, process_completed, ingest_recording, reconcile]  # noqa: RUF012
-    cron_jobs = [cron("call.reconcile", minute=set(range(0, 60, 5)))]  # noqa: RUF012
+    cron_jobs = [cron("call.reconcile", second={10, 30, 50}, real_time=True)]  # noqa: RUF012

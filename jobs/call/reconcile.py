@@ -89,20 +89,22 @@ async def _sweep(ctx: JobContext) -> None:
         )
         unread = await work.calls.with_unapplied_events(answered_before, SWEEP)
         unread_calls = await work.calls.get_many(unread)
-    follow_ups = [_follow_up(call) for call in overdue]
-    follow_ups += [_request("call.apply_event", call) for call in unread_calls]
+    follow_ups = [_follow_up(call, now) for call in overdue]
+    follow_ups += [_request("call.apply_event", call, now) for call in unread_calls]
     await ctx["redis"].enqueue_many(follow_ups)
 
 
-def _follow_up(call: Call) -> JobRequest:
+def _follow_up(call: Call, now: datetime) -> JobRequest:
     refused = call.status is CallStatus.DIALING and call.refused_until is not None
     if call.status is CallStatus.SCHEDULED or refused:
-        return _request("call.dispatch", call)
+        return _request("call.dispatch", call, now)
     if CALL.is_terminal(call.status):
-        return _request("call.process_completed", call)
-    return _request("call.reconcile", call)
+        return _request("call.process_completed", call, now)
+    return _request("call.reconcile", call, now)
 
 
-def _request(function: str, call: Call) -> JobRequest:
-    # The same loss found twice is one job; a call that has moved on since is another loss.
-    return JobRequest(function, (call.id,), job_id=f"{function}:{call.id}:{call.version}")
+def _request(function: str, call: Call, now: datetime) -> JobRequest:
+    # The same loss found twice is one job, until it is time to ask again.
+    period = int(now.timestamp() // STUCK_AFTER.total_seconds())
+    job_id = f"{function}:{call.id}:{call.version}:{period}"
+    return JobRequest(function, (call.id,), job_id=job_id)

@@ -12,6 +12,6 @@ class WorkerSettings(DomainSettings):
     queue_name = "default"
     functions = [ping, run_script, relay_outbox, keep_house]  # noqa: RUF012 # arq's form
     cron_jobs = [  # noqa: RUF012
-        cron("default.relay_outbox", second=set(range(0, 60, 15))),
-        cron("default.housekeeping", hour=3, minute=30),
+        cron("default.relay_outbox", second={0, 15, 30, 45}, real_time=True),
+        cron("default.housekeeping", hour=3, minute=30, real_time=True),
     ]

@@ -93,7 +93,8 @@ class Cron(CronJob):
 
     times, zone: when it is due; without a zone, in the worker's. missed: what becomes of slots
     that passed while no worker ran. queue: where it is enqueued; by default the worker's first.
-    remembered: the last fired slot is kept in Redis.
+    remembered: the last fired slot is kept in Redis. real_time: due by the machine's clock,
+    whatever the worker's clock says.
     """
 
     times: Times | None = None
@@ -101,6 +102,7 @@ class Cron(CronJob):
     missed: Missed = "skip"
     queue: str | None = None
     remembered: bool = False
+    real_time: bool = False
 
     @classmethod
     def adopt(cls, cron: CronJob) -> "Cron":
@@ -146,6 +148,7 @@ def cron(
     expression: str | None = None,
     timezone: str | None = None,
     missed: Missed = "skip",
+    real_time: bool = False,
     name: str | None = None,
     month: OptionType = None,
     day: OptionType = None,
@@ -168,7 +171,8 @@ def cron(
     expression: `*/15 * * * *`, in place of arq's fields. timezone: an IANA zone; by default the
     worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
     run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
-    four times a second, unless `missed` is "all". The rest is as in arq.
+    four times a second, unless `missed` is "all". real_time: for the upkeep of machines, which a
+    fast business clock does not hurry. The rest is as in arq.
 
     Raises UsageError for times that are wrong, or that never come.
     """
@@ -198,6 +202,7 @@ def cron(
         zone=_zone(timezone),
         missed=missed,
         remembered=True,
+        real_time=real_time,
     )
     try:
         made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)

@@ -12,7 +12,7 @@ from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 
 from jobs.engine.channel import OUTAGE, Channel
-from jobs.engine.clock import Clock
+from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron
 from jobs.engine.keys import CRON
 from jobs.engine.scripts import FIRE
@@ -76,13 +76,16 @@ class Schedule:
     async def tick(self) -> float:
         """Fire what is due; the real seconds until something may be due again."""
         if self._states is None:
-            now = self._clock.now()
-            self._states = [await self._remember(cron, now) for cron in self._crons]
+            self._states = [await self._remember(cron) for cron in self._crons]
         pauses = [await self._advance(state) for state in self._states]
         return min(pauses, default=_LONGEST_SLEEP)
 
-    async def _remember(self, cron: Cron, now: datetime) -> _State:
+    def _clock_of(self, cron: Cron) -> Clock:
+        return SystemClock() if cron.real_time else self._clock
+
+    async def _remember(self, cron: Cron) -> _State:
         """Where a schedule goes on from: now, or its last slot, if missed ones matter."""
+        now = self._clock_of(cron).now()
         state = _State(cron, now, now if cron.run_at_startup else None)
         if cron.remembered and cron.unique and cron.missed != "skip":
             key = CRON + cron.identity
@@ -94,16 +97,16 @@ class Schedule:
         return state
 
     async def _advance(self, state: _State) -> float:
-        cron = state.cron
+        cron, clock = state.cron, self._clock_of(state.cron)
         while True:
-            now = self._clock.now()
+            now = clock.now()
             slot = state.startup or cron.next_after(state.done, self._zone)
             cron.next_run = slot
             if slot > now:
-                return min(self._clock.real_delay(slot).total_seconds(), _LONGEST_SLEEP)
+                return min(clock.real_delay(slot).total_seconds(), _LONGEST_SLEEP)
             if state.startup is None and cron.missed != "all":
                 slot = cron.last_until(now, self._zone) or slot
-                if cron.missed == "skip" and slot < self._clock.ago(LATE):
+                if cron.missed == "skip" and slot < clock.ago(LATE):
                     state.done = slot
                     continue
             if not await self._fire(state, slot):

@@ -159,3 +159,16 @@ async def test_arqs_worker_runs_our_schedules(redis: ArqRedis, redis_url: str) -
 
 async def _some(redis: ArqRedis, count: int) -> bool:
     return len(await fired(redis)) >= count
+
+
+async def test_upkeep_is_done_by_real_time(redis: ArqRedis, redis_url: str) -> None:
+    schedules = [cron(note, second=None, real_time=True), cron(tick, second=None)]
+    worker = Worker(
+        [],
+        cron_jobs=schedules,
+        redis_pool=await connect(redis_url),
+        clock=clock_at(BEFORE_NOON, rate=1e-6),
+    )
+    async with running(worker):
+        await wait_until(lambda: fired(redis))
+    assert not await fired(redis, "ticked")

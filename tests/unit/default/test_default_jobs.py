@@ -1,5 +1,6 @@
 """The default queue's jobs as plain coroutines."""
 
+import os
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,6 @@ import pytest
 
 from jobs import errors
 from jobs.context import JobContext
-from jobs.default import scripted
 from jobs.default.housekeeping import relay_outbox
 from jobs.default.scripted import ping, run_script
 from jobs.engine import JobRequest
@@ -64,9 +64,9 @@ async def test_a_step_that_does_not_exist_is_refused(step: str) -> None:
 
 async def test_to_die_is_to_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[tuple[int, int]] = []
-    monkeypatch.setattr(scripted.os, "kill", lambda pid, number: killed.append((pid, number)))
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
     await run_script(on_try(1), "die")
-    assert killed == [(scripted.os.getpid(), signal.SIGKILL)]
+    assert killed == [(os.getpid(), signal.SIGKILL)]
 
 
 async def test_the_relay_publishes_what_was_left_until_nothing_is() -> None:

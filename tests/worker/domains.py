@@ -1,0 +1,54 @@
+"""The domains' own workers in this process, on the servers of a test."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+
+from jobs.engine import Pool, create_pool
+from jobs.engine.clock import SystemClock
+from jobs.engine.connection import arq_settings
+from jobs.engine.launch import create_worker, serve
+from jobs.engine.pool import JobRequest
+from jobs.store.postgres import PostgresStore
+from settings import get_settings
+
+
+@contextmanager
+def settings_for(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, database_url: str
+) -> Iterator[None]:
+    """The settings of this process, with quick retries, until the block ends."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("TASK_DEFAULT_RETRY_DELAY", "0.01")
+    get_settings.cache_clear()
+    try:
+        yield
+    finally:
+        get_settings.cache_clear()
+
+
+async def burst(redis_url: str, *settings: type) -> None:
+    """Runs the jobs of these settings classes until their queues are empty."""
+    # Named here, since a settings class finds out its Redis only once a process.
+    redis = arq_settings(redis_url)
+    await serve(create_worker(*settings, redis_settings=redis, burst=True, max_jobs=10))
+
+
+@asynccontextmanager
+async def opened(redis_url: str, database_url: str) -> AsyncIterator[tuple[Pool, PostgresStore]]:
+    """A producer's pool and store."""
+    async with await create_pool(redis_url) as pool:
+        store = await PostgresStore.open(
+            database_url, publish=pool.enqueue_many, clock=SystemClock()
+        )
+        try:
+            yield pool, store
+        finally:
+            await store.close()
+
+
+async def unpublished(jobs: Sequence[JobRequest], /) -> None:
+    """A store's `publish` that dies before it has published anything."""
+    raise ConnectionError("the process is gone")

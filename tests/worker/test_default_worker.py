@@ -1,0 +1,53 @@
+"""The default queue on its own worker, Redis and PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from arq.jobs import Job
+
+from jobs.default import WorkerSettings
+from jobs.engine import DeadLetters, deserialize
+from jobs.engine.clock import SystemClock
+from jobs.store.postgres import PostgresStore
+from jobs.testing.waiting import wait_until
+from tests.worker.domains import burst, opened, settings_for, unpublished
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, redis_url: str, database_url: str) -> Iterator[None]:
+    with settings_for(monkeypatch, redis_url, database_url):
+        yield
+
+
+async def test_a_script_is_played_try_by_try(redis_url: str, database_url: str) -> None:
+    async with opened(redis_url, database_url) as (pool, _):
+        ping = await pool.enqueue_job("default.ping")
+        job = await pool.enqueue_job("default.scripted", "fail", "retry_after:0.02", "ok")
+        dead = await pool.enqueue_job("default.scripted", "fail:ValidationError")
+        assert ping is not None
+        assert job is not None
+        assert dead is not None
+        await burst(redis_url, WorkerSettings)
+        assert await ping.result(timeout=1) == "pong"
+        assert await job.result(timeout=1) == 3
+        letters = await DeadLetters(pool).find()
+        assert [(one.job_id, one.error_class, one.tries) for one in letters] == [
+            (dead.job_id, "ValidationError", 1)
+        ]
+
+
+async def test_what_a_dead_process_left_is_published_and_runs_once(
+    redis_url: str, database_url: str
+) -> None:
+    gone = await PostgresStore.open(database_url, publish=unpublished, clock=SystemClock())
+    async with gone.begin() as work:
+        job_id = work.enqueue("default.scripted", "ok")
+    await gone.close()
+    async with opened(redis_url, database_url) as (pool, store):
+        assert await store.outbox_size() == 1
+        await wait_until(lambda: store.relay(timedelta(seconds=0.1)))
+        await burst(redis_url, WorkerSettings)
+        job = Job(str(job_id), pool, "default", deserialize)
+        assert await job.result(timeout=1) == 1
+        assert await store.outbox_size() == 0

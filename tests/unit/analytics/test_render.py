@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from plotly.graph_objects import Figure
 
 from jobs.analytics import render
 from jobs.analytics.model import Day, Hour, Report, Sums, Totals, Value
@@ -191,3 +192,9 @@ def test_without_a_library_the_remedy_is_named(
     render._plotly_js.cache_clear()
     with pytest.raises(UsageError, match="pip install"):
         as_html(make_report())
+
+
+def test_plotly_knows_everything_that_a_chart_says() -> None:
+    for name, chart in charts_of(as_html(make_report())).items():
+        plain = json.loads(re.sub(r'"--[\w-]+"', '"#123456"', json.dumps(chart)))
+        assert Figure(plain["data"], plain["layout"]).to_dict()["data"], name

@@ -18,7 +18,7 @@ import pytest
 from jobs.embedded import Servers, binaries
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = Path(sysconfig.get_path("purelib"))
+PACKAGES: Final = Path(psutil.__file__).parents[1]
 _USER: Final = """
 import sys
 from dataclasses import asdict
@@ -57,7 +57,7 @@ class User:
             cwd="/",
             env={
                 "PYTHONPATH": os.pathsep.join(str(path) for path in paths if path),
-                "LD_LIBRARY_PATH": str(libraries or ""),
+                "LD_LIBRARY_PATH": str(libraries or os.environ.get("LD_LIBRARY_PATH", "")),
             },
             **options,
         )
@@ -100,6 +100,11 @@ def processes(home: Path, name: str = "") -> list[psutil.Process]:
             if inside and process.name().startswith(name) and process.status() != "zombie":
                 found.append(process)
     return found
+
+
+def move(home: Path) -> None:
+    """Moves the folder away."""
+    home.rename(home.with_name("moved"))
 
 
 def holder(home: Path) -> psutil.Process:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from jobs.errors import ServerError
 from jobs.testing.waiting import wait_until
 from tests.worker.embedded_users import (
     holder,
+    move,
     orphan,
     processes,
     python_for,
@@ -187,10 +187,10 @@ async def test_a_folder_with_a_strange_name_is_no_obstacle(tmp_path: Path) -> No
         embedded.down(home)
 
 
-async def test_the_servers_of_a_removed_folder_stop(home: Path) -> None:
+async def test_the_servers_of_a_moved_folder_stop(home: Path) -> None:
     servers = embedded.use(home)
     before = processes(home)
-    home.rename(home.with_name("removed"))
+    move(home)
     again = embedded.use(home)
     assert again != servers
     assert await answers(again)
@@ -303,10 +303,8 @@ async def test_a_full_disk_is_one_line(tmp_path: Path, size: str) -> None:
         await wait_until(lambda: not processes(disk))
 
 
-def test_ending_the_start_leaves_nothing_behind(home: Path) -> None:
+async def test_a_user_killed_in_the_middle_of_the_start_does_not_matter(home: Path) -> None:
     with using(home) as user:
-        while not processes(home, "postgres"):
-            assert user.process.poll() is None
-        user.process.send_signal(signal.SIGKILL)
-        user.process.wait()
+        await wait_until(lambda: processes(home, "valkey"))
+        user.kill()
     assert embedded.use(home) == embedded.find(home)

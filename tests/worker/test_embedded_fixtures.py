@@ -14,9 +14,7 @@ from redis.asyncio import Redis
 
 from jobs.embedded import Servers
 from jobs.testing.waiting import wait_until
-from tests.worker.embedded_users import processes
-
-ROOT: Final = Path(__file__).parents[2]
+from tests.worker.embedded_users import PACKAGES, ROOT, processes
 
 USERS_TESTS: Final = """
 import os
@@ -88,7 +86,12 @@ def run_tests(folder: Path, *options: str, **environment: str) -> set[str]:
     flags = ["-p", "jobs.testing.servers", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
     done = subprocess.run(  # noqa: S603  # our own command
         [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, *flags, *options, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SEEN": str(folder), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{PACKAGES}",
+            "SEEN": str(folder),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

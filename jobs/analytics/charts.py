@@ -46,7 +46,17 @@ def funnel(report: Report) -> Chart:
     return {"data": [trace], "layout": {"height": 280}}
 
 
-def counts(figures: Mapping[str, int]) -> Chart:
+def dispositions(report: Report) -> Chart:
+    """How calls ended."""
+    return _counts(report.dispositions)
+
+
+def enrolments(report: Report) -> Chart:
+    """In which state the leads are."""
+    return _counts(report.enrolments)
+
+
+def _counts(figures: Mapping[str, int]) -> Chart:
     """Bars of the counts that are not zero, the largest on top."""
     rows = sorted(((n, name) for name, n in figures.items() if n), reverse=True)
     labels = [name.replace("_", " ") for _, name in rows]

@@ -79,15 +79,8 @@ def as_html(report: Report) -> str:
     """
     columns = [_Column.of(name, values) for name, values in report.breakdowns.items()]
     telling = [column for column in columns if len(column.groups) > 1]
-    drawn = {
-        "funnel": charts.funnel(report),
-        "dispositions": charts.counts(report.dispositions),
-        "enrolments": charts.counts(report.enrolments),
-        "days": charts.days(report),
-        "day_hours": charts.day_hours(report),
-        "week": charts.week(report),
-        "best_times": charts.best_times(report),
-    } | {column.chart: charts.conversion(column.groups) for column in telling}
+    drawn = {column.chart: charts.conversion(column.groups) for column in telling}
+    drawn |= {name: draw(report) for name, draw, is_there in CHARTS if is_there(report)}
     page: str = _template().render(
         report=report.model_copy(update={"campaign": mask_text(report.campaign)}),
         period=_period(report),
@@ -195,6 +188,20 @@ FIGURES: Final[Sequence[tuple[str, str, Callable[[Any], str], Callable[[Report],
     ("Cost", "per conversion", decimal, _metric("cost_per_conversion")),
     ("Abandon rate", "of live answers", percent, _metric("abandon_rate")),
 )
+
+
+CHARTS: Final[
+    Sequence[tuple[str, Callable[[Report], charts.Chart], Callable[[Report], object]]]
+] = (
+    ("funnel", charts.funnel, lambda report: report.totals.leads),
+    ("dispositions", charts.dispositions, lambda report: report.dispositions),
+    ("enrolments", charts.enrolments, lambda report: report.enrolments),
+    ("days", charts.days, lambda report: report.days),
+    ("day_hours", charts.day_hours, lambda report: report.hours),
+    ("week", charts.week, lambda report: report.hours),
+    ("best_times", charts.best_times, lambda report: report.hours),
+)
+"""Each chart's place on the page, and what it needs to be worth one."""
 
 
 def _period(report: Report) -> str:

@@ -50,7 +50,7 @@ class ImportReport(BaseModel):
     rejects_path: Path | None
 
 
-@job("lead.import", timeout=3600)
+@job("lead.import", timeout=600)
 @retry()
 async def import_file(
     ctx: JobContext,

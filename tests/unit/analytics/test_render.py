@@ -166,6 +166,7 @@ def test_a_campaign_without_calls_has_a_page_too() -> None:
         )
     )
     assert "no calls yet" in page
+    assert set(charts_of(page)) == {"funnel", "enrolments"}
     assert "\N{EN DASH}" in page
 
 

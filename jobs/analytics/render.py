@@ -77,7 +77,7 @@ def as_html(report: Report) -> str:
 
     What looks like a phone number or an e-mail address is masked.
     """
-    columns = [_Column.of(name, values) for name, values in report.breakdowns.items()]
+    columns = [_Column.of(name, values) for name, values in sorted(report.breakdowns.items())]
     telling = [column for column in columns if len(column.groups) > 1]
     drawn = {column.chart: charts.conversion(column.groups) for column in telling}
     drawn |= {name: draw(report) for name, draw, is_there in CHARTS if is_there(report)}

@@ -67,7 +67,7 @@ class MemoryLeads:
         return {lead_id: frozenset(found) for lead_id, found in tags.items()}
 
     async def add_tags(self, ids: Collection[UUID], tags: Collection[Tag]) -> int:
-        if not self._state.leads.keys() >= set(ids):
+        if tags and not self._state.leads.keys() >= set(ids):
             raise ConflictError("the row refers to one that does not exist (lead_id)")
         before = len(self._state.tags)
         for lead_id in ids:

@@ -113,11 +113,17 @@ class Health:
             await pipe.execute()
 
     async def remove(self) -> None:
-        remove = self._redis.register_script(_REMOVE_IF_OURS)
-        await remove(keys=self._keys, args=[self._written])
+        """Say goodbye. The shared keys stay while other workers are known to live."""
+        others = 0
         if self._own_key:
-            await self._redis.delete(WORKER + self._worker_id)
-            await self._redis.zrem(WORKERS, self._worker_id)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.delete(WORKER + self._worker_id)
+                pipe.zrem(WORKERS, self._worker_id)
+                pipe.zcard(WORKERS)
+                *_, others = await pipe.execute()
+        if not others:
+            remove = self._redis.register_script(_REMOVE_IF_OURS)
+            await remove(keys=self._keys, args=[self._written])
 
 
 async def workers(redis: ArqRedis) -> list[Sign]:

@@ -11,44 +11,37 @@ import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from signal import Signals
 from typing import Any, Final
 
 import arq.worker
 from arq.connections import create_pool, log_redis_info
-from arq.constants import abort_job_max_age
 from arq.cron import CronJob
-from arq.jobs import SerializationError, deserialize_job_raw
 from arq.typing import WorkerCoroutine
-from arq.utils import ms_to_datetime
-from arq.worker import Function, JobExecutionFailed
+from arq.worker import Function
 
 from jobs.engine import keys
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claims import Claim, Claimed, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron, local_zone, with_rules
-from jobs.engine.endings import Ended, Endings, now_ms
+from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.health import Health, Sign
-from jobs.engine.leases import LAPSES_ALLOWED, Leases
+from jobs.engine.leases import Leases
 from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
-from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try, keep_ms
+from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
-from jobs.errors import WorkerLost
+from jobs.engine.tries import Tries, described
 
 logger = logging.getLogger("arq.worker")
 
 Observer = Callable[[Outcome], None]
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
-UNKNOWN_DELAY: Final = timedelta(seconds=10)
-"""Until a job whose function nobody here knows is looked at again."""
-UNKNOWN_ALLOWED: Final = 30
-"""How often that is done: a rolling deploy has five minutes."""
 CLOSING_PATIENCE: Final = 5.0
 """Seconds that a closing worker waits for Redis to take its last finishes."""
 
@@ -99,16 +92,12 @@ class Worker(arq.worker.Worker):
         self.dead_letters = dead_letters
         self.counters = counters
         self._stopping = False
-        self._tries: dict[str, Try] = {}
-        self._plans: dict[str, Plan] = {}
-        self._deadlines = Deadlines(self._tries.values)
         self._duties: list[asyncio.Task[None]] = []
         self._claiming: asyncio.Task[Claimed] | None = None
         self._freed = asyncio.Event()
         self._changed = asyncio.Event()
         self._schedule: Schedule | None = None
         self._opened = False
-        self.hooks_failed = 0
 
     # --- opening and closing
 
@@ -147,14 +136,16 @@ class Worker(arq.worker.Worker):
             self.ctx["engine"] = self
         self._channel = Channel(self.pool, self._changed.set)
         self._claims = Claims(self._channel, self.queues, self.lease)
-        self._leases = Leases(self._claims, on_lost=self._lost, on_back=self._changed.set)
+        self._leases = Leases(
+            self._claims, on_lost=lambda claim: self._tries.lost(claim), on_back=self._changed.set
+        )
         self._finisher = Finisher(
             self._claims,
             given_up=self._given_up,
             observe=self._observe if self.observers else None,
             count=count if self.counters else None,
         )
-        self._endings = Endings(
+        endings = Endings(
             tally=self,
             serializer=self.job_serializer,
             expires_extra_ms=self.expires_extra_ms,
@@ -165,6 +156,7 @@ class Worker(arq.worker.Worker):
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
+        self._tries = Tries(self, self._finisher, endings, freed=self._freed.set)
         self._health = Health(
             self.pool,
             self._claims.worker_id,
@@ -189,7 +181,7 @@ class Worker(arq.worker.Worker):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._finisher.drain(), CLOSING_PATIENCE)
             self._finisher.stop()
-            self._deadlines.close()
+            self._tries.close()
             await self._channel.close()
             self._opened, self._schedule = False, None
             with contextlib.suppress(*OUTAGE):
@@ -219,7 +211,7 @@ class Worker(arq.worker.Worker):
                 await pauses.outage(error)
                 continue
             pauses.recovered()
-            self._start_all(claimed.claims)
+            self._start(claimed.claims)
             if claimed.left is None:
                 continue
             if self.burst and claimed.left == 0:
@@ -263,152 +255,27 @@ class Worker(arq.worker.Worker):
         await self._open()
         limit = min(len(job_ids), self.max_jobs - len(self.tasks))
         if limit > 0:
-            self._start_all((await self._claim(limit)).claims)
+            self._start((await self._claim(limit)).claims)
 
     async def _poll_iteration(self) -> None:
         """One turn of the loop, for those who drive it themselves."""
         await self._open()
         limit = self._wanted()
         if limit > 0:
-            self._start_all((await self._claim(limit)).claims)
+            self._start((await self._claim(limit)).claims)
         if self.allow_abort_jobs:
-            await self._cancel_aborted_jobs()
+            await self._tries.cancel_aborted()
         await self.heart_beat()
 
-    # --- running
-
-    def _start_all(self, claims: Sequence[Claim]) -> None:
+    def _start(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self._leases.hold(claim)
             if self._stopping:
                 self._finisher.add(Finish.again(claim))
-                continue
-            try:
-                self._start(claim)
-            except Exception:
-                logger.exception("job %s could not be started, it is put back", claim.job_id)
-                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=claim.tries + 1))
+        if not self._stopping:
+            self._tries.start_all(claims)
 
-    def _start(self, claim: Claim) -> None:
-        one = Try(claim, UNKNOWN, (), {}, claim.tries + 1, 0, now_ms())
-        if claim.payload is None:
-            logger.warning("job %s expired", claim.job_id)
-            return self._finish(one, self._endings.over(one, JobExecutionFailed("job expired")))
-        try:
-            name, args, kwargs, first_try, enqueued_ms = deserialize_job_raw(
-                claim.payload, deserializer=self.job_deserializer
-            )
-            one.name, one.args, one.kwargs = name, tuple(args), dict(kwargs)
-            one.number, one.enqueued_ms = max(one.number, first_try or 0), int(enqueued_ms)
-            one.plan = self._plan(name)
-        except (SerializationError, TypeError, ValueError) as error:
-            logger.exception("deserializing job %s failed", claim.job_id)
-            return self._finish(one, self._endings.over(one, error))
-        ended = self._over_before_start(one)
-        if ended is not None:
-            return self._finish(one, ended)
-        return self._launch(one)
-
-    def _over_before_start(self, one: Try) -> Ended | None:
-        """The end of a job that must not run, or cannot."""
-        claim, waited = one.claim, (now_ms() - one.enqueued_ms) / 1000
-        if claim.abort_ms is not None and claim.abort_ms >= one.enqueued_ms:
-            logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
-            return self._endings.aborted(one)
-        if claim.lapses >= LAPSES_ALLOWED:
-            logger.error("%s is given up: its lease lapsed %d times", one.ref, claim.lapses)
-            lost = WorkerLost(f"the worker fell silent {claim.lapses} times while it ran this job")
-            return self._endings.over(one, lost)
-        if one.plan is None:
-            logger.warning("job %s, function %r not found", claim.job_id, one.name)
-            if self.put_back_unknown and claim.put_back < UNKNOWN_ALLOWED:
-                return self._endings.put_back(one, UNKNOWN_DELAY)
-            missing = JobExecutionFailed(f"function {one.name!r} not found")
-            return self._endings.over(one, missing)
-        if one.number > one.plan.max_tries:
-            tries = one.plan.max_tries
-            logger.warning("%6.2fs ! %s max retries %d exceeded", waited, one.ref, tries)
-            return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
-        return None
-
-    def _plan(self, name: str) -> Plan | None:
-        plan = self._plans.get(name)
-        if plan is None and name in self.functions:
-            plan = self._plans[name] = Plan.of(self.functions[name], self)
-        return plan
-
-    def _launch(self, one: Try) -> None:
-        job_id = one.claim.job_id
-        before = self._tries.get(job_id)
-        if before is not None:
-            before.cancel(Stop.LOST)
-        self._tries[job_id] = one
-        self.tasks[job_id] = one.task = self.loop.create_task(self._run(one))
-
-    async def _run(self, one: Try) -> None:
-        ctx = self._context(one)
-        try:
-            ended = await self._attempt(one, ctx)
-            if self.on_job_end:
-                await self._hook(self.on_job_end, ctx)
-            settled = self.loop.create_future() if self.after_job_end and ended else None
-            if ended is not None:
-                self._finish(one, ended, settled)
-            if self.after_job_end:
-                if settled is not None:
-                    await settled
-                await self._hook(self.after_job_end, ctx)
-        except Exception:
-            logger.exception("%s could not be finished, it runs again", one.ref)
-            self._finisher.add(Finish.again(one.claim, delay_ms=1000, tries=one.number))
-        finally:
-            self._forget(one)
-
-    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Ended | None:
-        """Run the job; None when it is someone else's by now."""
-        plan = one.plan
-        assert plan is not None  # noqa: S101 - a job without a function is never launched
-        try:
-            if self.on_job_start:
-                await self._hook(self.on_job_start, ctx)
-            one.started_ms = now_ms()
-            self._endings.log_start(one)
-            if plan.timeout is not None:
-                self._deadlines.watch(one, plan.timeout)
-            value = await plan.coroutine(ctx, *one.args, **one.kwargs)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a job raises
-            one.over = True
-            return None if one.stop is Stop.LOST else self._endings.raised(one, error)
-        one.over = True
-        return self._endings.returned(one, value)
-
-    def _context(self, one: Try) -> dict[Any, Any]:
-        return {
-            **self.ctx,
-            "job_id": one.claim.job_id,
-            "job_try": one.number,
-            "enqueue_time": ms_to_datetime(one.enqueued_ms),
-            "score": one.claim.due_ms,
-        }
-
-    async def _hook(self, hook: Hook, ctx: dict[Any, Any]) -> None:
-        """Call a hook; its failure is its own, and ends neither the job nor the worker."""
-        try:
-            await hook(ctx)
-        except Exception:
-            self.hooks_failed += 1
-            logger.exception("%s failed for job %s", _name(hook), ctx["job_id"])
-
-    def _finish(self, one: Try, ended: Ended, settled: asyncio.Future[None] | None = None) -> None:
-        finish, outcome = ended
-        self._finisher.add(finish, outcome, settled)
-
-    def _forget(self, one: Try) -> None:
-        job_id = one.claim.job_id
-        if self._tries.get(job_id) is one:
-            del self._tries[job_id]
-            self.tasks.pop(job_id, None)
-        self._freed.set()
+    # --- what others report
 
     def _given_up(self, finish: Finish) -> None:
         self._leases.give_up(finish.claim)
@@ -416,33 +283,12 @@ class Worker(arq.worker.Worker):
         if finish.runs_again or self.burst:
             self._changed.set()
 
-    def _lost(self, claim: Claim) -> None:
-        one = self._tries.get(claim.job_id)
-        if one is not None and one.claim is claim and not one.over:
-            logger.warning("%s is someone else's by now: it is cancelled here", one.ref)
-            one.cancel(Stop.LOST)
-
     def _observe(self, outcome: Outcome) -> None:
         for observer in self.observers:
             try:
                 observer(outcome)
             except Exception:
-                logger.exception("%s failed for job %s", _name(observer), outcome.job_id)
-
-    async def _cancel_aborted_jobs(self) -> None:
-        """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
-        marks = await self.pool.zrange(keys.ABORT, 0, -1, withscores=True)
-        stale = []
-        for mark, asked_ms in marks:
-            one = self._tries.get(mark.decode())
-            if one is None:
-                if asked_ms < now_ms() - abort_job_max_age * 1000:
-                    stale.append(mark)
-            elif asked_ms >= one.enqueued_ms:
-                one.cancel(Stop.ABORT)
-        for mark in stale:
-            if not await self.pool.exists(keys.JOB + mark.decode()):
-                await self.pool.zrem(keys.ABORT, mark)
+                logger.exception("%s failed for job %s", described(observer), outcome.job_id)
 
     # --- duties beside the jobs
 
@@ -485,7 +331,7 @@ class Worker(arq.worker.Worker):
         if self._schedule is not None:
             duties.append(self._schedule.run())
         if self.allow_abort_jobs:
-            duties.append(_regularly(self._cancel_aborted_jobs, max(self.poll_delay_s, 0.05)))
+            duties.append(_regularly(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05)))
         self._duties = [asyncio.create_task(duty) for duty in duties]
 
     async def _stop_duties(self) -> None:
@@ -504,7 +350,8 @@ class Worker(arq.worker.Worker):
 
     def handle_sig(self, signum: Signals) -> None:
         self._stop_claiming()
-        self._release_running()
+        if self._opened:
+            self._tries.release_all()
         super().handle_sig(signum)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
@@ -519,15 +366,10 @@ class Worker(arq.worker.Worker):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._job_completion_wait):
                 await self._settle()
-        self._release_running()
+        if self._opened:
+            self._tries.release_all()
         self._job_completion_wait = 0
         await super()._wait_for_tasks_to_complete(signum)
-
-    def _release_running(self) -> None:
-        """What is cancelled from now on goes back as it was: stopping costs no try."""
-        for one in self._tries.values():
-            if not one.over and one.stop is None:
-                one.stop = Stop.SHUTDOWN
 
     def _stop_claiming(self) -> None:
         self._stopping = True
@@ -565,11 +407,7 @@ async def _regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> Non
             away = False
         except OUTAGE as error:
             if not away:
-                logger.warning("%s waits for Redis: %s", _name(duty), error)
+                logger.warning("%s waits for Redis: %s", described(duty), error)
             away = True
         except Exception:
-            logger.exception("%s failed", _name(duty))
-
-
-def _name(function: object) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
+            logger.exception("%s failed", described(duty))

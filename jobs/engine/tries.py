@@ -1,0 +1,229 @@
+"""The tries of one worker: started from claims, run, and finished."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from arq.constants import abort_job_max_age
+from arq.jobs import SerializationError, deserialize_job_raw
+from arq.utils import ms_to_datetime
+from arq.worker import JobExecutionFailed
+
+from jobs.engine import keys
+from jobs.engine.claims import Claim, Finish
+from jobs.engine.endings import Ended, Endings, now_ms
+from jobs.engine.finisher import Finisher
+from jobs.engine.leases import LAPSES_ALLOWED
+from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try
+from jobs.errors import WorkerLost
+
+if TYPE_CHECKING:
+    from jobs.engine.worker import Worker
+
+logger = logging.getLogger("arq.worker")
+
+Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
+
+UNKNOWN_DELAY: Final = timedelta(seconds=10)
+"""Until a job whose function nobody here knows is looked at again."""
+UNKNOWN_ALLOWED: Final = 30
+"""How often that is done: a rolling deploy has five minutes."""
+
+
+class Tries:
+    """Runs what `worker` has claimed, by its functions and hooks; `worker.tasks` are the tasks.
+
+    freed is called when a try has ended and its slot is free.
+    """
+
+    def __init__(
+        self,
+        worker: "Worker",
+        finisher: Finisher,
+        endings: Endings,
+        *,
+        freed: Callable[[], None],
+    ) -> None:
+        self.hooks_failed = 0
+        self._worker = worker
+        self._finisher = finisher
+        self._endings = endings
+        self._freed = freed
+        self._running: dict[str, Try] = {}
+        self._plans: dict[str, Plan] = {}
+        self._deadlines = Deadlines(self._running.values)
+
+    def start_all(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            try:
+                self._start(claim)
+            except Exception:
+                logger.exception("job %s could not be started, it is put back", claim.job_id)
+                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=claim.tries + 1))
+
+    def _start(self, claim: Claim) -> None:
+        one = Try(claim, UNKNOWN, (), {}, claim.tries + 1, 0, now_ms())
+        if claim.payload is None:
+            logger.warning("job %s expired", claim.job_id)
+            return self._finish(one, self._endings.over(one, JobExecutionFailed("job expired")))
+        try:
+            name, args, kwargs, first_try, enqueued_ms = deserialize_job_raw(
+                claim.payload, deserializer=self._worker.job_deserializer
+            )
+            one.name, one.args, one.kwargs = name, tuple(args), dict(kwargs)
+            one.number, one.enqueued_ms = max(one.number, first_try or 0), int(enqueued_ms)
+            one.plan = self._plan(name)
+        except (SerializationError, TypeError, ValueError) as error:
+            logger.exception("deserializing job %s failed", claim.job_id)
+            return self._finish(one, self._endings.over(one, error))
+        ended = self._over_before_start(one)
+        if ended is not None:
+            return self._finish(one, ended)
+        return self._launch(one)
+
+    def _over_before_start(self, one: Try) -> Ended | None:
+        """The end of a job that must not run, or cannot."""
+        claim, waited = one.claim, (now_ms() - one.enqueued_ms) / 1000
+        if claim.abort_ms is not None and claim.abort_ms >= one.enqueued_ms:
+            logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
+            return self._endings.aborted(one)
+        if claim.lapses >= LAPSES_ALLOWED:
+            logger.error("%s is given up: its lease lapsed %d times", one.ref, claim.lapses)
+            lost = WorkerLost(f"the worker fell silent {claim.lapses} times while it ran this job")
+            return self._endings.over(one, lost)
+        if one.plan is None:
+            logger.warning("job %s, function %r not found", claim.job_id, one.name)
+            if self._worker.put_back_unknown and claim.put_back < UNKNOWN_ALLOWED:
+                return self._endings.put_back(one, UNKNOWN_DELAY)
+            missing = JobExecutionFailed(f"function {one.name!r} not found")
+            return self._endings.over(one, missing)
+        if one.number > one.plan.max_tries:
+            tries = one.plan.max_tries
+            logger.warning("%6.2fs ! %s max retries %d exceeded", waited, one.ref, tries)
+            return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
+        return None
+
+    def _plan(self, name: str) -> Plan | None:
+        plan = self._plans.get(name)
+        if plan is None and name in self._worker.functions:
+            plan = self._plans[name] = Plan.of(self._worker.functions[name], self._worker)
+        return plan
+
+    def _launch(self, one: Try) -> None:
+        job_id = one.claim.job_id
+        before = self._running.get(job_id)
+        if before is not None:
+            before.cancel(Stop.LOST)
+        self._running[job_id] = one
+        self._worker.tasks[job_id] = one.task = self._worker.loop.create_task(self._run(one))
+
+    async def _run(self, one: Try) -> None:
+        ctx = self._context(one)
+        try:
+            ended = await self._attempt(one, ctx)
+            if self._worker.on_job_end:
+                await self._hook(self._worker.on_job_end, ctx, job_is_over=True)
+            await self._finish_and_tell(one, ended, ctx)
+        except Exception:
+            logger.exception("%s could not be finished, it runs again", one.ref)
+            self._finisher.add(Finish.again(one.claim, delay_ms=1000, tries=one.number))
+        finally:
+            self._forget(one)
+
+    async def _finish_and_tell(self, one: Try, ended: Ended | None, ctx: dict[Any, Any]) -> None:
+        hook = self._worker.after_job_end
+        settled = self._worker.loop.create_future() if hook and ended else None
+        if ended is not None:
+            self._finish(one, ended, settled)
+        if hook:
+            if settled is not None:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await settled
+            await self._hook(hook, ctx, job_is_over=True)
+
+    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Ended | None:
+        """Run the job; None when it is someone else's by now."""
+        plan = one.plan
+        assert plan is not None  # noqa: S101 - a job without a function is never launched
+        try:
+            if self._worker.on_job_start:
+                await self._hook(self._worker.on_job_start, ctx)
+            one.started_ms = now_ms()
+            self._endings.log_start(one)
+            if plan.timeout is not None:
+                self._deadlines.watch(one, plan.timeout)
+            value = await plan.coroutine(ctx, *one.args, **one.kwargs)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a job raises
+            one.over = True
+            return None if one.stop is Stop.LOST else self._endings.raised(one, error)
+        one.over = True
+        return self._endings.returned(one, value)
+
+    def _context(self, one: Try) -> dict[Any, Any]:
+        return {
+            **self._worker.ctx,
+            "job_id": one.claim.job_id,
+            "job_try": one.number,
+            "enqueue_time": ms_to_datetime(one.enqueued_ms),
+            "score": one.claim.due_ms,
+        }
+
+    async def _hook(self, hook: Hook, ctx: dict[Any, Any], *, job_is_over: bool = False) -> None:
+        """Call a hook; its failure is its own, and ends neither the job nor the worker. A shutdown
+        that cancels a hook does not undo the job that it follows."""
+        try:
+            await hook(ctx)
+        except asyncio.CancelledError:
+            if not job_is_over:
+                raise
+        except Exception:
+            self.hooks_failed += 1
+            logger.exception("%s failed for job %s", described(hook), ctx["job_id"])
+
+    def _finish(self, one: Try, ended: Ended, settled: asyncio.Future[None] | None = None) -> None:
+        finish, outcome = ended
+        self._finisher.add(finish, outcome, settled)
+
+    def _forget(self, one: Try) -> None:
+        job_id = one.claim.job_id
+        if self._running.get(job_id) is one:
+            del self._running[job_id]
+            self._worker.tasks.pop(job_id, None)
+        self._freed()
+
+    def lost(self, claim: Claim) -> None:
+        one = self._running.get(claim.job_id)
+        if one is not None and one.claim is claim and not one.over:
+            logger.warning("%s is someone else's by now: it is cancelled here", one.ref)
+            one.cancel(Stop.LOST)
+
+    async def cancel_aborted(self) -> None:
+        """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
+        marks = await self._worker.pool.zrange(keys.ABORT, 0, -1, withscores=True)
+        stale = []
+        for mark, asked_ms in marks:
+            one = self._running.get(mark.decode())
+            if one is None:
+                if asked_ms < now_ms() - abort_job_max_age * 1000:
+                    stale.append(mark)
+            elif asked_ms >= one.enqueued_ms:
+                one.cancel(Stop.ABORT)
+        for mark in stale:
+            if not await self._worker.pool.exists(keys.JOB + mark.decode()):
+                await self._worker.pool.zrem(keys.ABORT, mark)
+
+    def release_all(self) -> None:
+        """What is cancelled from now on goes back as it was: stopping costs no try."""
+        for one in self._running.values():
+            if not one.over and one.stop is None:
+                one.stop = Stop.SHUTDOWN
+
+    def close(self) -> None:
+        self._deadlines.close()
+
+
+def described(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -1,4 +1,4 @@
-"""Settings, read from the environment and from `.env`; nothing is read when a module is imported."""
+"""Settings, from the environment and from `.env`; nothing is read when a module is imported."""
 
 from functools import cache
 from pathlib import Path

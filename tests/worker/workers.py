@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 
 async def connect(url: str) -> ArqRedis:
     """A plain arq pool: a stock producer."""
-    return ArqRedis(ConnectionPool.from_url(url))
+    redis = ArqRedis(ConnectionPool.from_url(url))
+    redis.auto_close_connection_pool = True
+    return redis
 
 
 @asynccontextmanager
@@ -36,7 +38,11 @@ async def running(worker: arq.worker.Worker) -> AsyncIterator[None]:
     finally:
         worker.handle_sig(signal.SIGUSR1)
         await asyncio.wait([task])
-        await worker.close()
+        pool = worker.pool
+        try:
+            await worker.close()
+        finally:
+            await pool.aclose(close_connection_pool=True)
         if not task.cancelled():
             task.result()
 

@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test cov lint format bench requirements clean
+.PHONY: help install demo test cov lint format bench compat requirements clean
 
 help:
 	@echo "make demo     run a whole campaign on embedded Redis and PostgreSQL"
@@ -54,3 +54,7 @@ requirements:
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov build dist *.egg-info
+
+# arq's own test suite, from its source distribution, against our Worker.
+compat: install
+	@$(BIN)/python tests/compat/run.py

@@ -57,7 +57,11 @@ async def schedule_calls(ctx: JobContext, campaign_id: UUID) -> int:
             return 0
         leads = {lead.id: lead for lead in await work.leads.get_many([e.lead_id for e in due])}
         after = [scheduled(e, leads[e.lead_id], campaign.policy, now) for e in due]
-        calls = [_new_call(campaign, e, now) for e in after if e.status is EnrolmentStatus.CALLING]
+        calls = [
+            _new_call(campaign, e, leads[e.lead_id], now)
+            for e in after
+            if e.status is EnrolmentStatus.CALLING
+        ]
         await work.campaigns.save_enrolments(after)
         await work.calls.add(calls, now)
         _enqueue_dispatch(work, calls, campaign.policy, now)
@@ -100,7 +104,7 @@ async def _tripped(work: Work, campaign: Campaign, now: datetime) -> bool:
     return True
 
 
-def _new_call(campaign: Campaign, enrolment: Enrolment, now: datetime) -> NewCall:
+def _new_call(campaign: Campaign, enrolment: Enrolment, lead: Lead, now: datetime) -> NewCall:
     return NewCall(
         id=attempt_id(enrolment.id, enrolment.calls),
         tenant=campaign.tenant,
@@ -109,6 +113,7 @@ def _new_call(campaign: Campaign, enrolment: Enrolment, now: datetime) -> NewCal
         lead_id=enrolment.lead_id,
         number=enrolment.calls,
         scheduled_for=now,
+        zone=lead.zones[0],
     )
 
 

@@ -22,13 +22,14 @@ from jobs.store.statements import (
 )
 
 _THIS_CHANGE = "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
-_NEW = ("id", "tenant", "campaign_id", "enrolment_id", "lead_id", "number", "scheduled_for")
+_NEW = (
+    "id", "tenant", "campaign_id", "enrolment_id", "lead_id", "number", "scheduled_for", "zone",
+)  # fmt: skip
 _CALL = ", ".join(names(tables.calls, without=("zone", "change_id")))
 _ADD = insert_many(
     tables.calls,
     _NEW,
     created_at="CAST(:now AS timestamptz)",
-    zone="coalesce((SELECT timezone FROM leads WHERE id = r.lead_id), '')",
     change_id=_THIS_CHANGE,
 )
 _GET = select_by_ids(tables.calls, _CALL)

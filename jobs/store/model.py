@@ -143,6 +143,8 @@ class NewCall:
     number: int
     """1 for the enrolment's first call."""
     scheduled_for: datetime
+    zone: str = ""
+    """Whose clock the figures go by: the called party's IANA zone, or "" where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ calls = Table(
     Column("processed_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    # The lead's zone when the call was added: a lead that moves does not move its past calls.
+    # The lead's zone when the call was scheduled: a lead that moves does not move its past calls.
     Column("zone", Text, nullable=False),
     # The transaction that wrote the row last: what the rollup follows (see analytics.py).
     Column("change_id", BigInteger, nullable=False),

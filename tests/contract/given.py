@@ -52,9 +52,18 @@ async def enrolled(
         return campaign, await work.campaigns.due(campaign.id, NOON, 1000)
 
 
-def new_call(enrolment: Enrolment, call_number: int = 1, at: datetime = NOON) -> NewCall:
+def new_call(
+    enrolment: Enrolment, call_number: int = 1, at: datetime = NOON, zone: str = ""
+) -> NewCall:
     return NewCall(
-        uuid4(), "default", enrolment.campaign_id, enrolment.id, enrolment.lead_id, call_number, at
+        id=uuid4(),
+        tenant="default",
+        campaign_id=enrolment.campaign_id,
+        enrolment_id=enrolment.id,
+        lead_id=enrolment.lead_id,
+        number=call_number,
+        scheduled_for=at,
+        zone=zone,
     )
 
 

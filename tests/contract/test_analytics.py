@@ -72,7 +72,12 @@ async def delete_call(store: Store, call: Call) -> None:
 async def called(store: Store, leads: Sequence[NewLead]) -> tuple[Campaign, list[Call]]:
     """A campaign with a scheduled call to each lead, in the order of the leads."""
     campaign, enrolments = await enrolled(store, leads)
-    calls = await add_calls(store, [new_call(enrolment) for enrolment in enrolments])
+    async with store.begin() as work:
+        rows = await work.leads.get_many([enrolment.lead_id for enrolment in enrolments])
+    zones = {lead.id: lead.timezone or "" for lead in rows}
+    calls = await add_calls(
+        store, [new_call(enrolment, zone=zones[enrolment.lead_id]) for enrolment in enrolments]
+    )
     by_lead = {call.lead_id: call for call in calls}
     return campaign, [by_lead[enrolment.lead_id] for enrolment in enrolments]
 

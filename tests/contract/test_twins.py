@@ -117,6 +117,7 @@ async def add_call(work: Work, names: Names, *, call: int, lead: int, at: dateti
         await names.lead_id(work, lead),
         1 + call % 2,
         at,
+        EASTERN,
     )
     await work.calls.add([new], NOON)
 

@@ -25,10 +25,9 @@ class MemoryCalls:
             raise ConflictError("the row refers to one that does not exist (enrolment_id)")
         refuse_duplicates([*self._state.calls, *(new.id for new in calls)], "id")
         for new in calls:
-            lead = self._state.leads.get(new.lead_id)
             self._state.calls[new.id] = _call(new, now)
             self._state.changes[new.id] = self._change
-            self._state.zones[new.id] = (lead and lead.timezone) or ""
+            self._state.zones[new.id] = new.zone
         rows = self._state.calls.values()
         refuse_duplicates(((c.enrolment_id, c.number) for c in rows), "enrolment_id, number")
 

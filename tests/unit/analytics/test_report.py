@@ -58,7 +58,16 @@ class Campaign:
             (enrolment,) = await work.campaigns.enrolments_of(found.id)
             number = enrolment.calls + 1
             await work.campaigns.save_enrolments([replace(enrolment, calls=number)])
-            new = NewCall(call_id, "default", self.id, enrolment.id, found.id, number, at)
+            new = NewCall(
+                id=call_id,
+                tenant="default",
+                campaign_id=self.id,
+                enrolment_id=enrolment.id,
+                lead_id=found.id,
+                number=number,
+                scheduled_for=at,
+                zone=found.timezone or "",
+            )
             await work.calls.add([new], at)
         ended = {
             "status": CallStatus.NO_ANSWER,

@@ -78,7 +78,7 @@ def run(suite: Path, port: int, options: list[str], *, ours: bool) -> int:
     }
     skipped = [f"--deselect=tests/{name}" for name in DIFFERENT] if ours else []
     warnings = ["-W", "ignore::DeprecationWarning"]
-    command = [PYTHON, "-m", "pytest", "-p", "compat_plugin", "-q", *warnings, *skipped, *options]
+    command = [str(PYTHON), "-m", "pytest", "-p", "compat_plugin", "-q", *warnings, *skipped, *options]
     done = subprocess.run(command, cwd=suite, env=environment, check=False)
     if ours:
         for name, reason in DIFFERENT.items():

@@ -109,35 +109,36 @@ class Try:
 class Deadlines:
     """Ends tries that run past their time: one timer for all of them, instead of one each."""
 
-    def __init__(self, running: Callable[[], Iterable[Try]]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, running: Callable[[], Iterable[Try]]
+    ) -> None:
+        self._loop = loop
         self._running = running
         self._timer: asyncio.TimerHandle | None = None
         self._next = math.inf
 
     def watch(self, one: Try, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        one.deadline = loop.time() + seconds
+        one.deadline = self._loop.time() + seconds
         if one.deadline < self._next:
-            self._arm(loop, one.deadline)
+            self._arm(one.deadline)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._next = None, math.inf
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+    def _arm(self, when: float) -> None:
         self.close()
         if when < math.inf:
             self._next = when
-            self._timer = loop.call_at(when, self._check)
+            self._timer = self._loop.call_at(when, self._check)
 
     def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        now, following = loop.time(), math.inf
+        now, following = self._loop.time(), math.inf
         for one in self._running():
             if one.deadline <= now:
                 one.deadline = math.inf
                 one.cancel(Stop.TIMEOUT)
             else:
                 following = min(following, one.deadline)
-        self._arm(loop, following)
+        self._arm(following)

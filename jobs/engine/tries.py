@@ -54,7 +54,7 @@ class Tries:
         self._freed = freed
         self._running: dict[str, Try] = {}
         self._plans: dict[str, Plan] = {}
-        self._deadlines = Deadlines(self._running.values)
+        self._deadlines = Deadlines(worker.loop, self._running.values)
 
     def start_all(self, claims: Sequence[Claim]) -> None:
         for claim in claims:

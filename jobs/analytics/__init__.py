@@ -12,7 +12,7 @@ class WorkerSettings(DomainSettings):
     queue_name = "analytics_tasks"
     functions = [rollup_calls, report_campaign, report_campaigns, report_day]  # noqa: RUF012 # arq's form
     cron_jobs = [  # noqa: RUF012
-        cron("analytics.rollup", minute=set(range(0, 60, 5))),
+        cron("analytics.rollup", minute=set(range(0, 60, 5)), alone=True),
         cron("analytics.report_day", timezone="UTC", hour=0, minute=0),
         cron("analytics.report_campaigns", timezone="UTC", hour=1, minute=0),
     ]

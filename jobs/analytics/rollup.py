@@ -14,7 +14,7 @@ OVERLAP: Final = 100
 BUCKETS_PER_TRANSACTION: Final = 500
 
 
-@job("analytics.rollup", timeout=300)
+@job("analytics.rollup", timeout=300, keep_result=0)
 @retry()
 async def rollup_calls(ctx: JobContext) -> int:
     """Computes anew the buckets of all calls that changed since last time; answers how many."""

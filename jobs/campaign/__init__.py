@@ -11,4 +11,4 @@ class WorkerSettings(DomainSettings):
 
     queue_name = "campaign_tasks"
     functions = [tick, schedule_calls, set_status, check_completion]  # noqa: RUF012
-    cron_jobs = [cron("campaign.tick", second=0)]  # noqa: RUF012
+    cron_jobs = [cron("campaign.tick", second=0, alone=True)]  # noqa: RUF012

@@ -209,7 +209,6 @@ async def _drain(run: Run) -> None:
 
 async def _report(run: Run, campaign_id: UUID) -> Report:
     with run.show.stage("report"):
-        await _job_result(run, "analytics.rollup")
         name = await _job_result(run, "analytics.report", campaign_id=str(campaign_id))
         async with run.store.begin() as work:
             stored = await work.analytics.report(name)

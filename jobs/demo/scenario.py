@@ -62,7 +62,7 @@ REPLAY: Final = CampaignPolicy(
     windows=ALWAYS_OPEN,
     retries=RetryTable(no_answer=RetryRule(delay=timedelta(minutes=1))),
     caps=Caps(max_attempts=None, max_per_number=None),
-    pacing=Pacing(calls_per_second=None),
+    pacing=Pacing(calls_per_second=None, max_concurrent=1500),
 )
 """Nothing in the way of what was recorded: open at all hours, no caps, a minute between attempts,
 and as many attempts as it took."""

@@ -149,6 +149,7 @@ def cron(
     timezone: str | None = None,
     missed: Missed = "skip",
     real_time: bool = False,
+    alone: bool = False,
     name: str | None = None,
     month: OptionType = None,
     day: OptionType = None,
@@ -172,11 +173,14 @@ def cron(
     worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
     run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
     four times a second, unless `missed` is "all". real_time: for the upkeep of machines, which a
-    fast business clock does not hurry. The rest is as in arq.
+    fast business clock does not hurry. alone: nothing is enqueued while the job of an earlier slot
+    waits or runs, so that slow ones do not pile up; the job has to be named, and to keep no
+    result, which would hold its id. The rest is as in arq.
 
     Raises UsageError for times that are wrong, or that never come.
     """
-    coroutine = _enqueuing(job, explicit_id=job_id is not None) if isinstance(job, str) else job
+    only_id = f"only:{job}" if alone else None
+    coroutine = _enqueuing(job, only_id, job_id is not None) if isinstance(job, str) else job
     if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
         raise UsageError(
             f"cron: give either an expression or arq's fields, not both ({expression!r})"
@@ -211,12 +215,12 @@ def cron(
     return made
 
 
-def _enqueuing(job: str, *, explicit_id: bool) -> WorkerCoroutine:
+def _enqueuing(job: str, only_id: str | None, explicit_id: bool) -> WorkerCoroutine:
     """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect."""
 
     async def enqueue(ctx: dict[Any, Any]) -> None:
         job_id = None if explicit_id else ctx["job_id"].removeprefix("cron:")
-        await ctx["redis"].enqueue_job(job, _job_id=job_id)
+        await ctx["redis"].enqueue_job(job, _job_id=only_id or job_id)
 
     enqueue.__qualname__ = job
     return enqueue

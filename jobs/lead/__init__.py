@@ -23,4 +23,4 @@ class WorkerSettings(DomainSettings):
         remove_tags,
         batch_leads,
     ]
-    cron_jobs = [cron("lead.qualify_pending", minute={0, 15, 30, 45})]  # noqa: RUF012
+    cron_jobs = [cron("lead.qualify_pending", minute={0, 15, 30, 45}, alone=True)]  # noqa: RUF012

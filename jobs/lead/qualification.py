@@ -97,7 +97,7 @@ def rated(lead: Lead, result: Score, told: Temperature | None = None) -> Lead:
     )
 
 
-@job("lead.qualify_pending", timeout=120)
+@job("lead.qualify_pending", timeout=120, keep_result=0)
 @retry()
 async def qualify_pending(ctx: JobContext) -> int:
     """Enqueues `lead.qualify` for all leads that this rule set has not scored; answers how many.

@@ -172,3 +172,36 @@ async def test_upkeep_is_done_by_real_time(redis: ArqRedis, redis_url: str) -> N
     async with running(worker):
         await wait_until(lambda: fired(redis))
     assert not await fired(redis, "ticked")
+
+
+async def test_a_schedule_that_is_alone_waits_for_its_own_job(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    held = asyncio.Event()
+
+    async def slow(ctx: dict[str, Any]) -> None:
+        await ctx["redis"].rpush("fired", ctx["job_id"])
+        await held.wait()
+
+    slow.__qualname__ = "slow"
+    schedules: list[Cron] = [
+        cron("slow", second=None, alone=True),
+        cron(tick, second=None),
+    ]
+    worker = Worker(
+        [arq.worker.func(slow, keep_result=0)],
+        cron_jobs=schedules,
+        redis_pool=await connect(redis_url),
+        clock=clock_at(BEFORE_NOON, rate=4),
+    )
+    async with running(worker):
+        await wait_until(lambda: fired(redis))
+        ticks = len(await fired(redis, "ticked"))
+        await wait_until(lambda: _ticked(redis, ticks + 3))
+        assert await fired(redis) == ["only:slow"]
+        held.set()
+        await wait_until(lambda: _some(redis, 2))
+
+
+async def _ticked(redis: ArqRedis, count: int) -> bool:
+    return len(await fired(redis, "ticked")) >= count

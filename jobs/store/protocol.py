@@ -205,7 +205,7 @@ class Analytics(Protocol):
 
     async def touched_buckets(self, after: int, overlap: int) -> tuple[set[BucketKey], int]:
         """The buckets of the calls written after change number `after - overlap`, and the
-        highest change number seen."""
+        change number up to which every call was seen, however long its transaction took."""
         ...
 
     async def cursor(self, name: str) -> int:
@@ -236,7 +236,8 @@ class Analytics(Protocol):
 
     async def breakdown(self, campaign_id: UUID, column: str) -> list[Breakdown]:
         """For each value of an attribute of the leads (or of `status`, `state`, `timezone`,
-        `temperature`, `source`); leads from the enrolments, the rest from the calls."""
+        `temperature`, `source`); leads from the enrolments, the rest from the calls. A lead
+        without the value, or whose value is None, is counted under ""."""
         ...
 
     async def histories(self, campaign_id: UUID) -> list[History]:

@@ -129,6 +129,26 @@ async def test_a_change_of_a_call_touches_its_bucket_again(store: Store) -> None
     assert (bucket.attempts, bucket.conversions, bucket.seconds) == (2, 2, 60)
 
 
+async def test_a_transaction_that_hangs_is_not_missed(postgres: PostgresStore) -> None:
+    campaign, (hangs, quick) = await called(postgres, new_leads(2))
+    async with postgres.begin() as work:
+        await work.calls.save([placed(hangs)])
+        await save_calls(postgres, placed(quick, NOON + QUARTER))
+        seen = await roll_up(postgres)
+    assert BucketKey(campaign.id, NOON, EASTERN) not in seen
+    assert BucketKey(campaign.id, NOON + QUARTER, EASTERN) in seen
+    assert BucketKey(campaign.id, NOON, EASTERN) in await roll_up(postgres)
+
+
+async def test_a_cursor_of_another_server_is_void(postgres: PostgresStore) -> None:
+    campaign, (call,) = await called(postgres, new_leads(1))
+    await save_calls(postgres, placed(call))
+    async with postgres.begin() as work:
+        keys, position = await work.analytics.touched_buckets(10**15, 0)
+    assert keys == {BucketKey(campaign.id, NOON, EASTERN)}
+    assert position < 10**15
+
+
 async def test_the_overlap_looks_back(store: Store) -> None:
     campaign, (call,) = await called(store, new_leads(1))
     await save_calls(store, placed(call))

@@ -78,7 +78,8 @@ def run(suite: Path, port: int, options: list[str], *, ours: bool) -> int:
     }
     skipped = [f"--deselect=tests/{name}" for name in DIFFERENT] if ours else []
     warnings = ["-W", "ignore::DeprecationWarning"]
-    command = [str(PYTHON), "-m", "pytest", "-p", "compat_plugin", "-q", *warnings, *skipped, *options]
+    pytest = [str(PYTHON), "-m", "pytest", "-p", "compat_plugin", "-q"]
+    command = [*pytest, *warnings, *skipped, *options]
     done = subprocess.run(command, cwd=suite, env=environment, check=False)
     if ours:
         for name, reason in DIFFERENT.items():

@@ -1,11 +1,17 @@
 """Settings, from the environment and from `.env`; nothing is read when a module is imported."""
 
+import difflib
+import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OUR_PREFIXES: Final = ("TASK_", "JOBS_")
+"""Names that begin so are ours; of others we cannot know who they are meant for."""
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -58,21 +64,39 @@ class Settings(BaseSettings):
     """The voice provider: `simulator:` (in this process) or `simulator+unix:/path/of/socket`."""
     jobs_clock: str | None = None
     """A faster business clock, as `START@RATE@EPOCH`; see `jobs.engine.clock`."""
-    log_level: LogLevel = "INFO"
+    log_level: OUR_PREFIXES: Final = ("TASK_", "JOBS_")
+"""Names that begin so are ours; of others we cannot know who they are meant for."""
+
+LogLevel = "INFO"
     log_format: Literal["console", "json"] = "console"
 
 
 def load_settings(**overrides: object) -> Settings:
     """The settings of this moment.
 
-    Raises SettingsError with one line that names the first bad value and what is expected.
+    Raises SettingsError with one line that names the first bad value and what is expected, or a
+    name that begins like ours and is not.
     """
+    _refuse_unknown(overrides.get("_env_file", Settings.model_config.get("env_file")))
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
         raise SettingsError(f"{name}: {first['msg']}") from None
+
+
+def _refuse_unknown(env_file: object) -> None:
+    """A misspelt name would be a setting silently left at its default."""
+    known = {name.upper() for name in Settings.model_fields}
+    given = dict(os.environ)
+    if isinstance(env_file, str | Path):
+        given |= dict.fromkeys(dotenv_values(env_file), "")
+    for name in sorted(given):
+        if name.upper().startswith(OUR_PREFIXES) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{name}: there is no such setting{hint}")
 
 
 @cache

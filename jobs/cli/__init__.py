@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "schedule": ("jobs.cli.schedule", "Show the crons and when each runs next."),
     "leads": ("jobs.cli.leads", "Import leads."),
     "campaign": ("jobs.cli.campaign", "Create, start, pause, resume, cancel or show a campaign."),
+    "report": ("jobs.cli.report", "Write a campaign's report: JSON, CSV and HTML."),
+    "reconcile": ("jobs.cli.reconcile", "Find lost callbacks, answers and jobs now."),
 }
 
 

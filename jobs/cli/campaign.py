@@ -94,7 +94,7 @@ def _action(action: Action, summary: str) -> None:
         async def run() -> str:
             async with opened_store() as store:
                 async with store.begin() as work:
-                    found = await _find(work, tenant, name)
+                    found = await find_campaign(work, tenant, name)
                 clock = clock_from(get_settings().jobs_clock)
                 # Called as a function, the job answers at once, and needs no more than these two.
                 ctx = cast("JobContext", {"store": store, "clock": clock})
@@ -119,7 +119,7 @@ def show(name: str, tenant: str, as_json: bool) -> None:
 
     async def run() -> tuple[Campaign, CampaignTotals]:
         async with opened_store() as store, store.begin() as work:
-            found = await _find(work, tenant, name)
+            found = await find_campaign(work, tenant, name)
             return found, await work.analytics.totals(found.id)
 
     found, totals = asyncio.run(run())
@@ -159,7 +159,7 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or "-")
 
 
-async def _find(work: Work, tenant: str, name: str) -> Campaign:
+async def find_campaign(work: Work, tenant: str, name: str) -> Campaign:
     """By name, else by id. Raises NotFoundError."""
     found = await work.campaigns.find(tenant, name)
     if found is not None:

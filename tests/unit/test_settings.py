@@ -1,0 +1,73 @@
+"""Settings: from the environment and `.env`, and one line for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a `.env`, and an environment without our names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = load_settings()
+
+    assert (settings.task_default_retry_delay, settings.task_max_retries) == (5, 3)
+    assert settings.task_default_queue == "default"
+    assert settings.redis_url is None
+
+
+def test_the_environment_goes_before_the_file(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / ".env").write_text("TASK_MAX_RETRIES=7\nTASK_MAX_JOBS=9\n")
+    monkeypatch.setenv("TASK_MAX_RETRIES", "8")
+
+    settings = load_settings()
+
+    assert (settings.task_max_retries, settings.task_max_jobs) == (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASK_MAX_RETRIES", "many"),
+        ("TASK_MAX_RETRIES", "-1"),
+        ("TASK_LEASE", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DEFAULT_REGION", "usa"),
+    ],
+)
+def test_a_bad_value_ends_in_one_line_that_names_it(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{name}: ") as caught:
+        load_settings()
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_name_is_refused(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_MAX_RETRYS", "5")
+    with pytest.raises(SettingsError, match="did you mean TASK_MAX_RETRIES"):
+        load_settings()
+
+    monkeypatch.delenv("TASK_MAX_RETRYS")
+    (elsewhere / ".env").write_text("JOBS_HOM=x\n")
+    with pytest.raises(SettingsError, match="did you mean JOBS_HOME"):
+        load_settings()
+
+
+def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@localhost/0")
+
+    assert "hunter2" not in repr(load_settings())

@@ -64,10 +64,7 @@ class Settings(BaseSettings):
     """The voice provider: `simulator:` (in this process) or `simulator+unix:/path/of/socket`."""
     jobs_clock: str | None = None
     """A faster business clock, as `START@RATE@EPOCH`; see `jobs.engine.clock`."""
-    log_level: OUR_PREFIXES: Final = ("TASK_", "JOBS_")
-"""Names that begin so are ours; of others we cannot know who they are meant for."""
-
-LogLevel = "INFO"
+    log_level: LogLevel = "INFO"
     log_format: Literal["console", "json"] = "console"
 
 

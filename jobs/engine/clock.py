@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from settings import SettingsError
+
 
 class Clock(Protocol):
     """Where business time comes from."""
@@ -64,14 +66,14 @@ class ScaledClock:
 
     @classmethod
     def parse(cls, text: str) -> "ScaledClock":
-        """The clock that `str(clock)` wrote. Raises ValueError naming the form."""
+        """The clock that `str(clock)` wrote. Raises SettingsError."""
         try:
             start, rate, epoch = text.split("@")
             clock = cls(datetime.fromisoformat(start), float(rate), float(epoch))
         except ValueError:
-            raise ValueError(f"JOBS_CLOCK is not START@RATE@EPOCH: {text!r}") from None
+            raise SettingsError(f"JOBS_CLOCK: not START@RATE@EPOCH: {text!r}") from None
         if clock.start.tzinfo is None or not clock.rate > 0:
-            raise ValueError("JOBS_CLOCK needs a START with its UTC offset and a RATE above 0")
+            raise SettingsError("JOBS_CLOCK: START needs its UTC offset, and RATE is above 0")
         return clock
 
 

@@ -38,7 +38,7 @@ def test_a_business_moment_is_mapped_to_real_time() -> None:
 
 @pytest.mark.parametrize("text", ["", "now", "2026-01-01@2@3", f"{START.isoformat()}@0@1", "a@b@c"])
 def test_a_bad_clock_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(SettingsError, match="^JOBS_CLOCK: "):
+    with pytest.raises(SettingsError, match=r"^JOBS_CLOCK: "):
         ScaledClock.parse(text)
 
 

@@ -346,7 +346,8 @@ class Worker(arq.worker.Worker):
         """Wait until what runs has ended, and its end is in Redis."""
         while self.tasks:
             await asyncio.wait(list(self.tasks.values()))
-        await self._finisher.drain()
+        if self._opened:
+            await self._finisher.drain()
 
     def handle_sig(self, signum: Signals) -> None:
         self._stop_claiming()

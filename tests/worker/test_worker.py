@@ -12,6 +12,7 @@ from arq.jobs import Job, JobStatus, deserialize_job
 from arq.worker import FailedJobs, JobExecutionFailed, Retry, func
 
 from jobs.engine import DeadLetters, Ending, Outcome, Worker, deserialize, read_stats, serialize
+from jobs.engine.launch import serve
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 
@@ -246,6 +247,15 @@ async def test_the_grace_of_a_shutdown_lets_short_jobs_end(redis: ArqRedis, redi
         assert job is not None
         assert await job.result(timeout=5, poll_delay=0.01) == "done"
     assert await Job("too late", redis).status() == JobStatus.queued
+
+
+async def test_a_signal_before_the_worker_runs_stops_it(redis: ArqRedis, redis_url: str) -> None:
+    job = await redis.enqueue_job("double", 1)
+    assert job is not None
+    worker = Worker([double], redis_pool=await connect(redis_url), job_completion_wait=5)
+    worker.handle_sig_wait_for_completion(signal.SIGTERM)
+    await asyncio.wait_for(serve(worker), 5)
+    assert await job.status() == JobStatus.queued
 
 
 async def test_expired_jobs_overwrite_no_result(redis: ArqRedis, pool: ArqRedis) -> None:

@@ -24,7 +24,7 @@ TICK = timedelta(minutes=1)
 log = structlog.get_logger(__name__)
 
 
-@job("campaign.tick", timeout=30)
+@job("campaign.tick", timeout=30, keep_result=0)
 @retry()
 async def tick(ctx: JobContext) -> int:
     """Has calls scheduled for every running campaign; answers how many there are."""

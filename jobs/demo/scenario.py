@@ -83,7 +83,7 @@ def made_up(folder: Path, *, leads: int, seed: int, rate: float | None) -> Scena
         policy=AN_AFTERNOON,
         start=START,
         rate=rate or 600,
-        disorder=Disorder(late=0.1, repeated=0.05, shuffled=0.1, unnamed=0.05),
+        disorder=Disorder(late=0.1, repeated=0.05, shuffled=0.1),
         seed=seed,
     )
 

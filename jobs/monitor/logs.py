@@ -8,7 +8,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from jobs.rules.numbers import mask_text
+from jobs.rules.masking import mask_text
 
 Form = Literal["console", "json"]
 

@@ -1,0 +1,197 @@
+"""The commands, in this process, on servers of the test's own."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jobs.cli import main
+from jobs.default import WorkerSettings
+from jobs.engine.connection import arq_settings
+from jobs.engine.launch import create_worker, serve
+from settings import get_settings
+
+Command = Callable[..., Result]
+
+HEADER = "phone,name,email\n"
+GOOD = "+1 212 555 0101,Ann Example,ann@example.com\n+1 312 555 0102,Ben Example,\n"
+BROKEN = "12,Too Short,\n+1 212 555 0103,Bad Address,nobody\n"
+
+
+@pytest.fixture
+def jobs(
+    redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Command]:
+    """Runs a `jobs` command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("TASK_DEFAULT_RETRY_DELAY", "0")
+    get_settings.cache_clear()
+    yield lambda *arguments: CliRunner().invoke(main, arguments)
+    get_settings.cache_clear()
+
+
+def work_off(redis_url: str) -> None:
+    """Runs what is in the default queue."""
+
+    async def burst() -> None:
+        redis = arq_settings(redis_url)
+        await serve(create_worker(WorkerSettings, redis_settings=redis, burst=True))
+
+    asyncio.run(burst())
+
+
+def line(result: Result) -> str:
+    """The one line that a failed command writes."""
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    return result.stderr.strip()
+
+
+def test_the_good_rows_of_a_file_are_imported_once(jobs: Command, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(HEADER + GOOD + BROKEN)
+    result = jobs("leads", "import", str(path))
+    assert result.exit_code == 0, result.stderr
+    assert "4 rows: 2 added, 0 duplicates, 2 rejected" in result.stdout
+    rejects = (tmp_path / "people.rejects.csv").read_text().splitlines()
+    assert rejects[0] == "line,column,value,reason"
+    assert rejects[1].startswith("4,phone,12,")
+    assert rejects[2].startswith("5,email,nobody,")
+    again = jobs("leads", "import", str(path), "--rejects", "elsewhere.csv")
+    assert "4 rows: 0 added, 2 duplicates, 2 rejected" in again.stdout
+    assert (tmp_path / "elsewhere.csv").read_text().splitlines() == rejects
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such file"),
+        (b"", "the file is empty"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a UTF-8 text file"),
+        (b"phone:name\n+12125550101:Ann\n", "no column for the phone number"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_gets_one_line(
+    jobs: Command, tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    if content is not None:
+        path.write_bytes(content)
+    result = jobs("leads", "import", str(path))
+    assert result.exit_code == 1
+    assert line(result).startswith(f"jobs: {path}: ")
+    assert complaint in line(result)
+
+
+def test_a_campaign_is_made_moved_and_shown(jobs: Command, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(HEADER + GOOD)
+    jobs("leads", "import", str(path))
+    made = jobs("campaign", "create", "spring")
+    assert made.exit_code == 0, made.stderr
+    assert made.stdout.endswith("spring: draft, 2 leads enrolled\n")
+    twice = jobs("campaign", "create", "spring")
+    assert twice.exit_code == 1
+    assert "spring" in line(twice)
+    for action, status in (("start", "running"), ("pause", "paused"), ("resume", "running")):
+        assert jobs("campaign", action, "spring").stdout.endswith(f"spring: {status}\n")
+    assert jobs("campaign", "cancel", made.stdout.split()[0]).stdout.endswith("canceled\n")
+    refused = jobs("campaign", "start", "spring")
+    assert refused.exit_code == 1
+    assert "canceled" in line(refused)
+    shown = json.loads(jobs("campaign", "show", "spring", "--json").stdout)
+    assert shown["status"] == "canceled"
+    assert shown["enrolments"] == {"removed": 2}
+    assert "2 removed" in jobs("campaign", "show", "spring").stdout
+    assert line(jobs("campaign", "show", "autumn")) == "jobs: campaign autumn does not exist"
+
+
+def test_a_bad_policy_is_named(jobs: Command, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"caps": {"max_attempts": 0}}')
+    result = jobs("campaign", "create", "spring", "--policy", str(policy))
+    assert result.exit_code == 2
+    assert "caps.max_attempts" in line(result)
+    policy.write_text('{"caps": {"max_attempts": 1}}')
+    jobs("campaign", "create", "spring", "--policy", str(policy))
+    shown = json.loads(jobs("campaign", "show", "spring", "--json").stdout)
+    assert shown["policy"]["caps"]["max_attempts"] == 1
+
+
+def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redis_url: str) -> None:
+    jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "one")
+    jobs("enqueue", "default.scripted", "fail:ConflictError", "--id", "two")
+    work_off(redis_url)
+    assert "one" in jobs("failed", "list").stdout
+    only = jobs("failed", "list", "--error", "ConflictError", "--json").stdout
+    assert [json.loads(text)["job_id"] for text in only.splitlines()] == ["two"]
+    assert jobs("failed", "list", "--older-than", "1h").stdout == "no dead letters\n"
+    shown = jobs("failed", "show", "one").stdout
+    assert "ValidationError" in shown
+    assert "Traceback" in shown
+    assert line(jobs("failed", "show", "none")) == "jobs: dead letter none does not exist"
+    assert jobs("failed", "retry", "one").stdout == "1 put back\n"
+    work_off(redis_url)
+    assert jobs("failed", "discard", "--job", "default.scripted").stdout == "2 discarded\n"
+    assert jobs("failed", "list").stdout == "no dead letters\n"
+    assert jobs("failed", "discard", "one", "--all").exit_code == 2
+
+
+def test_the_status_has_each_queues_figures(jobs: Command, redis_url: str) -> None:
+    for _ in range(3):
+        jobs("enqueue", "default.ping")
+    jobs("enqueue", "default.scripted", "fail:ValidationError")
+
+    def default() -> dict[str, object]:
+        queues = json.loads(jobs("status", "--json").stdout)["queues"]
+        assert len(queues) == 5
+        found: dict[str, object] = next(one for one in queues if one["queue"] == "default")
+        return found
+
+    before = default()
+    assert (before["waiting"], before["scheduled"], before["success_rate"]) == (4, 0, None)
+    work_off(redis_url)
+    jobs("enqueue", "default.ping", "--defer-by", "1h")
+    after = default()
+    assert (after["waiting"], after["scheduled"], after["done"], after["dead"]) == (0, 1, 3, 1)
+    assert after["success_rate"] == 0.75
+    assert after["error_rate"] == 0.25
+    text = jobs("status").stdout
+    assert "75.0%" in text
+    assert "dead letters: 1" in text
+
+
+def test_an_id_is_enqueued_once(jobs: Command) -> None:
+    assert jobs("enqueue", "default.ping", "--id", "one").stdout == "one\n"
+    again = jobs("enqueue", "default.ping", "--id", "one")
+    assert again.exit_code == 2
+    assert "one" in line(again)
+
+
+def test_the_schedule_tells_the_next_runs(jobs: Command) -> None:
+    entries = [json.loads(text) for text in jobs("schedule", "--json").stdout.splitlines()]
+    names = {entry["name"] for entry in entries}
+    assert {"cron:campaign.tick", "cron:lead.qualify_pending", "cron:analytics.rollup"} <= names
+    assert entries == sorted(entries, key=lambda entry: entry["next_run"])
+    assert "cron:campaign.tick" in jobs("schedule").stdout
+
+
+def test_migrating_twice_changes_nothing(jobs: Command) -> None:
+    first, second = jobs("migrate"), jobs("migrate")
+    assert first.exit_code == 0
+    assert first.stdout == second.stdout
+
+
+def test_a_server_that_does_not_answer_is_one_line(
+    jobs: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql:///none?host={tmp_path}")
+    get_settings.cache_clear()
+    result = jobs("migrate")
+    assert result.exit_code == 1
+    assert "PostgreSQL" in line(result)

@@ -1,0 +1,173 @@
+"""The main job, in processes of its own, on databases of its own."""
+
+import asyncio
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from redis import Redis
+
+from jobs import embedded
+from jobs.analytics.model import Report
+from jobs.embedded import databases
+from jobs.testing import wait_until
+
+SLICE = Path(__file__).parents[1] / "data" / "recorded.csv"
+COMMAND = Path(sys.executable).parent / "jobs"
+TIMEOUT = 120
+
+finds_processes = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
+)
+
+
+@contextmanager
+def demo(
+    servers: embedded.Servers, folder: Path, *options: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """`jobs demo` as a process; killed if it is still there at the end."""
+    environment = os.environ | {
+        "REDIS_URL": servers.redis_url,
+        "DATABASE_URL": servers.database_url,
+    }
+    process = subprocess.Popen(  # noqa: S603  # our own command
+        [str(COMMAND), "demo", *options],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run(servers: embedded.Servers, folder: Path, *options: str) -> tuple[int, str, str]:
+    """The exit code of a demo, what it printed, and its errors."""
+    with demo(servers, folder, *options) as process:
+        printed, errors = process.communicate(timeout=TIMEOUT)
+        return process.returncode, printed, errors
+
+
+def report_in(path: Path) -> Report:
+    return Report.model_validate_json(path.read_text())
+
+
+def test_made_up_leads_are_called_and_accounted_for(
+    embedded_servers: embedded.Servers, tmp_path: Path
+) -> None:
+    options = ("--leads", "60", "--rate", "2400", "--json", "report.json")
+    code, printed, errors = run(embedded_servers, tmp_path, *options)
+    assert (code, errors) == (0, ""), printed
+    assert "WRONG" not in printed
+    report = report_in(tmp_path / "report.json")
+    assert report.totals.leads == 60
+    assert report.totals.sums.attempts == report.totals.ended >= 60
+    out = tmp_path / "out" / "demo"
+    assert {"report.json", "report.html", "metrics.csv"} <= {path.name for path in out.iterdir()}
+    with (out / "rejects.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 1
+
+
+def test_a_recorded_campaign_is_told_exactly(
+    embedded_servers: embedded.Servers, tmp_path: Path
+) -> None:
+    options = ("--dataset", str(SLICE), "--json", "report.json")
+    code, printed, errors = run(embedded_servers, tmp_path, *options)
+    assert (code, errors) == (0, ""), printed
+    assert "WRONG" not in printed
+    report = report_in(tmp_path / "report.json")
+    sums = report.totals.sums
+    assert (report.totals.leads, sums.attempts) == (60, 117)
+    assert (sums.conversions, sums.seconds) == (15, 25_612)
+    with SLICE.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
+    for column in rows[0].keys() - {"duration", "campaign", "y"}:
+        for value in report.breakdowns[column]:
+            of_value = [row for row in rows if row[column] == value.value]
+            assert value.leads == len(of_value), (column, value)
+            assert value.attempts == sum(int(row["campaign"]) for row in of_value)
+            assert value.conversions == sum(row["y"] == "yes" for row in of_value)
+            assert value.seconds == sum(int(row["duration"]) for row in of_value)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def settings_of(pid: int) -> dict[str, str]:
+    """The environment of a process."""
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
+
+
+@finds_processes
+async def test_a_worker_killed_in_mid_demo_costs_nothing(
+    embedded_servers: embedded.Servers, tmp_path: Path
+) -> None:
+    with demo(embedded_servers, tmp_path, "--leads", "300", "--json", "report.json") as process:
+        log = tmp_path / "out" / "demo" / "workers.log"
+        await wait_until(
+            lambda: log.exists() and '"call.dispatch"' in log.read_text(), timeout=TIMEOUT
+        )
+        (supervisor,) = children_of(process.pid)
+        os.kill(children_of(supervisor)[0], signal.SIGKILL)
+        printed, errors = await asyncio.to_thread(process.communicate, timeout=TIMEOUT)
+    assert (process.returncode, errors) == (0, ""), printed
+    assert "died (SIGKILL), another one is started" in log.read_text()
+    assert "WRONG" not in printed
+    assert report_in(tmp_path / "report.json").totals.leads == 300
+
+
+@finds_processes
+async def test_an_interrupted_demo_leaves_nothing_behind(
+    embedded_servers: embedded.Servers, tmp_path: Path
+) -> None:
+    with demo(embedded_servers, tmp_path, "--leads", "500") as process:
+        log = tmp_path / "out" / "demo" / "workers.log"
+        await wait_until(
+            lambda: log.exists() and '"lead.import"' in log.read_text(), timeout=TIMEOUT
+        )
+        (supervisor,) = children_of(process.pid)
+        own = settings_of(supervisor)
+        name = urlsplit(own["DATABASE_URL"]).path.removeprefix("/")
+        assert await databases.exists(embedded_servers.database_url, name)
+        process.send_signal(signal.SIGINT)
+        _, errors = await asyncio.to_thread(process.communicate, timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert errors.strip() == "jobs: interrupted"
+    assert not await databases.exists(embedded_servers.database_url, name)
+    with Redis.from_url(own["REDIS_URL"]) as database:
+        assert database.dbsize() == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(supervisor, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such file: check the path"),
+        ("", "the file is empty"),
+        ("age;job\n30;pilot\n", "no column campaign, duration, y"),
+    ],
+)
+def test_a_dataset_that_is_none_gets_one_line(
+    embedded_servers: embedded.Servers, tmp_path: Path, content: str | None, complaint: str
+) -> None:
+    if content is not None:
+        (tmp_path / "data.csv").write_text(content)
+    code, _, errors = run(embedded_servers, tmp_path, "--dataset", "data.csv")
+    assert code in (1, 2)
+    assert errors.startswith("jobs: data.csv: ")
+    assert complaint in errors
+    assert errors.count("\n") == 1

@@ -2,59 +2,47 @@
 
 import asyncio
 import contextlib
-import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
+from jobs.engine.supervisor import Supervisor, command
 from jobs.errors import ServerError
+from jobs.monitor.logs import configure
 
-PATIENCE: Final = 20.0
-"""Seconds that the workers have to end after SIGTERM."""
+GRACE = 10.0
+"""Seconds that running jobs have to finish at the end."""
 
 
 @asynccontextmanager
 async def workers(
     count: int, environment: Mapping[str, str], log: Path
 ) -> AsyncIterator["asyncio.Task[None]"]:
-    """`jobs worker all COUNT`, in processes of their own, for as long as the block runs.
+    """Workers for all queues, in processes of their own, for as long as the block runs.
 
-    Answers a task that ends, with ServerError, only if the workers end before they are told to.
+    One that dies is replaced; when this process dies, they end too. `log` gets what all of them
+    have to say. Answers a task that ends, with ServerError, only if they cannot go on.
     """
-    with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "jobs.worker",
-            "all",
-            str(count),
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends them in order
+    log.unlink(missing_ok=True)
+    with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as own:
+        configure("WARNING", "json", own)
+        supervisor = Supervisor(
+            command("all"),
+            count,
+            GRACE,
+            environment=environment,
+            output=output,
+            handle_signals=False,  # Ctrl-C is for the demo, which ends them in order
         )
-    watch = asyncio.create_task(_watch(process, log))
-    try:
-        yield watch
-    finally:
-        watch.cancel()
-        await _end(process)
-
-
-async def _watch(process: asyncio.subprocess.Process, log: Path) -> None:
-    status = await process.wait()
-    raise ServerError(f"the workers ended by themselves (status {status}); {log} may say why")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
+        watch = asyncio.create_task(_watch(supervisor, log))
         try:
-            async with asyncio.timeout(PATIENCE):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            yield watch
+        finally:
+            supervisor.stop()
+            with contextlib.suppress(ServerError):
+                await watch
+
+
+async def _watch(supervisor: Supervisor, log: Path) -> None:
+    status = await supervisor.run()
+    raise ServerError(f"the workers ended by themselves (status {status}); {log} may say why")

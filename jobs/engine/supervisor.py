@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from jobs.errors import UsageError
 
@@ -40,6 +40,8 @@ class Supervisor:
 
     grace: seconds that they have to end their jobs. burst: a child that exits with 0 is done.
     watched: folders whose Python files are watched; a change starts all children anew.
+    environment, output: of the children, where they are not to be this process's own.
+    handle_signals: SIGTERM and SIGINT stop the children; else only `stop` does.
     """
 
     command: Sequence[str]
@@ -47,14 +49,17 @@ class Supervisor:
     grace: float
     burst: bool = False
     watched: Sequence[Path] = ()
+    environment: Mapping[str, str] | None = None
+    output: IO[bytes] | None = None
+    handle_signals: bool = True
     _children: set[_Child] = field(default_factory=set, init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> int:
         """Until all have ended; the exit code. A child that cannot even start ends them all."""
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self.stop)
+        if self.handle_signals:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(signum, self.stop)
         watching = asyncio.create_task(self._watch()) if self.watched else None
         try:
             first = await self._spawn()
@@ -99,7 +104,8 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.command, "--ready", str(writing),
-                stdin=asyncio.subprocess.PIPE, pass_fds=[writing], start_new_session=True,
+                stdin=asyncio.subprocess.PIPE, stdout=self.output, stderr=self.output,
+                env=self.environment, pass_fds=[writing], start_new_session=True,
             )  # fmt: skip
         finally:
             os.close(writing)

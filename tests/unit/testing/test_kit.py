@@ -52,9 +52,7 @@ async def test_follow_ups_are_found_by_name_and_arguments(job_context: JobContex
     await assert_enqueued(store, "lead.qualify")
     await assert_enqueued(store, "lead.qualify", lead_id)
     await assert_enqueued(job_context["redis"], "lead.qualify", str(lead_id))
-    with pytest.raises(
-        AssertionError, match=r"qualify\(1\) was not enqueued; there are\n  lead"
-    ):
+    with pytest.raises(AssertionError, match=r"qualify\(1\) was not enqueued; there are\n  lead"):
         await assert_enqueued(store, "lead.qualify", 1)
     with pytest.raises(AssertionError, match="no jobs"):
         await assert_enqueued(MemoryStore(clock=job_context["clock"]), "lead.qualify")

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 from jobs.engine.supervisor import Supervisor, command
 from jobs.errors import ServerError
 from jobs.monitor.logs import configure
 
-GRACE = 10.0
+GRACE: Final = 10.0
 """Seconds that running jobs have to finish at the end."""
 
 
@@ -23,9 +24,7 @@ async def workers(
     One that dies is replaced; when this process dies, they end too. `log` gets what all of them
     have to say. Answers a task that ends, with ServerError, only if they cannot go on.
     """
-    log.unlink(missing_ok=True)
-    with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as own:
-        configure("WARNING", "json", own)
+    with _logging_to(log) as output:
         supervisor = Supervisor(
             command("all"),
             count,
@@ -41,6 +40,18 @@ async def workers(
             supervisor.stop()
             with contextlib.suppress(ServerError):
                 await watch
+
+
+@contextmanager
+def _logging_to(log: Path) -> Iterator[IO[bytes]]:
+    """A new file for the logs of this process, and of those that it is handed on to."""
+    log.unlink(missing_ok=True)
+    with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as own:
+        configure("WARNING", "json", own)
+        try:
+            yield output
+        finally:
+            configure("WARNING")
 
 
 async def _watch(supervisor: Supervisor, log: Path) -> None:

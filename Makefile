@@ -45,6 +45,10 @@ format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Side by side with arq; what it gave is in benchmarks/RESULTS.md.
+bench: install
+	@$(BIN)/python benchmarks/engine_throughput.py
+
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \

@@ -64,7 +64,8 @@ class Supervisor:
         try:
             first = await self._spawn()
             if not await first.ready:
-                return await first.process.wait() or 1
+                code = await first.process.wait()
+                return 0 if self._stopping.is_set() else max(code, 1)
             others = [self._keep(await self._spawn()) for _ in range(self.processes - 1)]
             return max(await asyncio.gather(self._keep(first), *others))
         finally:
@@ -111,6 +112,8 @@ class Supervisor:
             os.close(writing)
         child = _Child(process, _answer(reading))
         self._children.add(child)
+        if self._stopping.is_set():  # while it was being made
+            _signal(child, signal.SIGTERM)
         return child
 
     async def _watch(self) -> None:

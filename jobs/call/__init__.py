@@ -13,5 +13,5 @@ class WorkerSettings(DomainSettings):
     """`arq jobs.call.WorkerSettings`"""
 
     queue_name = "call_tasks"
-    functions = [dispatch, apply_event, process_completed, ingest_recording, reconcile]  # noqa: RUF012
-    cron_jobs = [cron("call.reconcile", second={10, 30, 50}, real_time=True)]  # noqa: RUF012
+    functions = [dispatch, apply_event, process_completed, ingest_recording, reconcile]
+    cron_jobs = [cron("call.reconcile", second={10, 30, 50}, real_time=True)]

@@ -10,5 +10,5 @@ class WorkerSettings(DomainSettings):
     """`arq jobs.campaign.WorkerSettings`"""
 
     queue_name = "campaign_tasks"
-    functions = [tick, schedule_calls, set_status, check_completion]  # noqa: RUF012
-    cron_jobs = [cron("campaign.tick", second=0, alone=True)]  # noqa: RUF012
+    functions = [tick, schedule_calls, set_status, check_completion]
+    cron_jobs = [cron("campaign.tick", second=0, alone=True)]

@@ -10,8 +10,8 @@ class WorkerSettings(DomainSettings):
     """`arq jobs.default.WorkerSettings`"""
 
     queue_name = "default"
-    functions = [ping, run_script, relay_outbox, keep_house]  # noqa: RUF012 # arq's form
-    cron_jobs = [  # noqa: RUF012
+    functions = [ping, run_script, relay_outbox, keep_house]
+    cron_jobs = [
         cron("default.relay_outbox", second={0, 15, 30, 45}, real_time=True),
         cron("default.housekeeping", hour=3, minute=30, real_time=True),
     ]

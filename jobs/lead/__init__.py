@@ -13,7 +13,7 @@ class WorkerSettings(DomainSettings):
     """`arq jobs.lead.WorkerSettings`"""
 
     queue_name = "lead_tasks"
-    functions = [  # noqa: RUF012 # arq's form
+    functions = [
         import_file,
         update_lead,
         update_after_call,
@@ -23,4 +23,4 @@ class WorkerSettings(DomainSettings):
         remove_tags,
         batch_leads,
     ]
-    cron_jobs = [cron("lead.qualify_pending", minute={0, 15, 30, 45}, alone=True)]  # noqa: RUF012
+    cron_jobs = [cron("lead.qualify_pending", minute={0, 15, 30, 45}, alone=True)]

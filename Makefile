@@ -30,9 +30,10 @@ demo: install
 test: install
 	@$(BIN)/python -m pytest
 
+# In one process, since what the workers of pytest-xdist run is not measured.
 cov: install
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest
+	@$(BIN)/python -m coverage run -m pytest -n 0
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

@@ -6,6 +6,7 @@ A worker that dies between 1 and 3 leaves `dialing` behind, whose fate only the 
 it becomes `unknown`, and `call.reconcile` asks. It is never dialled again.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,12 +22,16 @@ from jobs.errors import ExternalServiceError
 from jobs.rules.states import CALL, CallStatus
 from jobs.store.model import Call
 from jobs.store.protocol import Work
-from jobs.voice.protocol import Accepted, Answer, CallRequest, Refused
+from jobs.voice.protocol import Accepted, Answer, CallRequest, Refused, VoiceProvider
 
 MAX_REQUESTS = 5
 """How often one attempt may ask a provider that refuses."""
 DEFAULT_WAIT = timedelta(seconds=5)
 """Before asking again, where the provider did not say how long."""
+ASK_WITHIN, ANSWER_WITHIN = 3.0, 4.0
+"""Real seconds from the intent to the request, and from there to the answer. Both have passed
+well before `call.reconcile` takes a call that the provider does not know for one that it was
+never asked for."""
 NOT_FOUND, UNAVAILABLE = 404, 503
 """SIP codes of a number that cannot be called, and of a provider that took no call."""
 
@@ -37,15 +42,12 @@ log = structlog.get_logger(__name__)
 @retry()
 async def dispatch(ctx: JobContext, *call_ids: UUID) -> None:
     """Dials scheduled calls, after checking once more that each may be dialled now."""
+    ask_by = asyncio.get_running_loop().time() + ASK_WITHIN
     async with ctx["store"].begin() as work:
         requests = await _write_intents(work, call_ids, ctx["clock"].now())
     if not requests:
         return
-    answers: Mapping[UUID, Answer] = {}
-    try:
-        answers = await ctx["voice"].place(requests)
-    except ExternalServiceError as error:
-        log.warning("dial_fate_unknown", calls=len(requests), error=str(error))
+    answers = await _ask(ctx["voice"], requests, ask_by)
     asked = [request.call_id for request in requests]
     async with ctx["store"].begin() as work:
         await _record_answers(work, asked, answers, ctx["clock"].now())
@@ -84,6 +86,22 @@ def _intent(call: Call, now: datetime) -> Call:
     )
 
 
+async def _ask(
+    voice: VoiceProvider, requests: Sequence[CallRequest], ask_by: float
+) -> Mapping[UUID, Answer]:
+    """The provider's answers; a request without one has an unknown fate."""
+    if asyncio.get_running_loop().time() > ask_by:
+        # This process stood still. Others may have given the attempts up by now, so it must not
+        # ask any more; and as it did not, they may be made later.
+        return {request.call_id: Refused("not asked for in time") for request in requests}
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN):
+            return await voice.place(requests)
+    except (ExternalServiceError, TimeoutError) as error:
+        log.warning("dial_fate_unknown", calls=len(requests), error=str(error))
+        return {}
+
+
 async def _record_answers(
     work: Work, asked: Sequence[UUID], answers: Mapping[UUID, Answer], now: datetime
 ) -> None:
@@ -113,7 +131,9 @@ async def _record_answers(
 def answered(call: Call, answer: Answer | None, now: datetime) -> Call:
     """The call after the provider's answer; None stands for an unknown fate.
 
-    Events may have outrun the answer: then only the link to the provider's call is added.
+    Events may have outrun the answer: then only the link to the provider's call is added. Another
+    worker may have taken this one for dead, so that the call is `unknown`: refused, it has failed,
+    since from there no way leads back to asking again.
     """
     undecided = call.status in (CallStatus.DIALING, CallStatus.UNKNOWN)
     match answer:
@@ -127,7 +147,7 @@ def answered(call: Call, answer: Answer | None, now: datetime) -> Call:
             return call
         case Refused(permanent=True):
             return replace(call, status=CallStatus.FAILED, sip_code=NOT_FOUND, ended_at=now)
-        case Refused() if call.requests >= MAX_REQUESTS:
+        case Refused() if call.status is CallStatus.UNKNOWN or call.requests >= MAX_REQUESTS:
             return replace(call, status=CallStatus.FAILED, sip_code=UNAVAILABLE, ended_at=now)
         case Refused(retry_after=seconds):
             wait = DEFAULT_WAIT if seconds is None else timedelta(seconds=seconds)

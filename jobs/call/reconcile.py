@@ -17,7 +17,8 @@ from jobs.store.model import Call
 from jobs.voice.protocol import CallState
 
 REQUEST_GRACE = timedelta(seconds=10)
-"""Real time after which a request to the provider has certainly been answered or lost."""
+"""Real time after which a request to the provider has certainly been answered or lost; longer
+than ASK_WITHIN and ANSWER_WITHIN together."""
 STUCK_AFTER = timedelta(minutes=10)
 """Business time after which a call that has not ended is asked about."""
 SWEEP = 1000
@@ -39,9 +40,10 @@ async def _settle(ctx: JobContext, call_ids: tuple[UUID, ...]) -> None:
     open_ids = [call.id for call in calls if not CALL.is_terminal(call.status)]
     if not open_ids:
         return
-    states = await ctx["voice"].lookup(open_ids)
     clock = ctx["clock"]
+    # Of the moment before the lookup, which knows nothing of a call that is dialled meanwhile.
     now, answered_before = clock.now(), clock.ago(REQUEST_GRACE)
+    states = await ctx["voice"].lookup(open_ids)
     async with ctx["store"].begin() as work:
         before = await work.calls.get_many(open_ids, lock=True)
         changed, ended, early = [], [], []

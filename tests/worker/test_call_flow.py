@@ -2,20 +2,24 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
+from typing import Any
 
 import pytest
 
+from jobs.call.dispatch import DEFAULT_WAIT
 from jobs.errors import ExternalServiceError
 from jobs.rules.caps import Caps
 from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
-from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus
+from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus
 from jobs.store.model import LeadFilter, NewLead
 from jobs.voice.faults import Trouble
 from jobs.voice.script import answered, failed, unanswered
 from tests.worker.flow import NOON, NUMBER, Flow, open_flow
 
+DISPATCH = import_module("jobs.call.dispatch")
 NO_ANSWER = unanswered("no-answer", 480)
 CONVERTED = answered(90, "converted")
 
@@ -135,6 +139,85 @@ async def test_a_provider_that_asks_to_wait_is_asked_again(database_url: str) ->
         (call,) = await flow.calls()
         assert (call.status, call.requests) == (CallStatus.FAILED, 5)
         assert (await flow.voice.books()).accepted == 0
+
+
+async def test_a_worker_that_stood_still_does_not_ask_any_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its intent and its request others may have given the attempt up."""
+    async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(DISPATCH, "ASK_WITHIN", -1.0)
+            await flow.schedule()
+        (call,) = await flow.calls()
+        assert (call.status, call.refused_until) == (CallStatus.DIALING, NOON + DEFAULT_WAIT)
+        assert (await flow.voice.books()).requests == 0
+
+        await flow.pass_time(seconds=5)
+        assert (await flow.voice.books()).accepted == 1
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DISPATCH, "ANSWER_WITHIN", 0.05)
+    trouble = Trouble(slow=1.0, slow_seconds=30)
+    async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}, trouble=trouble) as flow:
+        await flow.schedule()
+        await flow.pass_time(minutes=5)
+
+        (call,) = await flow.calls()
+        assert (call.status, call.duration) == (CallStatus.COMPLETED, 90)
+        assert (await flow.voice.books()).requests == 1
+
+
+@pytest.mark.parametrize("trouble", [None, Trouble(refuse=1.0)])
+async def test_a_worker_taken_for_dead_may_still_get_its_answer(
+    database_url: str, trouble: Trouble | None
+) -> None:
+    """The same job runs elsewhere while the provider is asked: the call ends all the same."""
+    async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}, trouble=trouble) as flow:
+        await flow.run("campaign.schedule_calls", flow.campaign_id)
+        place = flow.voice.place
+
+        async def slow(requests: Any) -> Any:
+            flow.voice.place = place  # type: ignore[method-assign]
+            await flow.run("call.dispatch", *(request.call_id for request in requests))
+            assert (await flow.calls())[0].status is CallStatus.UNKNOWN
+            return await place(requests)
+
+        flow.voice.place = slow  # type: ignore[method-assign]  # it answers late
+        await flow.drain()
+        for _ in range(3):
+            await flow.pass_time(minutes=5)
+
+        (call,) = await flow.calls()
+        assert call.status is (CallStatus.FAILED if trouble else CallStatus.COMPLETED)
+        assert call.processed_at is not None
+        books = await flow.voice.books()
+        assert (books.requests, books.repeated_keys) == (1, 0)
+
+
+async def test_a_call_dialled_during_a_lookup_is_not_given_up(database_url: str) -> None:
+    async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
+        await flow.run("campaign.schedule_calls", flow.campaign_id)
+        (dispatching,) = [job for job in flow.queue.waiting if job.function == "call.dispatch"]
+        lookup = flow.voice.lookup
+
+        async def slow(call_ids: Any) -> Any:
+            states = await lookup(call_ids)
+            await flow.run("call.dispatch", *dispatching.args)
+            flow.clock.advance(timedelta(seconds=11))
+            return states
+
+        flow.voice.lookup = slow  # type: ignore[method-assign]  # its answer is old news
+        await flow.run("call.reconcile", *dispatching.args)
+        flow.voice.lookup = lookup  # type: ignore[method-assign]
+        (call,) = await flow.calls()
+        assert not CALL.is_terminal(call.status)
+
+        await flow.pass_time(minutes=5)
+        assert (await flow.calls())[0].status is CallStatus.COMPLETED
 
 
 async def test_do_not_call_is_honoured_at_once_and_everywhere(database_url: str) -> None:

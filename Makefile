@@ -46,9 +46,10 @@ format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# Side by side with arq; what it gave is in benchmarks/RESULTS.md.
+# Side by side with other libraries; what it gave is in benchmarks/RESULTS.md. A part of it:
+# .venv/bin/python -m benchmarks --help
 bench: install
-	@$(BIN)/python benchmarks/engine_throughput.py
+	@$(BIN)/python -m benchmarks
 
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:

@@ -1,0 +1,80 @@
+"""Measures, and prints what it found as Markdown.
+
+Each contestant runs in processes of its own, in turn, on one Redis that is started for it; figures
+are medians over the rounds. On a machine that is busy with other work they are worth little.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks import server
+from benchmarks.arena import Arena
+from benchmarks.enqueuing import enqueuing
+from benchmarks.latency import latency
+from benchmarks.plan import Plan
+from benchmarks.tables import Table
+from benchmarks.throughput import drain, live, scaling, waiting
+
+Measurement = Callable[[Plan], list[Table]]
+
+MEASUREMENTS: Final[dict[str, Measurement]] = {
+    "drain": drain,
+    "live": live,
+    "enqueue": enqueuing,
+    "latency": latency,
+    "io": waiting,
+    "scaling": scaling,
+}
+
+
+def main() -> None:
+    given = _arguments()
+    tables: dict[str, list[Table]] = {}
+    with server.running() as redis:
+        plan = Plan(Arena(redis), given.rounds, given.scale, given.only)
+        print(_about(redis.version(), given.rounds), flush=True)
+        for name in given.names or MEASUREMENTS:
+            began = time.monotonic()
+            tables[name] = MEASUREMENTS[name](plan)
+            for table in tables[name]:
+                print("\n" + table.markdown(), flush=True)
+            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    if given.json:
+        raw = {name: {t.title: t.raw for t in found} for name, found in tables.items()}
+        given.json.write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    every = ", ".join(MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all: {every}")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median")
+    parser.add_argument("--scale", type=float, default=1.0, help="by which the counts are taken")
+    parser.add_argument("--only", type=lambda words: words.split(","), default=(),
+                        metavar="MODULE,…", help="who takes part, by default all")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where each run is written")
+    given = parser.parse_args()
+    for name in given.names:
+        if name not in MEASUREMENTS:
+            parser.error(f"there is no measurement {name!r}: {every}")
+    return given
+
+
+def _about(redis: str, rounds: int) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({platform.machine()}), "
+        f"load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {redis}, "
+        f"{rounds} rounds"
+    )
+
+
+if __name__ == "__main__":
+    main()

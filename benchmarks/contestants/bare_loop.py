@@ -1,0 +1,133 @@
+"""The limit in this language: jobs of arq's wire format, claimed and finished by the batch, with
+nothing else around them.
+
+Each turn of the loop claims a batch, decodes each payload, awaits the function and finishes the
+batch, over a raw connection; two turns are under way at once. The queue looks to arq as it should:
+a claimed id stays in it, out of the way, with its in-progress key, and the result is kept. There
+are no tasks, leases, owners, tries, limits, errors, deadlines, counters or log lines.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgpack
+import orjson
+from arq.constants import (
+    default_queue_name,
+    in_progress_key_prefix,
+    job_key_prefix,
+    result_key_prefix,
+)
+from hiredis import Reader, pack_command
+
+from benchmarks.contestants.order import Order
+from benchmarks.contestants.reporting import REPORTER, obey
+
+TURNS: Final = 2
+CLAIM: Final = f"""
+local time = redis.call('TIME')
+local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '(0', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+if #due == 0 then return {{{{}}, {{}}}} end
+local ids, moved, payloads = {{}}, {{}}, {{}}
+for i = 1, #due, 2 do
+    local id = due[i]
+    ids[#ids + 1], payloads[#payloads + 1] = id, '{job_key_prefix}' .. id
+    moved[#moved + 1], moved[#moved + 2] = '-' .. due[i + 1], id
+    redis.call('SET', '{in_progress_key_prefix}' .. id, '1', 'PX', 310000)
+end
+redis.call('ZADD', KEYS[1], unpack(moved))
+return {{ids, redis.call('MGET', unpack(payloads))}}
+"""
+FINISH: Final = f"""
+local ended = cmsgpack.unpack(ARGV[1])
+local ids, gone = {{}}, {{}}
+for i = 1, #ended, 2 do
+    local id = ended[i]
+    ids[#ids + 1] = id
+    gone[#gone + 1], gone[#gone + 2] = '{job_key_prefix}' .. id, '{in_progress_key_prefix}' .. id
+    if ended[i + 1] then redis.call('SET', '{result_key_prefix}' .. id, ended[i + 1], 'PX', 3600000) end
+end
+redis.call('DEL', unpack(gone))
+redis.call('ZREM', KEYS[1], unpack(ids))
+"""  # noqa: E501
+
+
+async def noop(ctx: dict[str, Any]) -> None:
+    REPORTER.done()
+
+
+FUNCTIONS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {"noop": noop}
+
+
+class Connection(asyncio.Protocol):
+    """Calls in flight, answered in their order."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (answer := self._reader.gets()) is not False:
+            waiting = self._waiting.popleft()
+            if isinstance(answer, Exception):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
+
+    def call(self, *words: str | bytes | int) -> asyncio.Future[Any]:
+        self._transport.write(pack_command(words))  # type: ignore[arg-type]  # its stub wants a 1-tuple
+        waiting = self._loop.create_future()
+        self._waiting.append(waiting)
+        return waiting
+
+
+async def work(order: Order) -> None:
+    address = urlsplit(order.url)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        Connection, str(address.hostname), int(address.port or 6379)
+    )
+    for script in (CLAIM, FINISH):
+        await connection.call("SCRIPT", "LOAD", script)
+    await asyncio.gather(*(turns(connection, order) for _ in range(TURNS)))
+
+
+async def turns(connection: Connection, order: Order) -> None:
+    claim, finish = (hashlib.sha1(text.encode()).hexdigest() for text in (CLAIM, FINISH))
+    size, keep, queue = order.concurrency, order.results, default_queue_name
+    while True:
+        ids, payloads = await connection.call("EVALSHA", claim, 1, queue, size)
+        if not ids:
+            await asyncio.sleep(0.005)
+            continue
+        ended: list[bytes | None] = []
+        for job_id, payload in zip(ids, payloads, strict=True):
+            job = orjson.loads(payload)
+            start = time.time_ns() // 1_000_000
+            result = await FUNCTIONS[job["f"]]({}, *job["a"], **job["k"])
+            end = time.time_ns() // 1_000_000
+            written = None
+            if keep:
+                written = orjson.dumps(
+                    {**job, "s": True, "r": result, "st": start, "ft": end, "q": queue}
+                    | {"id": job_id.decode()}
+                )
+            ended += (job_id, written)
+        packed = msgpack.packb(ended, use_bin_type=False)
+        await connection.call("EVALSHA", finish, 1, queue, packed)
+
+
+if __name__ == "__main__":
+    obey(work=work)

@@ -1,0 +1,71 @@
+"""This project's engine: leases, fencing, dead letters and outcome counters on, JSON."""
+
+import asyncio
+from typing import Any, Final
+
+from arq.connections import RedisSettings
+
+from benchmarks.contestants.order import Order
+from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, serialize
+
+QUEUE: Final = "arq:queue"
+KEEP: Final = 3600.0
+
+
+async def noop(ctx: dict[str, Any]) -> None:
+    REPORTER.done()
+
+
+async def wait(ctx: dict[str, Any]) -> None:
+    await asyncio.sleep(WAIT)
+    REPORTER.done()
+
+
+async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
+    REPORTER.stamp(sent_ns)
+
+
+async def work(order: Order) -> None:
+    worker = Worker(
+        [noop, wait, stamp],
+        redis_settings=RedisSettings.from_dsn(order.url),
+        handle_signals=False,
+        max_jobs=order.concurrency,
+        queue_read_limit=1000,
+        keep_result=KEEP if order.results else 0,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        dead_letters=True,
+        counters=True,
+    )
+    await worker.main()
+
+
+async def produce(order: Order) -> None:
+    async with await _pool(order) as pool:
+        REPORTER.say(0)
+        for size in order.batches(50_000):
+            await pool.enqueue_many([JobRequest(order.job, queue=QUEUE)] * size)
+        REPORTER.say(order.count)
+
+
+async def ping(order: Order) -> None:
+    async with await _pool(order) as pool:
+        async for moment in order.moments():
+            await pool.enqueue_job("stamp", moment, _queue_name=QUEUE)
+
+
+async def defer(order: Order) -> None:
+    """Jobs that are due in an hour."""
+    async with await _pool(order) as pool:
+        wanted = JobRequest(order.job, queue=QUEUE, defer_by=3600)
+        await pool.enqueue_many([wanted] * order.count)
+
+
+async def _pool(order: Order) -> Pool:
+    return await create_pool(order.url)
+
+
+if __name__ == "__main__":
+    obey(work=work, produce=produce, ping=ping, defer=defer)

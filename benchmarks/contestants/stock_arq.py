@@ -1,0 +1,66 @@
+"""arq itself, with a fast JSON serializer in place of pickle."""
+
+import asyncio
+from typing import Any
+
+import arq.worker
+import orjson
+from arq.connections import ArqRedis, RedisSettings, create_pool
+
+from benchmarks.contestants.order import Order
+from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+
+
+async def noop(ctx: dict[str, Any]) -> None:
+    REPORTER.done()
+
+
+async def wait(ctx: dict[str, Any]) -> None:
+    await asyncio.sleep(WAIT)
+    REPORTER.done()
+
+
+async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
+    REPORTER.stamp(sent_ns)
+
+
+async def work(order: Order) -> None:
+    """Options: of arq's worker."""
+    worker = arq.worker.Worker(
+        [noop, wait, stamp],
+        redis_settings=RedisSettings.from_dsn(order.url),
+        handle_signals=False,
+        max_jobs=order.concurrency,
+        keep_result=3600 if order.results else 0,
+        job_serializer=orjson.dumps,
+        job_deserializer=orjson.loads,
+        **order.options,
+    )
+    await worker.async_run()
+
+
+async def produce(order: Order) -> None:
+    """As the documentation does, many calls at once."""
+    async with await _pool(order) as pool:
+        REPORTER.say(0)
+        for size in order.batches(200):
+            await asyncio.gather(*(pool.enqueue_job(order.job) for _ in range(size)))
+        REPORTER.say(order.count)
+
+
+async def ping(order: Order) -> None:
+    async with await _pool(order) as pool:
+        async for moment in order.moments():
+            await pool.enqueue_job("stamp", moment)
+
+
+async def _pool(order: Order) -> ArqRedis:
+    return await create_pool(
+        RedisSettings.from_dsn(order.url),
+        job_serializer=orjson.dumps,
+        job_deserializer=orjson.loads,
+    )
+
+
+if __name__ == "__main__":
+    obey(work=work, produce=produce, ping=ping)

@@ -1,0 +1,34 @@
+"""From enqueuing to the start of the job, in an idle worker."""
+
+from itertools import chain
+from typing import Final
+
+from benchmarks import lineup
+from benchmarks.lineup import Contestant
+from benchmarks.plan import Plan
+from benchmarks.tables import Table, milliseconds, percentile
+
+PINGS: Final = 60
+CONTESTANTS: Final = (
+    lineup.OURS,
+    lineup.OURS_STOCK_PRODUCER,
+    lineup.BLPOP,
+    lineup.ARQ_100,
+)
+
+
+def latency(plan: Plan) -> list[Table]:
+    """Jobs at random moments, up to half a second apart; producer and worker apart."""
+    pings = plan.count(PINGS)
+
+    def measure(one: Contestant, number: int) -> list[float]:
+        return plan.arena.pinged(one, pings, seed=number)
+
+    rounds = plan.in_turn(CONTESTANTS, measure)
+    found = {name: list(chain.from_iterable(waits)) for name, waits in rounds.items()}
+    rows = [
+        [name] + [milliseconds(percentile(waits, percent)) for percent in (50, 90, 99, 100)]
+        for name, waits in found.items()
+    ]
+    note = f"{pings * plan.rounds} jobs each, at random gaps of up to 0.5 s."
+    return [Table("Enqueue to start, idle", note, ["", "p50", "p90", "p99", "most"], rows, found)]

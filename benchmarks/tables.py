@@ -1,0 +1,71 @@
+"""What was measured, as Markdown tables."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from benchmarks.arena import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One finding. raw: each value that was measured, for the JSON file."""
+
+    title: str
+    note: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        lines = [_line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
+        return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
+
+
+def median_run(runs: Sequence[Run]) -> Run:
+    """Each figure's own median."""
+    return Run(*(statistics.median(getattr(run, name) for run in runs) for name in Run.__slots__))
+
+
+def raw_runs(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[dict[str, float]]]:
+    return {name: [asdict(run) for run in rounds] for name, rounds in runs.items()}
+
+
+def per_s(value: float) -> str:
+    return f"{value:,.0f}/s"
+
+
+def microseconds(value: float) -> str:
+    return f"{value:,.1f} µs"
+
+
+def costs(run: Run) -> tuple[str, str]:
+    """The CPU that a job takes, of its process and of Redis."""
+    return microseconds(run.worker_us), microseconds(run.redis_us)
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.2f} ms"
+
+
+def ratio(ours: float, theirs: float) -> str:
+    value = ours / theirs
+    return f"{value:.2f}x" if value < 10 else f"{value:.0f}x"
+
+
+def spread(values: Iterable[float]) -> str:
+    """The least and the most."""
+    found = sorted(values)
+    return f"{found[0]:,.0f} to {found[-1]:,.0f}"
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that `percent` of them do not exceed, by the nearest rank."""
+    found = sorted(values)
+    return found[max(math.ceil(len(found) * percent / 100), 1) - 1]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,393 @@
+"""Any order of what producers, our workers and stock workers do to a queue leaves Redis as the
+model says, and every job that was promised ends exactly once."""
+
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from arq.jobs import Job
+from arq.worker import JobExecutionFailed, Retry
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from jobs.engine import DeadLetters, JobRequest, deserialize, keys
+from jobs.engine.claims import Finish
+from jobs.engine.dead_letters import DeadLetter
+from jobs.engine.outcome import Ending
+from tests.model.actors import LONG, OurWorker, StockWorker, read_records, result_of
+from tests.model.ground import Ground, opened
+from tests.model.queue_model import Ended, Held, QueueModel, Record
+
+ONE, TWO = "one_tasks", "two_tasks"
+IDS = {"a": ONE, "b": ONE, "c": ONE, "d": ONE, "y": TWO, "z": TWO}
+HOUR_MS = LONG * 1000
+
+ids = st.sampled_from(sorted(IDS))
+workers = st.integers(0, 2)
+few = st.integers(1, 4)
+endings = st.sampled_from(
+    ["done", "done", "unkept", "dead", "retry", "retry later", "release", "unknown"]
+)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    ground: ClassVar[Ground]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis = self.ground.redis
+        self.redis.flushdb()
+        self.model = QueueModel(IDS)
+        self.letters = DeadLetters(self.ground.pool)
+        served = ([ONE, TWO], [TWO, ONE], [ONE])
+        self.ours = [
+            OurWorker(channel, queues)
+            for channel, queues in zip(self.ground.channels, served, strict=True)
+        ]
+        self.stock = StockWorker(self.ground.stock_pool, ONE)
+
+    def at(self, job_id: str) -> float:
+        """Its place in the queue."""
+        at: float | None = self.redis.zscore(IDS[job_id], job_id)
+        assert at is not None
+        return at
+
+    # --- producers
+
+    @rule(chosen=st.sets(ids, min_size=1), deferred=st.booleans())
+    def we_enqueue(self, chosen: set[str], deferred: bool) -> None:
+        delay = LONG if deferred else None
+        before = self.ground.now()
+        numbers = {job_id: next(self.ground.serial) for job_id in sorted(chosen)}
+        made = self.ground.run(
+            self.ground.pool.enqueue_many(
+                [
+                    JobRequest("f", (number,), job_id=job_id, queue=IDS[job_id], defer_by=delay)
+                    for job_id, number in numbers.items()
+                ]
+            )
+        )
+        for job_id, job in zip(numbers, made, strict=True):
+            record = self.model.records[job_id]
+            may = self.model.may_enqueue(job_id) and not record.running_without_payload
+            assert (job is not None) == may
+            if may:
+                self._enqueued(job_id, before + (delay or 0) * 1000, numbers[job_id])
+
+    @rule(job_id=ids, deferred=st.booleans())
+    def a_stock_producer_enqueues(self, job_id: str, deferred: bool) -> None:
+        if self.model.records[job_id].running_without_payload:
+            return  # the end of the one that runs takes the new one along, as in arq
+        delay = LONG if deferred else None
+        before, number = self.ground.now(), next(self.ground.serial)
+        job = self.ground.run(
+            self.ground.stock_pool.enqueue_job(
+                "f", number, _job_id=job_id, _queue_name=IDS[job_id], _defer_by=delay
+            )
+        )
+        assert (job is not None) == self.model.may_enqueue(job_id)
+        if job is not None:
+            self._enqueued(job_id, before + (delay or 0) * 1000, number)
+
+    def _enqueued(self, job_id: str, earliest: float, number: int) -> None:
+        at, payload = self.at(job_id), self.redis.get(keys.JOB + job_id)
+        assert earliest <= at <= earliest + 5000
+        assert payload is not None
+        assert deserialize(payload)["a"] == [number]
+        self.model.enqueued(job_id, at, payload)
+
+    @rule(job_id=ids)
+    def a_deadline_passes(self, job_id: str) -> None:
+        self.redis.delete(keys.JOB + job_id)
+        self.model.expired(job_id)
+
+    @rule(job_id=ids)
+    def somebody_aborts(self, job_id: str) -> None:
+        job = Job(job_id, self.ground.stock_pool, IDS[job_id], deserialize)
+        now = self.ground.now()
+        with suppress(TimeoutError, RuntimeError, JobExecutionFailed):
+            self.ground.run(job.abort(timeout=0, poll_delay=0))
+        mark = self.redis.zscore(keys.ABORT, job_id)
+        assert mark is not None
+        self.model.abort_asked(job_id, mark, now)
+
+    @rule(job_id=ids)
+    def an_abort_comes_late(self, job_id: str) -> None:
+        """It had read that the job is deferred; by now the job runs, or has ended."""
+        self.redis.zadd(IDS[job_id], {job_id: 1})
+        self.model.records[job_id].at = 1
+
+    # --- time
+
+    @rule()
+    def an_hour_passes(self) -> None:
+        now = self.ground.now()
+        for job_id, record in self.model.records.items():
+            if record.at is not None and record.at > now:
+                record.at -= 2 * HOUR_MS
+                self.redis.zadd(IDS[job_id], {job_id: record.at})
+
+    @rule(job_id=ids)
+    def a_lease_lapses(self, job_id: str) -> None:
+        self.redis.delete(keys.IN_PROGRESS + job_id)
+        self.model.records[job_id].owner = None
+
+    @rule(who=workers)
+    def one_of_ours_crashes(self, who: int) -> None:
+        """Its leases lapse, and nobody remembers what it had."""
+        for claim, held in self.ours[who].held:
+            if self.model.records[held.job_id].owner == claim.token:
+                self.a_lease_lapses(held.job_id)
+        self.ours[who].held.clear()
+
+    # --- our workers
+
+    @rule(who=workers, limit=few, with_aborts=st.booleans(), heard=st.integers(0, 5))
+    def we_claim(self, who: int, limit: int, with_aborts: bool, heard: int) -> None:
+        """heard: 0 where the answer is lost, so that the worker does not know what it has."""
+        worker = self.ours[who]
+        now = self.ground.now()
+        claimable = {queue: self.model.claimable(queue, now) for queue in worker.queues}
+        claimed = self.ground.run(worker.claims.claim(limit, with_aborts=with_aborts))
+        got = Counter(claim.queue for claim in claimed.claims)
+        everything = sum(len(queued) for queued in claimable.values())
+        assert len(claimed.claims) == min(limit, everything)
+        for queue, queued in claimable.items():
+            mine = [claim.job_id for claim in claimed.claims if claim.queue == queue]
+            assert sorted(mine) == sorted(queued[: got[queue]]), "the oldest come first"
+        for claim in claimed.claims:
+            record = self.model.records[claim.job_id]
+            assert claim.payload == record.payload
+            assert (claim.tries, claim.lapses) == (record.tries, record.lapses)
+            assert claim.put_back == record.put_back
+            assert claim.abort_ms == (record.abort if with_aborts else None)
+            held = self.model.claimed(claim.job_id, claim.token)
+            assert float(claim.score) == held.due
+            if heard:
+                worker.held.append((claim, held))
+        assert (claimed.left is None) == (len(claimed.claims) == limit)
+        if claimed.left is not None:
+            later = [
+                one.at
+                for job_id, one in self.model.records.items()
+                if IDS[job_id] in worker.queues and one.at is not None and one.at > now
+            ]
+            assert (claimed.next_due_in is not None) == bool(later)
+
+    @rule(who=workers, first=st.integers(0, 3), how=st.lists(endings, min_size=1, max_size=4),
+          heard=st.integers(0, 12))  # fmt: skip
+    def we_finish(self, who: int, first: int, how: list[str], heard: int) -> None:
+        worker = self.ours[who]
+        given_up = dict(zip(worker.held[first:], how, strict=False))
+        if not given_up:
+            return
+        worker.held = [one for one in worker.held if one not in given_up]
+        if len({held.job_id for _, held in given_up}) < len(given_up):
+            return  # a worker has one try of an id at a time
+        before = self.ground.now()
+        batch, wanted = [], []
+        for (claim, held), kind in given_up.items():
+            finish, ending, ended = self._ending(claim, held, kind, before)
+            batch.append((finish, ending))
+            wanted.append((held, ended))
+        taken = self.ground.run(worker.finish(batch, lossy=not heard))
+        for held, ended in wanted:
+            accepted = self.model.accepts(held)
+            if heard:
+                assert (held.job_id in taken) == accepted
+            if not accepted:
+                continue
+            if ended.at is not None:
+                at = self.at(held.job_id)
+                assert ended.at <= at <= ended.at + 5000
+                lives = self.redis.pttl(keys.JOB + held.job_id)
+                assert lives < 0 or lives > HOUR_MS
+                ended = Ended(ended.ending, True, at, ended.tries, ended.unknown)
+            self.model.ended(held, ended)
+
+    def _ending(
+        self, claim: Any, held: Held, kind: str, now: float
+    ) -> tuple[Finish, Ending, Ended]:
+        later, used = now + HOUR_MS, claim.tries + 1
+        match kind:
+            case "retry":
+                return (
+                    Finish.again(claim, tries=used),
+                    Ending.RETRIED,
+                    Ended("retried", True, tries=used),
+                )
+            case "retry later":
+                finish = Finish.again(claim, delay_ms=HOUR_MS, tries=used)
+                return finish, Ending.RETRIED, Ended("retried", True, later, used)
+            case "release":
+                return Finish.again(claim), Ending.RELEASED, Ended("released", True)
+            case "unknown":
+                finish = Finish.again(claim, delay_ms=HOUR_MS, unknown=True)
+                return finish, Ending.RELEASED, Ended("released", True, later, unknown=True)
+            case "dead" if claim.payload is not None:
+                letter = _letter(claim.job_id, claim.queue, claim.payload)
+                text = f"r{next(self.ground.serial)}"
+                finish = Finish.end(
+                    claim, result_of(text, held.queue), HOUR_MS, letter=letter.encode()
+                )
+                return finish, Ending.DEAD, Ended("dead", result=text, letter=claim.payload)
+            case "unkept":
+                return Finish.end(claim, None, 0), Ending.DONE, Ended("done")
+        text = f"r{next(self.ground.serial)}"
+        return (
+            Finish.end(claim, result_of(text, held.queue), 0),
+            Ending.DONE,
+            Ended("done", result=text),
+        )
+
+    @rule(who=workers, how_many=few)
+    def we_renew(self, who: int, how_many: int) -> None:
+        worker = self.ours[who]
+        renewed = worker.held[:how_many]
+        lost = self.ground.run(worker.claims.renew([claim for claim, _ in renewed]))
+        for claim, held in renewed:
+            ours = self.model.renewed(held)
+            assert (claim not in lost) == ours
+            if ours:
+                assert 0 < self.redis.pttl(keys.IN_PROGRESS + held.job_id) <= 60_000
+            else:
+                worker.held.remove((claim, held))
+
+    @rule(who=workers)
+    def we_reap(self, who: int) -> None:
+        worker = self.ours[who]
+        back = self.ground.run(worker.claims.reap())
+        assert sorted(back) == sorted(self.model.reaped(worker.queues))
+
+    # --- stock workers
+
+    @rule(limit=few)
+    def a_stock_worker_polls(self, limit: int) -> None:
+        wanted = self.model.stock_reads(ONE, self.ground.now(), limit)
+        if set(wanted) & self.stock.running.keys():
+            return  # one that runs an id twice stumbles over its own list
+        started = self.ground.run(self.stock.poll(limit))
+        assert [job_id for job_id, _ in started] == wanted
+        for job_id, score in started:
+            assert score == self.model.stock_claimed(job_id)
+            if self.model.records[job_id].payload is None:
+                self.model.stock_ended(job_id, "job expired")
+
+    @rule(which=st.integers(0, 3), raises=st.booleans())
+    def a_stock_worker_ends(self, which: int, raises: bool) -> None:
+        """Even where its claim has long lapsed: it does not ask."""
+        if not self.stock.running:
+            return
+        job_id = sorted(self.stock.running)[which % len(self.stock.running)]
+        text = f"s{next(self.ground.serial)}"
+        self.ground.run(self.stock.end(job_id, RuntimeError(text) if raises else text))
+        self.model.stock_ended(job_id, text)
+
+    @rule(which=st.integers(0, 3), deferred=st.booleans())
+    def a_stock_worker_retries(self, which: int, deferred: bool) -> None:
+        if not self.stock.running:
+            return
+        job_id = sorted(self.stock.running)[which % len(self.stock.running)]
+        score, _, _ = self.stock.running[job_id]
+        before, was_at = self.ground.now(), self.model.records[job_id].at or 0
+        self.ground.run(self.stock.end(job_id, Retry(LONG if deferred else None)))
+        if not deferred:
+            self.model.stock_retries(job_id, None)
+            return
+        at = self.at(job_id)
+        expected = was_at + HOUR_MS + (before - score)
+        assert expected <= at <= expected + 5000
+        self.model.stock_retries(job_id, at)
+
+    @rule()
+    def a_stock_worker_is_stopped(self) -> None:
+        for job_id in self.stock.running:
+            self.model.stock_retries(job_id, None)
+        self.ground.run(self.stock.stop())
+
+    # --- dead letters
+
+    @rule(job_id=ids)
+    def a_letter_is_retried(self, job_id: str) -> None:
+        record = self.model.records[job_id]
+        before = self.ground.now()
+        revived = self.ground.run(self.letters.retry(job_id))
+        free = record.payload is None and not record.running_without_payload
+        assert revived == (record.letter is not None and free)
+        if revived:
+            at = self.at(job_id)
+            assert before <= at <= before + 5000
+            self.model.revived(job_id, at)
+
+    @rule(job_id=ids)
+    def a_letter_is_discarded(self, job_id: str) -> None:
+        record = self.model.records[job_id]
+        assert self.ground.run(self.letters.discard(job_id)) == (record.letter is not None)
+        record.letter = None
+
+    # --- what holds at any time
+
+    @invariant()
+    def redis_is_as_the_model_says(self) -> None:
+        assert self._found() == self.model.records
+        assert self._counted() == self.model.counts
+
+    def _found(self) -> dict[str, Record]:
+        found = read_records(self.redis, self.model)
+        for record in found.values():
+            if record.letter is not None:
+                record.letter = DeadLetter.model_validate_json(record.letter).payload
+        return found
+
+    def _counted(self) -> Counter[tuple[str, str]]:
+        counted: Counter[tuple[str, str]] = Counter()
+        for queue in (ONE, TWO):
+            for field, number in self.redis.hgetall(keys.counters(queue)).items():
+                if not field.startswith(b"took:"):
+                    counted[queue, field.decode()] = int(number)
+        for worker in self.ours:
+            for outcome in worker.to_be_corrected:
+                counted[outcome.queue, outcome.ending.value] -= 1
+        return +counted
+
+    def teardown(self) -> None:
+        if self._found() == self.model.records:  # else that is the failure to be told
+            self._everything_ends()
+        self.ground.run(self.stock.stop())
+
+    def _everything_ends(self) -> None:
+        """All workers die. A new one then runs what was promised, all of it, and each job once."""
+        owed = dict(self.model.owed)
+        for job_id in IDS:
+            self.a_lease_lapses(job_id)
+        self.an_hour_passes()
+        heir = OurWorker(self.ground.channels[0], [ONE, TWO])
+        self.ground.run(heir.claims.reap())
+        claims = self.ground.run(heir.claims.claim(100)).claims
+        ran = {claim.job_id: claim.payload for claim in claims if claim.payload is not None}
+        assert ran == owed
+        done = [(Finish.end(claim, None, 0), Ending.DONE) for claim in claims]
+        self.ground.run(heir.finish(done, lossy=False))
+        assert self.ground.run(heir.claims.claim(100)).claims == []
+        left = [
+            key
+            for key in self.redis.scan_iter()
+            if not key.startswith((b"arq:result:", b"ringline:"))
+        ]
+        assert set(left) <= {keys.ABORT.encode(), f"{ONE}:health-check".encode()}
+
+
+def _letter(job_id: str, queue: str, payload: bytes) -> DeadLetter:
+    now = datetime.now(UTC)
+    return DeadLetter.of(
+        RuntimeError("no"), job_id=job_id, function="f", queue=queue, payload=payload, tries=1,
+        enqueued_at=now, failed_at=now,
+    )  # fmt: skip
+
+
+def test_whatever_happens_redis_is_as_the_model_says(redis_url: str) -> None:
+    with opened(redis_url) as ground:
+        machine = type("Machine", (QueueMachine,), {"ground": ground})
+        run_state_machine_as_test(machine, settings=settings(stateful_step_count=40))

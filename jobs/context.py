@@ -3,7 +3,7 @@
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -42,7 +42,12 @@ def open_recordings(url: str) -> ObjectStore:
 
 
 async def open_context(ctx: dict[Any, Any]) -> None:
-    """Opens what JobContext promises; arq calls it once a worker, with its own pool in `redis`."""
+    """Opens what JobContext promises; arq calls it once a worker, with its own pool in `redis`.
+
+    A worker of several domains may call it more than once; it opens everything once.
+    """
+    if "store" in ctx:
+        return
     settings = get_settings()
     clock = clock_from(settings.jobs_clock)
     pool = Pool.sharing(ctx["redis"], clock=clock)
@@ -63,11 +68,11 @@ async def open_context(ctx: dict[Any, Any]) -> None:
 
 async def close_context(ctx: dict[Any, Any]) -> None:
     """Closes what `open_context` opened, even when that failed half-way."""
-    context = cast("JobContext", ctx)
-    if "voice" in ctx:
-        await context["voice"].close()
-    if "store" in ctx:
-        await context["store"].close()
+    voice, store = ctx.pop("voice", None), ctx.pop("store", None)
+    if voice is not None:
+        await voice.close()
+    if store is not None:
+        await store.close()
 
 
 class DomainSettings(EngineSettings):

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 from jobs.engine.clock import Clock
@@ -28,6 +29,11 @@ class TimeOrderedIds:
             value = self._last + 1 + self._entropy(32)
         self._last = value
         return _with_version(value)
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """No id that was made at `moment`, or later, is less."""
+    return _with_version(int(moment.timestamp() * 1000) << _TAIL_BITS)
 
 
 def _with_version(value: int) -> UUID:

@@ -36,6 +36,11 @@ def current(database_url: str) -> str | None:
     return asyncio.run(_on_connection(database_url, _revision))
 
 
+def newest() -> str | None:
+    """The revision that this version's schema has."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
 async def _on_connection(database_url: str, function: Callable[[Connection], T]) -> T:
     engine = open_engine(database_url, pool_size=1)
     try:
@@ -50,12 +55,16 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "jobs.store:migrations")
     config.set_main_option("path_separator", "os")
-    head = ScriptDirectory.from_config(config).get_current_head()
-    if _revision(connection) == head:
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    if _revision(connection) == newest():
         return
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     config.attributes["connection"] = connection

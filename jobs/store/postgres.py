@@ -1,24 +1,29 @@
 """The store on PostgreSQL: its unit of work, and its opening and closing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from jobs.engine.clock import Clock
 from jobs.engine.pool import JobRequest
-from jobs.store import outbox
 from jobs.store.analytics import PostgresAnalytics
 from jobs.store.calls import PostgresCalls
 from jobs.store.campaigns import PostgresCampaigns
-from jobs.store.ids import TimeOrderedIds
+from jobs.store.ids import TimeOrderedIds, first_id_at
 from jobs.store.leads import PostgresLeads
-from jobs.store.outbox import Outbox
+from jobs.store.notices import listening
+from jobs.store.outbox import CHANNEL, Outbox
 from jobs.store.protocol import Publish
+from jobs.store.relay import OLD_ENOUGH, RECENT, keep_relaying
 from jobs.store.session import Session, connected, database_errors, open_engine
+
+RELAYED_AT_ONCE: Final = 1000
 
 
 class PostgresWork:
@@ -48,7 +53,9 @@ class PostgresStore:
     def __init__(self, engine: AsyncEngine, publish: Publish, clock: Clock) -> None:
         self._engine = engine
         self._outbox = Outbox(engine, publish)
+        self._clock = clock
         self._new_id = TimeOrderedIds(clock)
+        self._relaying: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -83,18 +90,33 @@ class PostgresStore:
             session = Session(connection)
             work = PostgresWork(session, self._new_id)
             yield work
-            await outbox.write(session, work.enqueued)
+            notified = await self._outbox.write(session, work.enqueued)
             with database_errors():
                 await connection.commit()
-        if work.enqueued:
-            await self._outbox.committed(work.enqueued)
+        await self._outbox.committed(work.enqueued, notified)
 
-    async def relay(self, older_than: timedelta, limit: int = 1000) -> int:
+    async def relay(self, older_than: timedelta, limit: int = RELAYED_AT_ONCE) -> int:
         return await self._outbox.relay(older_than, limit)
+
+    def keep_relaying(self) -> None:
+        if self._relaying is None:
+            self._relaying = asyncio.create_task(
+                keep_relaying(partial(listening, self._engine, CHANNEL), self._relay_recent)
+            )
+
+    async def _relay_recent(self) -> int:
+        first = first_id_at(self._clock.ago(RECENT))
+        published = 0
+        while count := await self._outbox.relay(OLD_ENOUGH, RELAYED_AT_ONCE, first):
+            published += count
+        return published
 
     async def outbox_size(self) -> int:
         return await self._outbox.size()
 
     async def close(self) -> None:
+        if self._relaying is not None:
+            self._relaying.cancel()
+            await asyncio.wait([self._relaying])
         await self._outbox.close()
         await self._engine.dispose()

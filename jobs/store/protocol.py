@@ -279,7 +279,15 @@ class Store(Protocol):
         ...
 
     async def relay(self, older_than: timedelta, limit: int = 1000) -> int:
-        """Publishes what a crash left in the outbox; answers how many jobs."""
+        """Publishes what a crash left in the outbox, the oldest first; answers how many jobs.
+
+        0 also while another process is at it. older_than: real time since the job was written.
+        """
+        ...
+
+    def keep_relaying(self) -> None:
+        """From now on, until it is closed, this store looks for what was left by itself whenever
+        some process has written follow-ups, and has it published within about two seconds."""
         ...
 
     async def outbox_size(self) -> int: ...

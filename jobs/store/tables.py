@@ -259,5 +259,14 @@ outbox = Table(
     Column("kwargs", JSONB, nullable=False),
     Column("defer_until", Moment),
     Column("created_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
-    Column("claimed_until", Moment),
+    # Nearly every row is dead a moment after it was written, so vacuum counts the dead ones only.
+    postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 5000},
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Uuid, nullable=False),
+    Column("until", Moment, nullable=False),
 )

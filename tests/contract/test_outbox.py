@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from jobs.engine.pool import JobRequest
 from jobs.engine.serializer import deserialize, serialize
+from jobs.store import outbox
 from jobs.store.model import LeadFilter
 from jobs.store.postgres import PostgresStore
 from jobs.store.protocol import Store
+from jobs.store.relay import OLD_ENOUGH
 from jobs.testing.clock import FrozenClock
 from jobs.testing.waiting import wait_until
 from tests.contract.given import MINUTE, NOON, Queue, new_leads
@@ -195,7 +199,7 @@ async def test_closing_deletes_what_was_published(
     assert await rows_in_outbox(postgres) == 0
 
 
-async def test_two_relays_share_the_work(
+async def test_one_relay_works_at_a_time_and_another_takes_over(
     database_url: str, clock: FrozenClock, postgres: PostgresStore, queue: Queue
 ) -> None:
     queue.failure = ConnectionError("away")
@@ -205,12 +209,113 @@ async def test_two_relays_share_the_work(
     slow = await open_store(database_url, clock, gate)
     relay = asyncio.create_task(slow.relay(AT_ONCE, limit=6))
     await gate.entered.wait()
-    assert await postgres.relay(AT_ONCE, limit=6) == 4
+    assert await postgres.relay(AT_ONCE) == 0
     gate.opened.set()
     assert await relay == 6
-    assert [*gate.functions, *queue.functions] == [f"job{n}" for n in range(10)]
-    assert await postgres.outbox_size() == 0
+    assert await postgres.relay(AT_ONCE) == 0
+    assert await slow.relay(AT_ONCE, limit=6) == 4
+    assert gate.functions == [f"job{n}" for n in range(10)]
+    queue.failure = ConnectionError("away")
+    await enqueue(postgres, "late")
+    queue.failure = None
+    assert await postgres.relay(AT_ONCE) == 1
     await slow.close()
+
+
+async def test_the_lease_of_a_dead_relay_lapses(
+    database_url: str,
+    clock: FrozenClock,
+    postgres: PostgresStore,
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.5))
+    queue.failure = ConnectionError("away")
+    await enqueue(postgres, "a", "b")
+    queue.failure = None
+    gate = Gate()
+    dying = await open_store(database_url, clock, gate)
+    relay = asyncio.create_task(dying.relay(AT_ONCE))
+    await gate.entered.wait()
+    relay.cancel()
+    await asyncio.wait([relay])
+    assert await postgres.relay(AT_ONCE) == 0
+    assert await wait_until(lambda: postgres.relay(AT_ONCE)) == 2
+    await dying.close()
+
+
+async def test_what_was_left_is_found_without_being_asked_for(
+    store: Store, queue: Queue, clock: FrozenClock
+) -> None:
+    store.keep_relaying()
+    queue.failure = ConnectionError("away")
+    ids = await enqueue(store, "a", "b")
+    queue.failure = None
+    clock.advance(OLD_ENOUGH)
+    await wait_until(lambda: len(queue.jobs) == 2)
+    assert [job.job_id for job in queue.jobs] == [str(id_) for id_ in ids]
+    await wait_until(partial(is_empty, store))
+    await store.close()
+
+
+async def is_empty(store: Store) -> bool:
+    return await store.outbox_size() == 0
+
+
+async def test_a_relay_goes_on_when_its_queue_or_its_connection_was_away(
+    database_url: str, clock: FrozenClock, postgres: PostgresStore, queue: Queue
+) -> None:
+    """Another process writes; this one is only told of it, by a connection that breaks."""
+    own = Queue()
+    own.failure = ConnectionError("away")
+    relaying = await open_store(database_url, clock, own)
+    relaying.keep_relaying()
+    await wait_until(partial(listeners, postgres))
+    queue.failure = ConnectionError("away")
+    await enqueue(postgres, "a")
+    await wait_until(lambda: own.calls)
+    own.failure = None
+    await wait_until(lambda: own.functions == ["a"])
+    (pid,) = await listeners(postgres)
+    async with postgres._engine.connect() as connection:
+        await connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    async def another() -> bool:
+        return await listeners(postgres) not in ([], [pid])
+
+    await enqueue(postgres, "b")
+    await wait_until(another)
+    await wait_until(lambda: own.functions == ["a", "b"])
+    await relaying.close()
+
+
+async def listeners(store: PostgresStore) -> list[int]:
+    """The connections that have said LISTEN, and wait."""
+    statement = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+        "AND query LIKE 'LISTEN%' AND state = 'idle'"
+    )
+    async with store._engine.connect() as connection:
+        return list((await connection.execute(statement)).scalars())
+
+
+async def test_a_busy_process_notifies_now_and_then_only(
+    database_url: str, postgres: PostgresStore
+) -> None:
+    """Transactions that notify commit one after the other, so most must not."""
+    told = 0
+
+    def count(*_: object) -> None:
+        nonlocal told
+        told += 1
+
+    connection = await asyncpg.connect(database_url)
+    await connection.add_listener(outbox.CHANNEL, count)
+    for _ in range(50):
+        await enqueue(postgres, "a")
+    await connection.execute("SELECT 1")
+    assert 1 <= told <= 5
+    await connection.close()
 
 
 async def test_relayed_arguments_are_those_that_publishing_would_have_sent(

@@ -9,9 +9,12 @@ from arq.jobs import Job
 from jobs.default import WorkerSettings
 from jobs.engine import DeadLetters, deserialize
 from jobs.engine.clock import SystemClock
+from jobs.engine.connection import arq_settings
+from jobs.engine.launch import create_worker
 from jobs.store.postgres import PostgresStore
 from jobs.testing.waiting import wait_until
 from tests.worker.domains import burst, opened, settings_for, unpublished
+from tests.worker.workers import running
 
 
 @pytest.fixture(autouse=True)
@@ -50,4 +53,23 @@ async def test_what_a_dead_process_left_is_published_and_runs_once(
         await burst(redis_url, WorkerSettings)
         job = Job(str(job_id), pool, "default", deserialize)
         assert await job.result(timeout=1) == 1
+        assert await store.outbox_size() == 0
+
+
+async def test_a_worker_notices_at_once_that_a_process_died_after_its_commit(
+    redis_url: str, database_url: str
+) -> None:
+    """Without the cron, which looks every 15 s: PostgreSQL tells the worker to look."""
+    redis = arq_settings(redis_url)
+    worker = create_worker(WorkerSettings, redis_settings=redis, cron_jobs=[])
+    async with opened(redis_url, database_url) as (pool, store), running(worker):
+        await wait_until(lambda: "store" in worker.ctx)
+        gone = await PostgresStore.open(database_url, publish=unpublished, clock=SystemClock())
+        async with gone.begin() as work:
+            job_id = work.enqueue("default.scripted", "ok")
+        await gone.close()
+        job = Job(str(job_id), pool, "default", deserialize)
+        info = await wait_until(job.result_info)
+        assert info is not None
+        assert info.result == 1
         assert await store.outbox_size() == 0

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,7 @@ from jobs.store.memory.campaigns import MemoryCampaigns
 from jobs.store.memory.leads import MemoryLeads
 from jobs.store.memory.state import State
 from jobs.store.protocol import Publish
+from jobs.store.relay import OLD_ENOUGH, keep_relaying
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,8 @@ class MemoryStore:
         self._change = 0
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[object] | None = None
+        self._written = asyncio.Event()
+        self._relaying: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[MemoryWork]:
@@ -86,6 +90,7 @@ class MemoryStore:
         now = self._clock.now()
         rows = [(now, job) for job in jobs]
         self._outbox += rows
+        self._written.set()
         try:
             await self._publish(jobs)
         except Exception as error:  # noqa: BLE001  # the commit stands; the relay publishes later
@@ -103,8 +108,17 @@ class MemoryStore:
             self._outbox = [row for row in self._outbox if row not in rows]
         return len(rows)
 
+    def keep_relaying(self) -> None:
+        if self._relaying is None:
+            look = partial(self.relay, OLD_ENOUGH)
+            self._relaying = asyncio.create_task(
+                keep_relaying(lambda: nullcontext(self._written), look)
+            )
+
     async def outbox_size(self) -> int:
         return len(self._outbox)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        if self._relaying is not None:
+            self._relaying.cancel()
+            await asyncio.wait([self._relaying])

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 OUR_PREFIXES: Final = ("TASK_", "JOBS_")
 """Names that begin so are ours; of others we cannot know who they are meant for."""
@@ -74,13 +75,20 @@ def load_settings(**overrides: object) -> Settings:
     Raises SettingsError with one line that names the first bad value and what is expected, or a
     name that begins like ours and is not.
     """
-    _refuse_unknown(overrides.get("_env_file", Settings.model_config.get("env_file")))
+    env_file = overrides.get("_env_file", Settings.model_config.get("env_file"))
     try:
+        _refuse_unknown(env_file)
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
         raise SettingsError(f"{name}: {first['msg']}") from None
+    except UnreadableError:
+        raise SettingsError(
+            'TASK_DOMAINS: a JSON list is wanted, as in ["lead", "call"]'
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{env_file}: this file is not UTF-8 text") from None
 
 
 def _refuse_unknown(env_file: object) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 
 import click
 
-UNITS: Final = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST: Final = timedelta(days=36_500)
 
 
 class Duration(click.ParamType[timedelta]):
@@ -22,7 +23,10 @@ class Duration(click.ParamType[timedelta]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value).strip())
         if match is None:
             self.fail(f"{value!r} is not a span of time such as 90s, 15m, 4h or 2d", param, ctx)
-        return timedelta(**{UNITS[match[2]]: float(match[1])})
+        seconds = float(match[1]) * SECONDS[match[2]]
+        if seconds > LONGEST.total_seconds():
+            self.fail(f"{value!r} is longer than {LONGEST.days:,} days", param, ctx)
+        return timedelta(seconds=seconds)
 
 
 DURATION: Final = Duration()

@@ -43,7 +43,7 @@ def value(text: str) -> Any:
     """What an argument means: JSON, or plain text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

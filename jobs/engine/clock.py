@@ -6,9 +6,16 @@ Queue time (scores, leases) is Redis `TIME` and is never read from here.
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from settings import SettingsError
+
+SLOWEST: Final = 0.001
+FASTEST: Final = 1e6
+"""Business seconds in a real one."""
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2900
+"""Far enough from the ends of the calendar to add the spans that the jobs add."""
 
 
 class Clock(Protocol):
@@ -72,8 +79,20 @@ class ScaledClock:
             clock = cls(datetime.fromisoformat(start), float(rate), float(epoch))
         except ValueError:
             raise SettingsError(f"JOBS_CLOCK: not START@RATE@EPOCH: {text!r}") from None
-        if clock.start.tzinfo is None or not clock.rate > 0:
-            raise SettingsError("JOBS_CLOCK: START needs its UTC offset, and RATE is above 0")
+        if clock.start.tzinfo is None or not SLOWEST <= clock.rate <= FASTEST:
+            raise SettingsError(
+                "JOBS_CLOCK: START needs its UTC offset, and RATE is from "
+                f"{SLOWEST:g} to {FASTEST:,.0f}"
+            )
+        try:
+            in_range = FIRST_YEAR <= clock.now().year <= LAST_YEAR
+        except (OverflowError, ValueError):
+            in_range = False
+        if not in_range:
+            raise SettingsError(
+                f"JOBS_CLOCK: by this clock it is not between the years {FIRST_YEAR} and "
+                f"{LAST_YEAR}: {text!r}"
+            )
         return clock
 
 

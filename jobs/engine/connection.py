@@ -4,8 +4,6 @@ import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
-
 import click
 from arq.connections import RedisSettings
 from redis import Redis
@@ -23,6 +21,7 @@ from redis.exceptions import (
 )
 
 from jobs.errors import ServerError, UsageError
+from jobs.rules.masking import HIDDEN, mask_url
 from settings import Settings, SettingsError, get_settings
 
 RedisUrl = str | Callable[[Settings], str]
@@ -31,6 +30,10 @@ RedisUrl = str | Callable[[Settings], str]
 _ARQ_NAMES: Final = {"path": "unix_socket_path", "db": "database",
                      "socket_connect_timeout": "conn_timeout"}  # fmt: skip
 TRIES: Final = 5
+_URL_FORM: Final = (
+    "it is like redis://user:password@host:6379/0, rediss://… or unix:///path?db=0, "
+    "and special characters of a password are written as %2F for /"
+)
 
 
 class BadSettingsError(SettingsError, click.ClickException):
@@ -62,10 +65,18 @@ def resolve(url: RedisUrl) -> str:
         raise NoRedisError(str(error)) from error
 
 
-def without_password(url: str) -> str:
-    """`url` as it may be shown."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def url_options(url: str) -> dict[str, Any]:
+    """What a `redis://`, `rediss://` or `unix://` URL says, by redis-py's names.
+
+    Raises UsageError, which shows nothing of the URL that may be secret.
+    """
+    try:
+        return dict(parse_url(url))
+    except ValueError as error:
+        # The parser's other texts quote parts of the URL: that may be of the password.
+        text = str(error)
+        reason = text if text.startswith("Invalid value for ") else _URL_FORM
+        raise UsageError(f"not a Redis URL: {mask_url(url)}: {reason}") from None
 
 
 def arq_settings(url: str) -> RedisSettings:
@@ -73,16 +84,16 @@ def arq_settings(url: str) -> RedisSettings:
 
     Raises UsageError for options that arq's settings cannot carry.
     """
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise UsageError(f"not a Redis URL: {without_password(url)} ({error})") from None
+    options = url_options(url)
     if options.pop("connection_class", None) is SSLConnection:
         options["ssl"] = True
     named = {_ARQ_NAMES.get(name, name): value for name, value in options.items()}
     unknown = named.keys() - {field.name for field in dataclasses.fields(RedisSettings)}
     if unknown:
-        raise UsageError(f"arq cannot pass on the Redis option {min(unknown)}")
+        shown = mask_url(url)
+        # A password with a "?" in it would be taken for options.
+        name = "among its options" if shown.endswith(HIDDEN) else min(unknown)
+        raise UsageError(f"arq cannot pass on the Redis option {name} ({shown})")
     return RedisSettings(**named)
 
 
@@ -98,7 +109,8 @@ class LazyRedisSettings(RedisSettings):
         self._resolved: RedisSettings | None = None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
+        url = mask_url(self.url) if isinstance(self.url, str) else self.url
+        return f"{type(self).__name__}({url!r})"
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -148,4 +160,4 @@ def is_passing(error: Exception) -> bool:
 
 def no_answer(url: str, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"no answer from Redis at {without_password(url)}: {reason}"
+    return f"no answer from Redis at {mask_url(url)}: {reason}"

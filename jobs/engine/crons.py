@@ -53,14 +53,18 @@ class Times:
         """arq's fields; None is every one. Raises UsageError."""
         weekday = cron.weekday
         if isinstance(weekday, str):
+            if weekday.lower() not in WEEKDAYS:
+                raise UsageError(f"not a weekday: {weekday!r} (there are {', '.join(WEEKDAYS)})")
             weekday = WEEKDAYS.index(weekday.lower())
-        weekdays = None if weekday is None else frozenset(_numbers(weekday))
+        weekdays = None if weekday is None else frozenset(_among(range(7), "weekday", weekday))
         by_weekday = weekdays is not None and cron.day is None
         fields = [_field(cron.minute), _field(cron.hour), _field(cron.day), _field(cron.month)]
         fields.append(_field({day + 1 for day in weekdays}) if weekdays and by_weekday else "*")
         times = cls.from_expression(" ".join(fields), cron.microsecond)
-        seconds = range(60) if cron.second is None else sorted(_numbers(cron.second))
-        return replace(times, seconds=tuple(seconds), weekdays=None if by_weekday else weekdays)
+        seconds = tuple(range(60))
+        if cron.second is not None:
+            seconds = tuple(_among(range(60), "second", cron.second))
+        return replace(times, seconds=seconds, weekdays=None if by_weekday else weekdays)
 
     def after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
         """The slots, in UTC, in whole seconds after that of `moment`."""
@@ -252,6 +256,14 @@ def _zone(name: str | None) -> tzinfo | None:
 
 def _numbers(option: int | Collection[int]) -> Collection[int]:
     return [option] if isinstance(option, int) else option
+
+
+def _among(allowed: range, name: str, option: int | Collection[int]) -> list[int]:
+    """The option's numbers. A schedule is searched for without end where there are none."""
+    numbers = sorted(_numbers(option))
+    if not numbers or any(number not in allowed for number in numbers):
+        raise UsageError(f"cron: {name} is from 0 to {allowed[-1]}, not {option!r}")
+    return numbers
 
 
 def _field(option: OptionType) -> str:

@@ -82,11 +82,10 @@ class DeadLetter(BaseModel):
 
     def arguments(self) -> tuple[Sequence[Any], dict[str, Any]]:
         """The job's arguments. Raises DeserializationError when the payload is not ours to read."""
-        try:
-            payload = deserialize(self.payload)
-            return payload["a"], payload["k"]
-        except (KeyError, TypeError) as error:
-            raise DeserializationError(f"not a job's payload: {error}") from None
+        match deserialize(self.payload):
+            case {"a": list(args), "k": dict(kwargs)}:
+                return args, kwargs
+        raise DeserializationError("not a job's payload")
 
     def shown_arguments(self) -> str:
         """The arguments as text, with personal data masked."""

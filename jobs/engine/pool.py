@@ -20,7 +20,6 @@ from arq.jobs import (
 )
 from arq.utils import timestamp_ms, to_ms
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError
 
 from jobs.engine.clock import Clock, SystemClock
@@ -32,6 +31,7 @@ from jobs.engine.connection import (
     is_passing,
     no_answer,
     resolve,
+    url_options,
 )
 from jobs.engine.definition import definition_of, find_job
 from jobs.engine.keys import JOB, RESULT
@@ -367,7 +367,7 @@ async def create_pool(
 
 async def _connect(url: str) -> ConnectionPool:
     options: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": None}
-    options |= parse_url(url)
+    options |= url_options(url)
     connections = BlockingConnectionPool(**options)
     redis = Redis(connection_pool=connections)
     for tries_left in reversed(range(TRIES)):

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+HIDDEN: Final = "•••"
 _HIDDEN: Final = "•"
 _SHOWN: Final = 2
 
@@ -25,6 +26,25 @@ def mask_email(address: str) -> str:
 def mask_name(name: str) -> str:
     """The initial of each part: "A••• L•••"."""
     return " ".join(f"{part[0]}•••" for part in name.split())
+
+
+_HOST: Final = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+_PLACE: Final = re.compile(rf"(?:{_HOST}(?:,{_HOST})*)?(?:/.*)?", re.DOTALL)
+
+
+def mask_url(url: str) -> str:
+    """Its scheme, hosts and path: no user, no password, no options.
+
+    Where it is not certain which part is the password, as when a "?" in it was not quoted, nothing
+    but the scheme is shown.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not (mark and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)):
+        return HIDDEN
+    head = re.split("[?#]", rest, maxsplit=1)[0]
+    place = head.rpartition("@")[2]
+    certain = _PLACE.fullmatch(place) and "@" not in rest[len(head) :] and place.isprintable()
+    return f"{scheme}://{place if certain else HIDDEN}"
 
 
 # Each run of characters that an address mostly has is read once, from its start, and the rarer

@@ -51,7 +51,7 @@ def open_engine(
 def _for_asyncpg(database_url: str) -> tuple[URL, dict[str, str]]:
     try:
         url = make_url(database_url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # without their texts, which quote the password
         url = None
     if url is None or url.get_backend_name() not in {"postgresql", "postgres"}:
         raise UsageError("the database's URL must have the form postgresql://user@host/name")

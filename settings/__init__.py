@@ -84,9 +84,7 @@ def load_settings(**overrides: object) -> Settings:
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
         raise SettingsError(f"{name}: {first['msg']}") from None
     except UnreadableError:
-        raise SettingsError(
-            'TASK_DOMAINS: a JSON list is wanted, as in ["lead", "call"]'
-        ) from None
+        raise SettingsError('TASK_DOMAINS: a JSON list is wanted, as in ["lead", "call"]') from None
     except UnicodeDecodeError:
         raise SettingsError(f"{env_file}: this file is not UTF-8 text") from None
 

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, Final
+
 import click
 from arq.connections import RedisSettings
 from redis import Redis

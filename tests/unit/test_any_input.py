@@ -4,9 +4,10 @@ import asyncio
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,19 @@ def test_database_urls(url: str) -> None:
         open_engine(url, pool_size=1)
 
 
+def refusal(read: Callable[[str], object], url: str) -> str:
+    try:
+        read(url)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
 @given(schemes, st.text("/:?#@[]%℀", max_size=6), st.text("/:?#@[]%℀", max_size=6))
 def test_no_error_shows_a_password(scheme: str, before: str, after: str) -> None:
     url = f"{scheme}user:{before}hunter2{after}@host:1/0?password=hunter2"
-    for read in (arq_settings, lambda url: open_engine(url, pool_size=1)):
-        try:
-            read(url)
-        except UsageError as error:
-            assert "hunter2" not in str(error)
+    said = refusal(arq_settings, url) + refusal(partial(open_engine, pool_size=1), url)
+    assert "hunter2" not in said
     assert "hunter2" not in mask_url(url)
 
 
@@ -209,7 +215,9 @@ def test_values_of_settings(name: str, text: str) -> None:
 
 
 @few
-@given(st.binary(max_size=60) | texts.map(lambda text: f"TASK_LEASE={text}".encode(errors="replace")))
+@given(
+    st.binary(max_size=60) | texts.map(lambda text: f"TASK_LEASE={text}".encode(errors="replace"))
+)
 @example(b"\x80")
 def test_settings_files(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / f"{os.getpid()}.env"

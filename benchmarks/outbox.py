@@ -78,7 +78,7 @@ async def drain(servers: embedded.Servers, rows: int, *, held: bool) -> None:
             each = ", ".join(
                 f"{name} {(now[name] - used[name]) / (done - mark) * 1e6:.1f}" for name in now
             )
-            dead, vacuums, size = await observer.fetchrow(STATE)
+            dead, vacuums, size = await observer.fetchrow(STATE) or (0, 0, 0)
             print(
                 f"{done:>9,} {(done - mark) / took:>8,.0f}/s   µs CPU a row: {each}   "
                 f"{dead:,} dead, {vacuums} vacuums, {size / 1e6:.0f} MB",

@@ -1,4 +1,7 @@
-"""The end of a call, carried over to its enrolment: done, another try, or never again."""
+"""The end of a call, carried over to its enrolment (done, another try, or never again) and lead.
+
+All of it is one transaction: once a call counts as processed, nothing about it is left to do.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,25 +9,33 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from jobs.batches import batched
 from jobs.context import JobContext
 from jobs.engine import job, retry
-from jobs.rules.dispositions import Disposition, after_call, disposition_of
+from jobs.rules.dispositions import (
+    AfterCall,
+    Disposition,
+    after_call,
+    disposition_of,
+    move_lead,
+)
 from jobs.rules.retry import next_attempt
 from jobs.rules.states import CALL, ENROLMENT, CallStatus, EnrolmentStatus
 from jobs.store.model import Call, Campaign, Enrolment, Lead
 from jobs.store.protocol import Work
 
-LEADS_PER_JOB = 50
 SUPPRESSED_FOR = timedelta(days=5 * 365 + 2)
 """Do-not-call requests are kept five years: 47 CFR 64.1200(d)(6)."""
+REACHED = frozenset({Disposition.ANSWERED, Disposition.CALLBACK, Disposition.DO_NOT_CALL})
+"""A person was on the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that ended, with what its consequences depend on."""
+    """A call that ended, with what it changes and what that depends on."""
 
     call: Call
+    disposition: Disposition
+    after: AfterCall
     enrolment: Enrolment
     lead: Lead
     campaign: Campaign
@@ -33,62 +44,104 @@ class Ended:
 @job("call.process_completed", timeout=30)
 @retry()
 async def process_completed(ctx: JobContext, *call_ids: UUID) -> None:
-    """Gives ended calls their disposition and decides what comes next for their enrolments."""
+    """Gives ended calls their disposition, and decides what comes next for their enrolments and
+    what becomes of their leads."""
     now = ctx["clock"].now()
     async with ctx["store"].begin() as work:
-        calls, enrolments, changed_leads, suppressed = [], [], [], []
-        for ended in await _load(work, call_ids):
-            call = ended.call
-            disposition = disposition_of(call.status, call.answered_by, call.outcome, call.sip_code)
-            after = after_call(disposition, call.outcome)
-            calls.append(replace(call, disposition=disposition, processed_at=now))
-            enrolments.append(after_end(ended, disposition, after.enrolment, now))
-            if after.lead_status is not None:
-                changed_leads.append(call.id)
-            if after.suppress:
-                suppressed.append(ended.lead)
-        await work.calls.save(calls)
-        await work.campaigns.save_enrolments(enrolments)
-        for lead in suppressed:
-            await _suppress(work, lead, now)
-        for chunk in batched(changed_leads, LEADS_PER_JOB):
-            work.enqueue("lead.update_after_call", *chunk)
+        ended = await _load(work, call_ids)
+        await work.calls.save(
+            [replace(one.call, disposition=one.disposition, processed_at=now) for one in ended]
+        )
+        await work.campaigns.save_enrolments([after_end(one, now) for one in ended])
+        await work.leads.save(changed_leads(ended, now))
+        for one in ended:
+            if one.after.suppress:
+                await _suppress(work, one.lead, now)
 
 
 async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
-    """The ended calls among these that were not processed yet, locked with their enrolments."""
-    calls = [
-        call
+    """The ended calls among these that were not processed yet, with the rows that they change.
+
+    Locked in the order in which dispatching locks them: calls, leads, enrolments.
+    """
+    calls = {
+        call.id: call
         for call in await work.calls.get_many(call_ids, lock=True)
         if CALL.is_terminal(call.status) and call.processed_at is None
-    ]
+    }
     if not calls:
         return []
+    dispositions = {
+        call.id: disposition_of(call.status, call.answered_by, call.outcome, call.sip_code)
+        for call in calls.values()
+    }
+    after = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
+    suppressed = sorted({calls[id_].lead_id for id_, one in after.items() if one.suppress})
+    for lead_id in suppressed:
+        await work.calls.open_calls_of(lead_id)
+    moved = {calls[id_].lead_id for id_, one in after.items() if one.lead_status is not None}
+    unmoved = {call.lead_id for call in calls.values()} - moved
+    leads = {
+        lead.id: lead
+        for lead in (
+            *await work.leads.get_many(moved, lock=True),
+            *await work.leads.get_many(unmoved),
+        )
+    }
     enrolments = {
         enrolment.id: enrolment
         for enrolment in await work.campaigns.enrolments(
-            {call.enrolment_id for call in calls}, lock=True
+            {call.enrolment_id for call in calls.values()}, lock=True
         )
     }
-    leads = {lead.id: lead for lead in await work.leads.get_many({c.lead_id for c in calls})}
     campaigns = {
         campaign.id: campaign
-        for campaign in await work.campaigns.get_many({call.campaign_id for call in calls})
+        for campaign in await work.campaigns.get_many({c.campaign_id for c in calls.values()})
     }
     return [
-        Ended(call, enrolments[call.enrolment_id], leads[call.lead_id], campaigns[call.campaign_id])
-        for call in calls
+        Ended(
+            call,
+            dispositions[call.id],
+            after[call.id],
+            enrolments[call.enrolment_id],
+            leads[call.lead_id],
+            campaigns[call.campaign_id],
+        )
+        for call in calls.values()
     ]
 
 
-def after_end(
-    ended: Ended, disposition: Disposition, target: EnrolmentStatus, now: datetime
-) -> Enrolment:
-    """The enrolment after a call that ended so; `target` is what the disposition asks for.
+def changed_leads(ended: Sequence[Ended], now: datetime) -> list[Lead]:
+    """The leads as these calls leave them, in the order of their ends; those that change."""
+    before = {one.lead.id: one.lead for one in ended}
+    after = dict(before)
+    for one in sorted(ended, key=lambda one: (one.call.ended_at or now, one.call.id)):
+        after[one.lead.id] = lead_after(after[one.lead.id], one)
+    return [
+        replace(lead, updated_at=now) for lead_id, lead in after.items() if lead != before[lead_id]
+    ]
+
+
+def lead_after(lead: Lead, ended: Ended) -> Lead:
+    """The lead after one call, which moves it only where the state machine lets it, never back."""
+    status, call = ended.after.lead_status, ended.call
+    contacts = [lead.last_contacted_at]
+    if ended.disposition in REACHED:
+        contacts.append(call.answered_at or call.ended_at)
+    return replace(
+        lead,
+        status=lead.status if status is None else move_lead(lead.status, status),
+        last_contacted_at=max((moment for moment in contacts if moment is not None), default=None),
+    )
+
+
+def after_end(ended: Ended, now: datetime) -> Enrolment:
+    """The enrolment after the call.
 
     An enrolment that was ended meanwhile (canceled, do-not-call) only counts the call.
     """
     call, enrolment, policy = ended.call, ended.enrolment, ended.campaign.policy
+    disposition, target = ended.disposition, ended.after.enrolment
     tries = dict(Counter(enrolment.tries) + Counter([disposition]))
     attempts = enrolment.attempts + policy.retries.counts(disposition)
     counted = replace(enrolment, tries=tries, attempts=attempts)

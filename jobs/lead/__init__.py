@@ -1,10 +1,10 @@
-"""Leads: imported, updated, qualified, tagged, and kept in step with what came of their calls."""
+"""Leads: imported, updated, qualified and tagged."""
 
 from jobs.context import DomainSettings
 from jobs.engine import cron
 from jobs.lead.batch import batch_leads
 from jobs.lead.importing import import_file
-from jobs.lead.process_lead import update_after_call, update_lead
+from jobs.lead.process_lead import update_lead
 from jobs.lead.qualification import qualify_lead, qualify_pending
 from jobs.lead.tags import add_tags, remove_tags
 
@@ -16,7 +16,6 @@ class WorkerSettings(DomainSettings):
     functions = [
         import_file,
         update_lead,
-        update_after_call,
         qualify_lead,
         qualify_pending,
         add_tags,

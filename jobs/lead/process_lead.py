@@ -1,8 +1,8 @@
-"""Changes to leads: those that people ask for, and those that follow from calls."""
+"""Changes to leads that people ask for."""
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -10,16 +10,12 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from jobs.context import JobContext
 from jobs.engine import job, retry
 from jobs.errors import ConflictError, NotFoundError, ValidationError
-from jobs.rules.dispositions import Disposition, after_call, move_lead
 from jobs.rules.numbers import normalise_e164, normalise_email
 from jobs.rules.zones import normalise_timezone
-from jobs.store.model import Attribute, Call, Lead
+from jobs.store.model import Attribute, Lead
 from jobs.store.protocol import Work
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-REACHED: Final = frozenset({Disposition.ANSWERED, Disposition.CALLBACK, Disposition.DO_NOT_CALL})
-"""A person was on the line."""
 
 
 class LeadChanges(BaseModel):
@@ -84,44 +80,3 @@ def _changed(lead: Lead, columns: dict[str, object], changes: LeadChanges, now: 
     merged = {**lead.attributes, **changes.attributes}
     attributes = {name: value for name, value in merged.items() if value is not None}
     return replace(lead, **columns, attributes=attributes, updated_at=now)  # type: ignore[arg-type]  # by column name
-
-
-@job("lead.update_after_call", timeout=30)
-@retry()
-async def update_after_call(ctx: JobContext, *call_ids: UUID) -> None:
-    """Carries what came of these calls over to their leads.
-
-    A call moves a lead only where the state machine lets it, never back; so running this twice,
-    or in another order, changes nothing more.
-    """
-    now = ctx["clock"].now()
-    async with ctx["store"].begin() as work:
-        calls = [call for call in await work.calls.get_many(call_ids) if call.disposition]
-        leads = await work.leads.get_many({call.lead_id for call in calls}, lock=True)
-        before = {lead.id: lead for lead in leads}
-        after = dict(before)
-        for call in sorted(calls, key=lambda call: (call.ended_at or now, call.id)):
-            after[call.lead_id] = after_one_call(after[call.lead_id], call)
-        await work.leads.save(
-            [
-                replace(new, updated_at=now)
-                for lead_id, new in after.items()
-                if new != before[lead_id]
-            ]
-        )
-
-
-def after_one_call(lead: Lead, call: Call) -> Lead:
-    """The lead as the call leaves it."""
-    if call.disposition is None:
-        return lead
-    status = after_call(call.disposition, call.outcome).lead_status
-    moved = lead.status if status is None else move_lead(lead.status, status)
-    return replace(lead, status=moved, last_contacted_at=_last_contact(lead, call))
-
-
-def _last_contact(lead: Lead, call: Call) -> datetime | None:
-    moments = [lead.last_contacted_at]
-    if call.disposition in REACHED:
-        moments.append(call.answered_at or call.ended_at)
-    return max((moment for moment in moments if moment is not None), default=None)

@@ -31,7 +31,7 @@ JOBS = {
     for domain in (call, campaign)
     for job in domain.WorkerSettings.functions.given
 }
-OTHERS_DOMAIN = {"lead.update_after_call", "analytics.rollup", "analytics.report"}
+OTHERS_DOMAIN = {"analytics.rollup", "analytics.report"}
 
 
 class Queue:

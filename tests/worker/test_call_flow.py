@@ -13,7 +13,7 @@ from jobs.rules.caps import Caps
 from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
-from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus
+from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import LeadFilter, NewLead
 from jobs.voice.faults import Trouble
 from jobs.voice.script import answered, failed, unanswered
@@ -47,9 +47,8 @@ async def test_a_no_answer_is_called_again_and_then_converts(database_url: str) 
         assert (second.status, second.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
         assert second.duration == 90
         assert (await flow.enrolment()).status is EnrolmentStatus.DONE
-        assert [job.args for job in flow.left_over if job.function.startswith("lead")] == [
-            (second.id,)
-        ]
+        async with flow.store.begin() as work:
+            assert (await work.leads.get(second.lead_id)).status is LeadStatus.CONVERTED
         books = await flow.voice.books()
         assert (books.accepted, books.repeated_keys, books.overlapping) == (2, 0, 0)
 

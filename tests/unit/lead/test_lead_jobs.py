@@ -13,16 +13,14 @@ from jobs.engine import JobRequest, find_job
 from jobs.errors import ConflictError, NotFoundError, ValidationError
 from jobs.lead import batch, qualification
 from jobs.lead.batch import Operation, batch_leads
-from jobs.lead.process_lead import LeadChanges, update_after_call, update_lead
+from jobs.lead.process_lead import LeadChanges, update_lead
 from jobs.lead.qualification import qualify_lead, qualify_pending
 from jobs.lead.tags import add_tags, remove_tags
-from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
 from jobs.rules.numbers import Temperature
-from jobs.rules.policy import CampaignPolicy
 from jobs.rules.scoring import DEFAULT_RULES
-from jobs.rules.states import CallStatus, LeadStatus
+from jobs.rules.states import LeadStatus
 from jobs.store.memory import MemoryStore
-from jobs.store.model import Lead, LeadFilter, NewCall, NewLead
+from jobs.store.model import Lead, NewLead
 from jobs.testing.clock import FrozenClock
 from settings import Settings
 
@@ -60,33 +58,6 @@ class Desk:
     async def tags(self, lead_id: UUID) -> set[str]:
         async with self.store.begin() as work:
             return {tag.name for tag in (await work.leads.tags([lead_id]))[lead_id]}
-
-    async def ended_call(self, lead_id: UUID, **columns: Any) -> UUID:
-        """A call to the lead that ended so; the later, the more of them there are."""
-        call_id = uuid4()
-        async with self.store.begin() as work:
-            campaign = await work.campaigns.add("default", str(call_id), CampaignPolicy(), NOW)
-            await work.campaigns.enrol(campaign.id, LeadFilter(), NOW)
-            (enrolment,) = [
-                one
-                for one in await work.campaigns.enrolments_of(lead_id)
-                if one.campaign_id == campaign.id
-            ]
-            new = NewCall(call_id, "default", campaign.id, enrolment.id, lead_id, 1, NOW)
-            await work.calls.add([new], NOW)
-            ended = {"status": CallStatus.COMPLETED, "ended_at": self.clock.advance(timedelta(1))}
-            call = replace(await work.calls.get(call_id), **{**ended, **columns})
-            await work.calls.save([call])
-        return call_id
-
-    async def answered(self, lead_id: UUID, outcome: CallOutcome | None) -> UUID:
-        disposition = {
-            CallOutcome.CALLBACK: Disposition.CALLBACK,
-            CallOutcome.DO_NOT_CALL: Disposition.DO_NOT_CALL,
-        }.get(outcome or CallOutcome.OTHER, Disposition.ANSWERED)
-        return await self.ended_call(
-            lead_id, answered_by=AnsweredBy.HUMAN, outcome=outcome, disposition=disposition
-        )
 
 
 @pytest.fixture
@@ -309,68 +280,3 @@ async def test_a_batch_whose_arguments_do_not_fit_enqueues_nothing(desk: Desk) -
             await batch_leads(desk.ctx, Operation.ADD_TAGS, [uuid4()], **arguments)
     assert await batch_leads(desk.ctx, Operation.ADD_TAGS, [], tags=["a"]) == 0
     assert not desk.store.enqueued
-
-
-# What follows from calls
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [
-        (CallOutcome.CONVERTED, LeadStatus.CONVERTED),
-        (CallOutcome.APPOINTMENT, LeadStatus.QUALIFIED),
-        (CallOutcome.INTERESTED, LeadStatus.QUALIFIED),
-        (CallOutcome.CALLBACK, LeadStatus.CONTACTED),
-        (CallOutcome.NOT_INTERESTED, LeadStatus.LOST),
-        (CallOutcome.DO_NOT_CALL, LeadStatus.DNC),
-        (CallOutcome.OTHER, LeadStatus.CONTACTED),
-        (None, LeadStatus.CONTACTED),
-    ],
-)
-async def test_what_a_person_said_becomes_the_status(
-    desk: Desk, outcome: CallOutcome | None, status: LeadStatus
-) -> None:
-    lead_id = await desk.lead()
-    call_id = await desk.answered(lead_id, outcome)
-    await update_after_call(desk.ctx, call_id)
-    lead = await desk.get(lead_id)
-    assert (lead.status, lead.last_contacted_at) == (status, NOW + timedelta(days=1))
-    desk.clock.advance(timedelta(hours=1))
-    await update_after_call(desk.ctx, call_id)
-    assert await desk.get(lead_id) == lead
-
-
-@pytest.mark.parametrize(
-    ("disposition", "status"),
-    [
-        (Disposition.BUSY, LeadStatus.NEW),
-        (Disposition.VOICEMAIL, LeadStatus.NEW),
-        (Disposition.UNALLOCATED, LeadStatus.INVALID),
-        (None, LeadStatus.NEW),
-    ],
-)
-async def test_a_call_that_reached_nobody_is_no_contact(
-    desk: Desk, disposition: Disposition | None, status: LeadStatus
-) -> None:
-    lead_id = await desk.lead()
-    await update_after_call(desk.ctx, await desk.ended_call(lead_id, disposition=disposition))
-    lead = await desk.get(lead_id)
-    assert (lead.status, lead.last_contacted_at) == (status, None)
-
-
-async def test_a_call_never_moves_a_lead_back(desk: Desk) -> None:
-    lead_id = await desk.lead()
-    first = await desk.answered(lead_id, CallOutcome.CALLBACK)
-    second = await desk.answered(lead_id, CallOutcome.INTERESTED)
-    await update_after_call(desk.ctx, second)
-    await update_after_call(desk.ctx, first)
-    lead = await desk.get(lead_id)
-    assert (lead.status, lead.last_contacted_at) == (LeadStatus.QUALIFIED, desk.clock.now())
-
-
-async def test_calls_of_one_batch_count_in_the_order_of_their_ends(desk: Desk) -> None:
-    lead_id = await desk.lead()
-    first = await desk.answered(lead_id, CallOutcome.CALLBACK)
-    second = await desk.answered(lead_id, CallOutcome.NOT_INTERESTED)
-    await update_after_call(desk.ctx, second, first, uuid4())
-    assert (await desk.get(lead_id)).status is LeadStatus.LOST

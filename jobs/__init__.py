@@ -41,9 +41,9 @@ async def create_pool(
 ) -> "Pool":
     """A pool to enqueue with; close it with `aclose()`, or use it in `async with`.
 
-    redis: by default REDIS_URL, else the embedded server of this folder, which `jobs up` holds
-    open. clock: what `_defer_until` is read by; by default the one of JOBS_CLOCK. Raises
-    ServerError, one line, when there is no Redis.
+    redis: the one for all queues; by default REDIS_URL and TASK_QUEUE_URLS, else the embedded
+    server of this folder, which `jobs up` holds open. clock: what `_defer_until` is read by; by
+    default the one of JOBS_CLOCK. Raises ServerError, one line, when there is no Redis.
     """
     from jobs import engine
     from jobs.embedded.resolve import redis_url
@@ -52,7 +52,8 @@ async def create_pool(
 
     settings = get_settings()
     return await engine.create_pool(
-        redis or redis_url(settings, start=False), clock=clock or clock_from(settings.jobs_clock)
+        redis or engine.QueueUrls.from_settings(settings, redis_url(settings, start=False)),
+        clock=clock or clock_from(settings.jobs_clock),
     )
 
 

@@ -11,6 +11,7 @@ from jobs.embedded import resolve
 from jobs.engine.clock import Clock, clock_from
 from jobs.engine.config import EngineSettings
 from jobs.engine.pool import Pool
+from jobs.engine.queues import QueueUrls
 from jobs.inbox import receive
 from jobs.store.postgres import PostgresStore
 from jobs.store.protocol import Store
@@ -50,7 +51,8 @@ async def open_context(ctx: dict[Any, Any]) -> None:
         return
     settings = get_settings()
     clock = clock_from(settings.jobs_clock)
-    pool = Pool.sharing(ctx["redis"], clock=clock)
+    urls = QueueUrls.from_settings(settings, resolve.redis_url(settings, start=False))
+    pool = Pool.sharing(ctx["redis"], clock=clock, urls=urls, url=urls.of(ctx["queue"]))
     store = await PostgresStore.open(
         resolve.database_url(settings, start=False), publish=pool.enqueue_many, clock=clock
     )
@@ -73,6 +75,7 @@ async def close_context(ctx: dict[Any, Any]) -> None:
         await voice.close()
     if store is not None:
         await store.close()
+        await ctx["redis"].aclose()
 
 
 class DomainSettings(EngineSettings):

@@ -14,6 +14,11 @@ from pydantic_settings.exceptions import SettingsError as UnreadableError
 OUR_PREFIXES: Final = ("TASK_", "JOBS_")
 """Names that begin so are ours; of others we cannot know who they are meant for."""
 
+_AS_JSON: Final = {
+    "TASK_DOMAINS": '["lead", "call"]',
+    "TASK_QUEUE_URLS": '{"call_tasks": "redis://host:6379/0"}',
+}
+
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -32,7 +37,10 @@ class Settings(BaseSettings):
     )
 
     redis_url: SecretStr | None = None
-    """`redis://`, `rediss://` or `unix://`; without it, the embedded server of this folder."""
+    """`redis://`, `rediss://`, `unix://` or `redis+sentinel://`; without it, the embedded server of
+    this folder."""
+    task_queue_urls: dict[str, SecretStr] = {}
+    """The Redis of each queue that is not on REDIS_URL's; as JSON, queue to URL."""
     database_url: SecretStr | None = None
     """`postgresql://…`; without it, the embedded server of this folder."""
     jobs_home: Path = Path(".jobs")
@@ -83,8 +91,9 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
         raise SettingsError(f"{name}: {first['msg']}") from None
-    except UnreadableError:
-        raise SettingsError('TASK_DOMAINS: a JSON list is wanted, as in ["lead", "call"]') from None
+    except UnreadableError as error:
+        name = str(error).split('"')[1].upper()
+        raise SettingsError(f"{name}: JSON is wanted, as in {_AS_JSON[name]}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{env_file}: this file is not UTF-8 text") from None
 

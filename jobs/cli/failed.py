@@ -122,23 +122,29 @@ def _which(
 
 async def _list(where: LetterFilter, limit: int) -> list[DeadLetter]:
     async with opened_pool() as pool:
-        return await DeadLetters(pool).find(where, limit)
+        found = [
+            one
+            for redis in pool.everywhere()
+            for one in await DeadLetters(redis).find(where, limit)
+        ]
+    return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:limit]
 
 
 async def _get(job_id: str) -> DeadLetter:
     async with opened_pool() as pool:
-        letter = await DeadLetters(pool).get(job_id)
-    if letter is None:
-        raise NotFoundError("dead letter", job_id)
-    return letter
+        for redis in pool.everywhere():
+            letter = await DeadLetters(redis).get(job_id)
+            if letter is not None:
+                return letter
+    raise NotFoundError("dead letter", job_id)
 
 
 async def _each(which: Sequence[str | LetterFilter], do: Callable[..., Any]) -> int:
     done = 0
     async with opened_pool() as pool:
-        letters = DeadLetters(pool)
+        letters = [DeadLetters(redis) for redis in pool.everywhere()]
         for one in which:
-            changed: int = await do(letters, one)
+            changed = sum([await do(of_one_redis, one) for of_one_redis in letters])
             if not changed and isinstance(one, str):
                 raise NotFoundError("dead letter", one)
             done += changed

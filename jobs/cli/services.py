@@ -6,7 +6,7 @@ from importlib import import_module
 
 from jobs.context import DomainSettings
 from jobs.embedded.resolve import database_url, redis_url
-from jobs.engine import Pool, QueueNames, create_pool
+from jobs.engine import Pool, QueueNames, QueueUrls, create_pool
 from jobs.engine.clock import clock_from
 from jobs.store import migrate
 from jobs.store.postgres import PostgresStore
@@ -15,9 +15,10 @@ from settings import Settings, get_settings
 
 @asynccontextmanager
 async def opened_pool() -> AsyncIterator[Pool]:
-    """The settings' Redis, else the embedded one, which is started."""
+    """The settings' Redis, or several, else the embedded one, which is started."""
     settings = get_settings()
-    pool = await create_pool(redis_url(settings, start=True), clock=clock_from(settings.jobs_clock))
+    urls = QueueUrls.from_settings(settings, redis_url(settings, start=True))
+    pool = await create_pool(urls, clock=clock_from(settings.jobs_clock))
     try:
         yield pool
     finally:

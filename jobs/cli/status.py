@@ -55,8 +55,8 @@ async def _watch(pool: Pool) -> None:
 
 async def _look(pool: Pool) -> tuple[list[QueueStats], int]:
     """The queues, and the number of dead letters."""
-    queues = [await read_stats(pool, queue) for queue in pool.queues.all()]
-    return queues, await DeadLetters(pool).count()
+    queues = [await read_stats(pool.at(queue), queue) for queue in pool.queues.all()]
+    return queues, sum([await DeadLetters(one).count() for one in pool.everywhere()])
 
 
 def figures(stats: QueueStats) -> dict[str, object]:

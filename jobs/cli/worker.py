@@ -14,7 +14,7 @@ import click
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import QueueNames
-from jobs.engine.launch import create_worker, in_turn, load, options_of, serve
+from jobs.engine.launch import create_workers, in_turn, load, options_of, serve
 from jobs.engine.supervisor import Supervisor, announce, command
 from jobs.engine.worker import Worker
 from jobs.errors import UsageError
@@ -69,26 +69,43 @@ def worker(
 
 
 async def _serve(classes: Sequence[type], ready: int | None, **options: Any) -> None:
-    made = create_worker(*classes, **options)
-    if ready is not None:
-        _attach(made, ready)
-    await serve(made)
+    has_supervisor = ready is not None
+    again = True
+    while again:
+        workers = create_workers(*classes, **options)
+        if has_supervisor:
+            _stop_with_supervisor(workers)
+        if ready is not None:
+            _announce(workers, ready)
+            ready = None
+        again = await serve(*workers)
 
 
-def _attach(made: Worker, ready: int) -> None:
-    """In a child: tell the supervisor once it runs, and stop when the supervisor is gone."""
-
-    async def tell(_: dict[Any, Any]) -> None:
-        announce(ready)
+def _stop_with_supervisor(workers: Sequence[Worker]) -> None:
+    loop = asyncio.get_running_loop()
 
     def listen() -> None:
         if not os.read(sys.stdin.fileno(), 1):
-            made.loop.remove_reader(sys.stdin)
-            made.handle_sig_wait_for_completion(Signals.SIGTERM)
+            loop.remove_reader(sys.stdin)
+            for worker in workers:
+                worker.handle_sig_wait_for_completion(Signals.SIGTERM)
 
-    startup = in_turn([hook for hook in (made.on_startup, tell) if hook])
-    made.on_startup = startup  # type: ignore[assignment]  # arq wants a __qualname__ with it
-    made.loop.add_reader(sys.stdin, listen)
+    loop.add_reader(sys.stdin, listen)
+
+
+def _announce(workers: Sequence[Worker], ready: int) -> None:
+    """Tell the supervisor once all of them run."""
+    starting = len(workers)
+
+    async def tell(_: dict[Any, Any]) -> None:
+        nonlocal starting
+        starting -= 1
+        if not starting:
+            announce(ready)
+
+    for worker in workers:
+        startup = in_turn([hook for hook in (worker.on_startup, tell) if hook])
+        worker.on_startup = startup  # type: ignore[assignment]  # arq wants a __qualname__ with it
 
 
 def worker_options(

@@ -32,7 +32,8 @@ async def relay_outbox(ctx: JobContext) -> int:
 @retry()
 async def keep_house(ctx: JobContext) -> int:
     """Discards dead letters that are past their retention; answers how many."""
-    purged = await DeadLetters(ctx["redis"]).purge(DEAD_LETTERS_KEPT)
+    redis = ctx["redis"].everywhere()
+    purged = sum([await DeadLetters(one).purge(DEAD_LETTERS_KEPT) for one in redis])
     if purged:
         log.info("dead_letters_purged", letters=purged)
     return purged

@@ -37,6 +37,7 @@ class Ground:
         return {
             **os.environ,
             "REDIS_URL": self.redis_url,
+            "TASK_QUEUE_URLS": "{}",  # the run's own Redis has all of its queues
             "DATABASE_URL": self.database_url,
             "VOICE_URL": f"simulator+unix:{self.socket}",
             "RECORDINGS_URL": str(recordings),

@@ -12,7 +12,7 @@ from jobs.engine.definition import find_job, job
 from jobs.engine.observers import QueueStats, read_stats
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.pool import JobRequest, Pool, create_pool, request
-from jobs.engine.queues import QueueNames
+from jobs.engine.queues import QueueNames, QueueUrls
 from jobs.engine.retries import NO_RETRY, RetryPolicy, backoff, retry
 from jobs.engine.serializer import (
     RemoteError,
@@ -39,6 +39,7 @@ __all__ = [
     "Pool",
     "QueueNames",
     "QueueStats",
+    "QueueUrls",
     "RemoteError",
     "RetryPolicy",
     "ScaledClock",

@@ -41,7 +41,8 @@ class EngineSettings:
 
     Attributes are the parameters of arq's Worker, and of ours, which arq leaves alone. They are
     inherited; a name that no worker knows raises UsageError. `redis_url` is a URL, or a function
-    that is asked for it when a worker connects; to import a settings class opens and reads nothing.
+    that is asked for it when a worker connects, unless TASK_QUEUE_URLS has one for the queue; to
+    import a settings class opens and reads nothing.
     """
 
     redis_url: ClassVar[RedisUrl] = configured_url
@@ -71,11 +72,15 @@ class EngineSettings:
         super().__init_subclass__()
         _refuse_unknown(cls)
         said = _said(cls)
-        if "redis_url" in vars(cls) or "redis_settings" not in said:
-            said["redis_settings"] = LazyRedisSettings(said["redis_url"])
+        found = said.get("redis_settings")
+        if "redis_url" in vars(cls) or found is None:
+            found = LazyRedisSettings(said["redis_url"])
+        if isinstance(found, LazyRedisSettings):
+            found = LazyRedisSettings(found.url, said.get("queue_name"))
+        said["redis_settings"] = found
         said["functions"] = JobFunctions(said["functions"])
         _refuse_shadowed(cls, said["functions"], said["cron_jobs"] or ())
-        said["on_startup"] = _Startup.around(said["on_startup"], said.get("queue_name"))
+        said["on_startup"] = Startup.around(said["on_startup"], said.get("queue_name"))
         for name, value in said.items():
             setattr(cls, name, value)  # arq reads the class's own attributes only
 
@@ -159,14 +164,14 @@ def _said(cls: type) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Startup:
-    """Tells the jobs of arq's worker which queue they come from, then runs the class's own hook."""
+class Startup:
+    """Notes in the context a queue that the worker serves, then runs the class's own hook."""
 
     hook: Hook | None
     queue: str
 
     @classmethod
-    def around(cls, hook: Hook | None, queue: str | None) -> "_Startup":
+    def around(cls, hook: Hook | None, queue: str | None) -> "Startup":
         inner = hook.hook if isinstance(hook, cls) else hook
         return cls(inner, queue or ARQ_DEFAULT_QUEUE)
 
@@ -182,4 +187,4 @@ class _Startup:
 
 def own_hook(hook: Hook | None) -> Hook | None:
     """The hook that a settings class was written with."""
-    return hook.hook if isinstance(hook, _Startup) else hook
+    return hook.hook if isinstance(hook, Startup) else hook

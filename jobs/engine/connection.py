@@ -1,17 +1,19 @@
-"""Which Redis: from a URL to arq's settings, found out as late as connecting."""
+"""Connecting: which Redis is found out as late as that, and what keeps one from being used is said
+in one line."""
 
+import asyncio
 import dataclasses
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import click
 from arq.connections import RedisSettings
-from redis import Redis
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    NoPermissionError,
     RedisError,
 )
 from redis.exceptions import (
@@ -21,20 +23,17 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.errors import ServerError, UsageError
-from jobs.rules.masking import HIDDEN, mask_url
+from jobs.engine.address import Address
+from jobs.engine.queues import QueueUrls
+from jobs.errors import ServerError
+from jobs.rules.masking import mask_url
 from settings import Settings, SettingsError, get_settings
 
 RedisUrl = str | Callable[[Settings], str]
 """A URL, or how to find it out when a connection is needed."""
 
-_ARQ_NAMES: Final = {"path": "unix_socket_path", "db": "database",
-                     "socket_connect_timeout": "conn_timeout"}  # fmt: skip
-TRIES: Final = 5
-_URL_FORM: Final = (
-    "it is like redis://user:password@host:6379/0, rediss://… or unix:///path?db=0, "
-    "and special characters of a password are written as %2F for /"
-)
+OLDEST: Final = (6, 2)
+"""The version from which Redis has all that the scripts call (ZMSCORE came last)."""
 
 
 class BadSettingsError(SettingsError, click.ClickException):
@@ -44,7 +43,7 @@ class BadSettingsError(SettingsError, click.ClickException):
 
 
 class NoRedisError(ServerError, click.ClickException):
-    """No Redis to connect to. Both the `arq` and the `jobs` command print it as one line."""
+    """No Redis that can be used. Both the `arq` and the `jobs` command print it as one line."""
 
 
 def configured_url(settings: Settings) -> str:
@@ -54,76 +53,55 @@ def configured_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value()
 
 
-def resolve(url: RedisUrl) -> str:
-    """The URL itself. Raises NoRedisError where it cannot be found out."""
+def resolve(url: RedisUrl, queue: str | None = None) -> str:
+    """The URL itself; where it is not fixed, TASK_QUEUE_URLS may name another for the queue.
+    Raises NoRedisError where it cannot be found out."""
     if isinstance(url, str):
         return url
     try:
-        return url(get_settings())
+        settings = get_settings()
+        own = QueueUrls.from_settings(settings, "").of(queue) if queue else ""
+        return own or url(settings)
     except NoRedisError:
         raise
     except (ServerError, SettingsError) as error:
         raise NoRedisError(str(error)) from error
 
 
-def url_options(url: str) -> dict[str, Any]:
-    """What a `redis://`, `rediss://` or `unix://` URL says, by redis-py's names.
-
-    Raises UsageError, which shows nothing of the URL that may be secret.
-    """
-    try:
-        return dict(parse_url(url))
-    except ValueError as error:
-        # The parser's other texts quote parts of the URL: that may be of the password.
-        text = str(error)
-        reason = text if text.startswith("Invalid value for ") else _URL_FORM
-        raise UsageError(f"not a Redis URL: {mask_url(url)}: {reason}") from None
-
-
-def arq_settings(url: str) -> RedisSettings:
-    """arq's settings for a `redis://`, `rediss://` or `unix://` URL, its options included.
-
-    Raises UsageError for options that arq's settings cannot carry.
-    """
-    options = url_options(url)
-    if options.pop("connection_class", None) is SSLConnection:
-        options["ssl"] = True
-    named = {_ARQ_NAMES.get(name, name): value for name, value in options.items()}
-    unknown = named.keys() - {field.name for field in dataclasses.fields(RedisSettings)}
-    if unknown:
-        shown = mask_url(url)
-        # A password with a "?" in it would be taken for options.
-        name = "among its options" if shown.endswith(HIDDEN) else min(unknown)
-        raise UsageError(f"arq cannot pass on the Redis option {name} ({shown})")
-    return RedisSettings(**named)
-
-
 class LazyRedisSettings(RedisSettings):
     """arq's settings, found out when arq connects: to make one opens and reads nothing.
 
-    The first look at any of its values resolves the URL and asks Redis for a PING, so that a
-    missing server ends in NoRedisError, which is one line, instead of in arq's traceback.
+    The first look at any of its values resolves the URL and connects, so that a missing server ends
+    in NoRedisError, which is one line, instead of in arq's traceback. queue: whose Redis it is.
     """
 
-    def __init__(self, url: RedisUrl) -> None:
+    def __init__(self, url: RedisUrl, queue: str | None = None) -> None:
         self.url = url
+        self.queue = queue
         self._resolved: RedisSettings | None = None
 
     def __repr__(self) -> str:
         url = mask_url(self.url) if isinstance(self.url, str) else self.url
-        return f"{type(self).__name__}({url!r})"
+        return f"{type(self).__name__}({url!r}, {self.queue!r})"
 
     def __eq__(self, other: object) -> bool:
         return self is other
 
     __hash__ = object.__hash__
 
+    def resolve(self) -> str:
+        """Its URL; raises as `resolve`."""
+        return resolve(self.url, self.queue)
+
     @property
     def resolved(self) -> RedisSettings:
         if self._resolved is None:
-            url = resolve(self.url)
-            found = arq_settings(url)
-            _await_answer(url, found)
+            address = Address.of(self.resolve())
+            found = address.arq_settings()
+            # A loop may run in this thread, and arq asks without awaiting. It blocks for a few
+            # seconds at most: nothing else runs yet in a process that has no Redis.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, _probe(address)).result()
             self._resolved = found
         return self._resolved
 
@@ -136,18 +114,55 @@ for _field in dataclasses.fields(RedisSettings):
     setattr(LazyRedisSettings, _field.name, _forward(_field.name))
 
 
-def _await_answer(url: str, settings: RedisSettings) -> None:
-    """Blocks for a few seconds at most: nothing else runs yet in a process that has no Redis."""
-    with Redis.from_url(url, socket_connect_timeout=settings.conn_timeout) as redis:
-        for tries_left in reversed(range(TRIES)):
+async def connect(redis: str | RedisSettings) -> ConnectionPool:
+    """Connections to a Redis that has answered, and is not too old.
+
+    redis: a URL with any of redis-py's options, or arq's settings. Raises NoRedisError, one line,
+    when there is no answer after some tries, and UsageError where the URL is none.
+    """
+    if isinstance(redis, LazyRedisSettings):
+        redis = redis.resolve()
+    return await _connect(Address.of(redis))
+
+
+async def _connect(address: Address) -> ConnectionPool:
+    connections = address.connections()
+    client = Redis(connection_pool=connections)
+    try:
+        for tries_left in reversed(range(address.tries)):
             try:
-                redis.ping()
+                await client.ping()
+                await refuse_old(client)
+                break
             except (RedisError, OSError) as error:
                 if not tries_left or not is_passing(error):
-                    raise NoRedisError(no_answer(url, error)) from error
-                time.sleep(settings.conn_retry_delay)
-            else:
-                return
+                    raise NoRedisError(_no_answer(address, error)) from error
+                await asyncio.sleep(address.pause)
+    except BaseException:
+        await connections.disconnect()
+        raise
+    return connections
+
+
+async def _probe(address: Address) -> None:
+    await (await _connect(address)).disconnect()
+
+
+async def refuse_old(redis: Redis) -> None:
+    """Raises NoRedisError for a Redis that lacks commands which the scripts call."""
+    try:
+        server: Mapping[str, Any] = await redis.info("server")
+    except NoPermissionError:
+        return  # a user who may not ask; what is missing shows when it is called
+    if is_too_old(version := str(server.get("redis_version", ""))):
+        oldest = ".".join(map(str, OLDEST))
+        raise NoRedisError(f"Redis {version} is too old: {oldest} or newer is needed")
+
+
+def is_too_old(version: str) -> bool:
+    """version: as INFO has it, such as 7.0.15; one that is none is let through."""
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return len(numbers) == len(OLDEST) and tuple(numbers) < OLDEST
 
 
 def is_passing(error: Exception) -> bool:
@@ -159,6 +174,6 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
 
 
-def no_answer(url: str, error: Exception) -> str:
+def _no_answer(address: Address, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"no answer from Redis at {mask_url(url)}: {reason}"
+    return f"no answer from Redis at {address.shown}: {reason}"

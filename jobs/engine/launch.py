@@ -1,16 +1,17 @@
-"""From settings classes to a running worker: one Worker may serve the queues of several."""
+"""From settings classes to running workers: one for each Redis, which may serve several classes."""
 
 import asyncio
-import contextlib
 import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
+from signal import Signals
 from typing import Any, Final, TypeVar
 
 from arq.worker import Function, func
 
-from jobs.engine.config import own_hook
+from jobs.engine.config import Startup, own_hook
+from jobs.engine.connection import LazyRedisSettings
 from jobs.engine.crons import Cron
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.worker import Worker
@@ -64,6 +65,20 @@ def create_worker(*classes: type, **overrides: Any) -> Worker:
     return Worker(**options | overrides)
 
 
+def create_workers(*classes: type, **overrides: Any) -> list[Worker]:
+    """A worker for each Redis that the queues of these settings classes are on."""
+    by_redis: dict[str, list[type]] = {}
+    for one in classes:
+        by_redis.setdefault(_redis_of(options_of(one)), []).append(one)
+    return [create_worker(*together, **overrides) for together in by_redis.values()]
+
+
+def _redis_of(options: Mapping[str, Any]) -> str:
+    """The same for all that are on one Redis."""
+    found = options.get("redis_settings")
+    return found.resolve() if isinstance(found, LazyRedisSettings) else repr(found)
+
+
 def _merged(
     classes: Sequence[type], said: Sequence[dict[str, Any]], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -78,10 +93,12 @@ def _merged(
     for hook in _HOOKS:
         own = [own_hook(options.get(hook)) for options in said]
         merged[hook] = in_turn([one for one in own if one is not None])
+    merged["on_startup"] = Startup.around(merged["on_startup"], queues[0])
     done = {*merged, *_BAKED, *overrides, "queue_name"}
     for name in {name for options in said for name in options} - done:
         values = [options.get(name) for options in said]
-        if any(value != values[0] for value in values):
+        same = [_redis_of(options) for options in said] if name == "redis_settings" else values
+        if any(one != same[0] for one in same):
             names = " and ".join(sorted({c.__module__ for c in classes}))
             raise UsageError(f"{names} differ in {name}: run them in workers of their own")
         merged[name] = values[0]
@@ -111,10 +128,38 @@ def in_turn(hooks: Sequence[Hook]) -> Hook | None:
     return each
 
 
-async def serve(worker: Worker) -> None:
-    """Run a worker until it is told to stop, or its burst is over, and close it."""
+async def serve(*workers: Worker) -> bool:
+    """Run workers until they are told to stop, or their bursts are over, and close them.
+
+    A signal stops them all, and so does one that fails, whose error is raised. Answers whether
+    another burst is due: on several servers bursts end one by one, and the last of them may have
+    enqueued for the first.
+    """
+    told = asyncio.Event()
+
+    def stop() -> None:
+        told.set()
+        for worker in workers:
+            worker.handle_sig_wait_for_completion(Signals.SIGTERM)
+
+    if len(workers) > 1:  # each handles signals, and the last one took them from the others
+        for signum in (Signals.SIGINT, Signals.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signum, stop)
+    runs = [asyncio.create_task(worker.async_run()) for worker in workers]
     try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await worker.async_run()
+        ended, _ = await asyncio.wait(runs, return_when=asyncio.FIRST_EXCEPTION)
+        for run in ended:
+            if not run.cancelled():
+                run.result()
+        return len(workers) > 1 and not told.is_set() and await _are_left(workers)
     finally:
-        await worker.close()
+        for worker, run in zip(workers, runs, strict=True):
+            if not run.done():
+                worker.handle_sig(Signals.SIGTERM)
+        await asyncio.wait(runs)
+        for worker in workers:
+            await worker.close()
+
+
+async def _are_left(workers: Sequence[Worker]) -> bool:
+    return any([await one.pool.zcard(queue) for one in workers for queue in one.queues])

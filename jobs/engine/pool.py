@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, overload
 
-import arq
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import (
     Deserializer,
@@ -19,26 +18,18 @@ from arq.jobs import (
     serialize_job,
 )
 from arq.utils import timestamp_ms, to_ms
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.asyncio import ConnectionPool
 
+from jobs.engine.address import Address
 from jobs.engine.clock import Clock, SystemClock
-from jobs.engine.connection import (
-    TRIES,
-    LazyRedisSettings,
-    NoRedisError,
-    configured_url,
-    is_passing,
-    no_answer,
-    resolve,
-    url_options,
-)
+from jobs.engine.connection import configured_url, connect, resolve
 from jobs.engine.definition import definition_of, find_job
 from jobs.engine.keys import JOB, RESULT
-from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.scripts import ENQUEUE, pack
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import UsageError
+from settings import get_settings
 
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
@@ -49,8 +40,6 @@ JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
 
 BATCH: Final = 1000
 """Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
-MOST_CONNECTIONS: Final = 100
-"""More callers than this wait for each other, instead of opening a socket each."""
 _SCAN: Final = 1000
 
 
@@ -79,7 +68,9 @@ class Pool(ArqRedis):
     """A pool of connections to Redis, by which jobs are enqueued.
 
     clock: what `_defer_until` is read by. queues: which queue a job's name means; names that it
-    does not know go to `default_queue_name`.
+    does not know go to `default_queue_name`. urls: the Redis of each queue, where there are
+    several, and `url` which of them this pool's is; the others are connected to when a job needs
+    it. What is not of one queue, such as redis-py's own commands, goes to this pool's.
     """
 
     def __init__(
@@ -92,10 +83,14 @@ class Pool(ArqRedis):
         *,
         clock: Clock | None = None,
         queues: QueueNames | None = None,
+        urls: QueueUrls | None = None,
+        url: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
         self.queues = queues or QueueNames.from_settings()
+        self._urls = urls
+        self._pools = {} if url is None else {url: self}
         super().__init__(
             pool_or_conn,
             job_serializer,
@@ -108,7 +103,13 @@ class Pool(ArqRedis):
 
     @classmethod
     def sharing(
-        cls, redis: ArqRedis, *, clock: Clock | None = None, queues: QueueNames | None = None
+        cls,
+        redis: ArqRedis,
+        *,
+        clock: Clock | None = None,
+        queues: QueueNames | None = None,
+        urls: QueueUrls | None = None,
+        url: str | None = None,
     ) -> "Pool":
         """A pool over the connections of `redis`, whose owner closes them; its serializer too."""
         return cls(
@@ -117,7 +118,39 @@ class Pool(ArqRedis):
             job_deserializer=redis.job_deserializer,
             clock=clock,
             queues=queues,
+            urls=urls,
+            url=url,
         )
+
+    def at(self, queue: str) -> "Pool":
+        """The pool of the Redis that has this queue; this pool closes it."""
+        return self if self._urls is None else self._pool_at(self._urls.of(queue))
+
+    def everywhere(self) -> list["Pool"]:
+        """A pool for each Redis that has a queue, this one among them."""
+        return [self] if self._urls is None else [self._pool_at(url) for url in self._urls.all()]
+
+    def _pool_at(self, url: str) -> "Pool":
+        pool = self._pools.get(url)
+        if pool is None:
+            pool = self._pools[url] = Pool(
+                Address.of(url).connections(),
+                self.job_serializer,
+                self.job_deserializer,
+                self.default_queue_name,
+                self.expires_extra_ms,
+                clock=self.clock,
+                queues=self.queues,
+            )
+            pool.auto_close_connection_pool = True
+        return pool
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close the connections that are this pool's to close, on each Redis."""
+        for pool in self._pools.values():
+            if pool is not self:
+                await pool.aclose()
+        await super().aclose(close_connection_pool)
 
     @overload
     async def enqueue_job(
@@ -182,14 +215,41 @@ class Pool(ArqRedis):
             _expires,
             _job_try,
         )
-        (job,) = await self._add(self._batch([wanted]))
+        pool = self.at(self._queue(wanted))
+        if pool is not self:
+            (job,) = await pool.enqueue_many([wanted])
+        else:
+            (job,) = await self._add(self._batch([wanted]))
         return job
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
         """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
 
-        Raises at the first that cannot be serialized; what was sent before stays enqueued.
+        Raises at the first that cannot be serialized; what was sent before stays enqueued. Where
+        one of several servers fails, the others get theirs all the same.
         """
+        by_pool: dict[Pool, list[int]] = {}
+        if self._urls is not None:
+            for number, wanted in enumerate(requests):
+                by_pool.setdefault(self.at(self._queue(wanted)), []).append(number)
+        if by_pool.keys() <= {self}:
+            return await self._enqueue_here(requests)
+        answers = await asyncio.gather(
+            *[
+                pool.enqueue_many([requests[number] for number in numbers])
+                for pool, numbers in by_pool.items()
+            ],
+            return_exceptions=True,
+        )
+        jobs: list[Job | None] = [None] * len(requests)
+        for numbers, answer in zip(by_pool.values(), answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            for number, job in zip(numbers, answer, strict=True):
+                jobs[number] = job
+        return jobs
+
+    async def _enqueue_here(self, requests: Sequence[JobRequest]) -> list[Job | None]:
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
@@ -216,23 +276,26 @@ class Pool(ArqRedis):
 
     async def all_job_results(self) -> list[JobResult]:
         """Every kept result, in order of enqueuing."""
-        keys = [key async for key in self.scan_iter(match=RESULT + "*", count=_SCAN)]
         results = []
-        for key in keys:
-            job = self._job(key.decode().removeprefix(RESULT))
-            result = await job.result_info()
-            if result is not None:
-                result.job_id = job.job_id
-                results.append(result)
+        for pool in self.everywhere():
+            keys = [key async for key in pool.scan_iter(match=RESULT + "*", count=_SCAN)]
+            for key in keys:
+                job_id = key.decode().removeprefix(RESULT)
+                job = Job(job_id, pool, _deserializer=self.job_deserializer)
+                result = await job.result_info()
+                if result is not None:
+                    result.job_id = job.job_id
+                    results.append(result)
         return sorted(results, key=lambda result: result.enqueue_time)
 
     async def queued_jobs(self, *, queue_name: str | None = None) -> list[JobDef]:
         """The jobs of a queue, in order of their time; ids whose payload has expired left out."""
         queue = self.default_queue_name if queue_name is None else queue_name
-        entries = await self.zrange(queue, 0, -1, withscores=True)
+        redis = self.at(queue)
+        entries = await redis.zrange(queue, 0, -1, withscores=True)
         if not entries:
             return []
-        payloads = await self.mget([JOB + job_id.decode() for job_id, _ in entries])
+        payloads = await redis.mget([JOB + job_id.decode() for job_id, _ in entries])
         jobs = []
         for (job_id, score), payload in zip(entries, payloads, strict=True):
             if payload is None:
@@ -241,9 +304,6 @@ class Pool(ArqRedis):
             job.job_id, job.score = job_id.decode(), int(score)
             jobs.append(job)
         return jobs
-
-    def _job(self, job_id: str, queue: str | None = None) -> Job:
-        return Job(job_id, self, queue or self.default_queue_name, self.job_deserializer)
 
     def _batch(self, requests: Sequence[JobRequest]) -> "_Batch":
         """Up to BATCH jobs for one script call, grouped by what they have in common."""
@@ -333,7 +393,7 @@ def _name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
 
 
 async def create_pool(
-    redis: RedisSettings | str | None = None,
+    redis: RedisSettings | QueueUrls | str | None = None,
     *,
     job_serializer: Serializer | None = serialize,
     job_deserializer: Deserializer | None = deserialize,
@@ -344,39 +404,23 @@ async def create_pool(
 ) -> Pool:
     """A pool that has had an answer from Redis.
 
-    redis: a URL with any of redis-py's options, or arq's settings; by default REDIS_URL. Raises
+    redis: a URL with any of redis-py's options, or arq's settings, for all queues; or a URL for
+    each, of which the default one has to answer; by default REDIS_URL and TASK_QUEUE_URLS. Raises
     NoRedisError, one line, when there is no answer after five tries.
     """
-    url = redis.url if isinstance(redis, LazyRedisSettings) else redis
-    if isinstance(url, RedisSettings):
-        connections = (await arq.create_pool(url)).connection_pool
-    else:
-        connections = await _connect(resolve(url or configured_url))
+    if redis is None:
+        redis = QueueUrls.from_settings(get_settings(), resolve(configured_url))
+    urls = redis if isinstance(redis, QueueUrls) else None
     pool = Pool(
-        connections,
+        await connect(redis.default if isinstance(redis, QueueUrls) else redis),
         job_serializer,
         job_deserializer,
         default_queue_name,
         expires_extra_ms,
         clock=clock,
         queues=queues,
+        urls=urls,
+        url=None if urls is None else urls.default,
     )
     pool.auto_close_connection_pool = True
     return pool
-
-
-async def _connect(url: str) -> ConnectionPool:
-    options: dict[str, Any] = {"max_connections": MOST_CONNECTIONS, "timeout": None}
-    options |= url_options(url)
-    connections = BlockingConnectionPool(**options)
-    redis = Redis(connection_pool=connections)
-    for tries_left in reversed(range(TRIES)):
-        try:
-            await redis.ping()
-        except (RedisError, OSError) as error:
-            if not tries_left or not is_passing(error):
-                raise NoRedisError(no_answer(url, error)) from error
-            await asyncio.sleep(1)
-        else:
-            break
-    return connections

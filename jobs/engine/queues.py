@@ -1,6 +1,7 @@
-"""Which queue a job belongs to: its name says it, so that a producer imports nothing."""
+"""Which queue a job belongs to: its name says it, so that a producer imports nothing. And which
+Redis a queue is on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,3 +36,25 @@ class QueueNames:
     def all(self) -> Iterable[str]:
         """Every queue that a job of this project can be in."""
         return [*(f"{domain}_tasks" for domain in sorted(self.domains)), self.default]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUrls:
+    """The Redis of each queue, by its URL: `default`, but for those that `others` names."""
+
+    default: str
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, default: str) -> "QueueUrls":
+        """As TASK_QUEUE_URLS says. default: what REDIS_URL, or its absence, comes to."""
+        names = QueueNames.from_settings(settings)
+        urls = settings.task_queue_urls.items()
+        return cls(default, {names.canonical(q): url.get_secret_value() for q, url in urls})
+
+    def of(self, queue: str) -> str:
+        return self.others.get(queue, self.default)
+
+    def all(self) -> list[str]:
+        """Each URL once."""
+        return list(dict.fromkeys([self.default, *self.others.values()]))

@@ -16,7 +16,7 @@ from signal import Signals
 from typing import Any, Final
 
 import arq.worker
-from arq.connections import create_pool, log_redis_info
+from arq.connections import ArqRedis, RedisSettings, log_redis_info
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
@@ -25,6 +25,7 @@ from jobs.engine import keys
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claims import Claim, Claimed, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
+from jobs.engine.connection import connect, refuse_old
 from jobs.engine.crons import Cron, local_zone, with_rules
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
@@ -124,13 +125,15 @@ class Worker(arq.worker.Worker):
         if self._opened:
             return
         if self._pool is None:
-            self._pool = await create_pool(
-                self.redis_settings,
-                job_deserializer=self.job_deserializer,
-                job_serializer=self.job_serializer,
-                default_queue_name=self.queue_name,
-                expires_extra_ms=self.expires_extra_ms,
+            self._pool = ArqRedis(
+                await connect(self.redis_settings or RedisSettings()),
+                self.job_serializer,
+                self.job_deserializer,
+                self.queue_name,
+                self.expires_extra_ms,
             )
+        else:
+            await refuse_old(self._pool)
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from jobs.cli import main
 from jobs.default import WorkerSettings
-from jobs.engine.connection import arq_settings
+from jobs.engine.address import Address
 from jobs.engine.launch import create_worker, serve
 from settings import get_settings
 
@@ -39,7 +39,7 @@ def work_off(redis_url: str) -> None:
     """Runs what is in the default queue."""
 
     async def burst() -> None:
-        redis = arq_settings(redis_url)
+        redis = Address.of(redis_url).arq_settings()
         await serve(create_worker(WorkerSettings, redis_settings=redis, burst=True))
 
     asyncio.run(burst())

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 
 from jobs.engine import Pool, create_pool
+from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock
-from jobs.engine.connection import arq_settings
 from jobs.engine.launch import create_worker, serve
 from jobs.engine.pool import JobRequest
 from jobs.store.postgres import PostgresStore
@@ -32,7 +32,7 @@ def settings_for(
 async def burst(redis_url: str, *settings: type) -> None:
     """Runs the jobs of these settings classes until their queues are empty."""
     # Named here, since a settings class finds out its Redis only once a process.
-    redis = arq_settings(redis_url)
+    redis = Address.of(redis_url).arq_settings()
     await serve(create_worker(*settings, redis_settings=redis, burst=True, max_jobs=10))
 
 

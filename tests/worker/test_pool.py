@@ -15,8 +15,9 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError
 from arq.worker import Worker
 
+from jobs.engine.address import Address
 from jobs.engine.clock import ScaledClock
-from jobs.engine.connection import LazyRedisSettings, NoRedisError, arq_settings
+from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.definition import job
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.pool import BATCH, JobRequest, Pool, create_pool, request
@@ -46,7 +47,7 @@ async def pool(redis_url: str) -> AsyncIterator[Pool]:
 async def stock(redis_url: str) -> AsyncIterator[ArqRedis]:
     """A plain arq pool with our serializer, as DESIGN promises that it works."""
     pool = await arq.create_pool(
-        arq_settings(redis_url), job_serializer=serialize, job_deserializer=deserialize
+        Address.of(redis_url).arq_settings(), job_serializer=serialize, job_deserializer=deserialize
     )
     yield pool
     await pool.aclose(close_connection_pool=True)
@@ -229,7 +230,7 @@ async def test_sharing_the_connections_of_arqs_pool(stock: ArqRedis) -> None:
     assert await stock.ping()
 
 
-@pytest.mark.parametrize("kind", [arq_settings, LazyRedisSettings])
+@pytest.mark.parametrize("kind", [RedisSettings.from_dsn, LazyRedisSettings])
 async def test_arqs_settings_are_taken_too(redis_url: str, kind: type[RedisSettings]) -> None:
     async with await create_pool(kind(redis_url), queues=DOMAINS) as pool:
         assert await pool.enqueue_job("lead.qualify", uuid4()) is not None

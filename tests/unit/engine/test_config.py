@@ -8,8 +8,9 @@ from arq import cron as arq_cron
 from arq.connections import RedisSettings
 from arq.worker import Function, func, get_kwargs
 
+from jobs.engine.address import Address
 from jobs.engine.config import EngineSettings, JobFunctions
-from jobs.engine.connection import LazyRedisSettings, arq_settings
+from jobs.engine.connection import LazyRedisSettings
 from jobs.engine.definition import BACKSTOP, job
 from jobs.engine.queues import QueueNames
 from jobs.engine.serializer import deserialize, serialize
@@ -135,7 +136,7 @@ def test_a_url_of_its_own() -> None:
     ],
 )
 def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
-    settings = arq_settings(url)
+    settings = Address.of(url).arq_settings()
     assert {name: getattr(settings, name) for name in expected} == expected
 
 
@@ -153,7 +154,7 @@ def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
 )
 def test_urls_that_arq_cannot_use(url: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
-        arq_settings(url)
+        Address.of(url).arq_settings()
     assert "secret" not in str(raised.value)
 
 

@@ -135,8 +135,10 @@ async def _connect(address: Address) -> ConnectionPool:
                 await refuse_old(client)
                 break
             except (RedisError, OSError) as error:
-                if not tries_left or not is_passing(error):
-                    raise NoRedisError(_no_answer(address, error)) from error
+                passing = is_passing(error)
+                if not tries_left or not passing:
+                    what = "no answer from Redis at {}" if passing else "the Redis at {} refuses"
+                    raise NoRedisError(f"{what.format(address.shown)}: {_line(error)}") from error
                 await asyncio.sleep(address.pause)
     except BaseException:
         await connections.disconnect()
@@ -174,6 +176,5 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
 
 
-def _no_answer(address: Address, error: Exception) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"no answer from Redis at {address.shown}: {reason}"
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -29,11 +29,23 @@ async def die(ctx: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@job("chaos.wait", queue=QUEUE)
+@retry()
+async def wait(ctx: dict[str, Any], seconds: float) -> str:
+    """Like `chaos.work`, but does not need Redis meanwhile."""
+    await asyncio.sleep(seconds)
+    return f"{os.getpid()}"
+
+
 class Chaos(EngineSettings):
     queue_name = QUEUE
-    functions = (work, die)
+    functions = (work, die, wait)
     lease: ClassVar[float] = 1
     max_jobs: ClassVar[int] = 10
+
+
+class Aside(Chaos):
+    queue_name = "aside_tasks"
 
 
 class Broken(Chaos):

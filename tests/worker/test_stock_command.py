@@ -1,6 +1,7 @@
 """The `arq` command on a settings class of ours: it runs, it checks, and it fails in one line."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -64,6 +65,18 @@ async def test_burst_runs_what_a_producer_enqueued(redis_url: str) -> None:
         assert [letter.job_id for letter in await DeadLetters(pool).find()] == [bad.job_id]
 
 
+async def test_a_queue_of_its_own_server_is_found(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASK_QUEUE_URLS", json.dumps({"shell_tasks": redis_url}))
+    async with await create_pool(redis_url) as pool:
+        job = await pool.enqueue_job("shell.greet", "Ann", _queue_name="shell_tasks")
+        code, output = await arq(SETTINGS, "--burst", redis_url=f"unix://{tmp_path}/nobody.sock")
+        assert code == 0, output
+        assert job is not None
+        assert await job.result(timeout=1)
+
+
 async def test_check_tells_whether_a_worker_is_alive(redis_url: str) -> None:
     code, output = await arq(SETTINGS, "--check", redis_url=redis_url)
     assert code == 1
@@ -88,7 +101,7 @@ async def test_a_redis_that_refuses_is_one_line(redis_url: str) -> None:
     code, output = await arq(SETTINGS, "--burst", redis_url=wrong)
     assert code == 1
     (line,) = output.splitlines()
-    assert line.startswith("Error: no answer from Redis at unix:///")
+    assert line.startswith("Error: the Redis at unix:///")
     assert "secret" not in line
 
 

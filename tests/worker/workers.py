@@ -7,11 +7,12 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from tempfile import mkdtemp
+from types import MappingProxyType
 
 import arq.worker
 from arq.connections import ArqRedis
@@ -59,17 +60,24 @@ def _collect_what_it_left() -> None:
 
 @contextmanager
 def process(
-    url: str, settings: str, *options: str, processes: int = 1, grace: float = 10
+    url: str,
+    settings: str,
+    *options: str,
+    processes: int = 1,
+    grace: float = 10,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Popen[bytes]]:
-    """`python -m jobs.worker` with a settings class of `scripted_settings.py`."""
-    path = f"tests.worker.scripted_settings.{settings}"
-    command = [sys.executable, "-m", "jobs.worker", path, str(processes), *options]
-    environment = os.environ | {
+    """`python -m jobs.worker` with settings classes of `scripted_settings.py`."""
+    paths = ",".join(f"tests.worker.scripted_settings.{name}" for name in settings.split(","))
+    command = [sys.executable, "-m", "jobs.worker", paths, str(processes), *options]
+    whole = {
+        **os.environ,
         "REDIS_URL": url,
         "TASK_SHUTDOWN_GRACE": str(grace),
         "LOG_LEVEL": "WARNING",
+        **environment,
     }
-    child = Popen(command, env=environment, cwd=ROOT)  # noqa: S603 - our own
+    child = Popen(command, env=whole, cwd=ROOT)  # noqa: S603 - our own
     try:
         yield child
     finally:

@@ -1,0 +1,164 @@
+"""Three Sentinels, a master and a replica, all of one test's own, with passwords."""
+
+import shutil
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from tempfile import mkdtemp
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from jobs.embedded import binaries
+from jobs.testing.waiting import wait_until
+
+SERVICE = "queue"
+
+_OF_SERVERS = {
+    "bind": "127.0.0.1",
+    "save": "",
+    "appendonly": "no",
+    "repl-diskless-sync-delay": "0",
+    "repl-ping-replica-period": "1",
+}
+_OF_SENTINELS = """\
+port {port}
+bind 127.0.0.1
+requirepass "{password}"
+sentinel sentinel-pass "{password}"
+sentinel monitor {service} 127.0.0.1 {master} 2
+sentinel auth-pass {service} {master_password}
+sentinel down-after-milliseconds {service} 1000
+sentinel failover-timeout {service} 5000
+"""
+
+
+class Trio:
+    """servers: by port; the first is the master to begin with.
+
+    sentinel_password: what the Sentinels want to hear, as `password` is what the servers want.
+    """
+
+    password: Final = "for+redis"  # noqa: S105 - of this test's own servers
+
+    def __init__(self, sentinel_password: str = "") -> None:
+        self.sentinel_password = sentinel_password
+        self.folder = Path(mkdtemp(prefix="rl-"))
+        with ExitStack() as held:
+            ports = [_free_port(held) for _ in range(5)]
+        master, replica, *self.sentinels = ports
+        self.servers = {
+            master: self._start(master, {}),
+            replica: self._start(replica, {"replicaof": f"127.0.0.1 {master}"}),
+        }
+        self._master, self._replica = master, replica
+        self._watchers: list[Popen[bytes]] = []
+
+    @property
+    def hosts(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+
+    @property
+    def url(self) -> str:
+        """As producers and workers are told it."""
+        query = urlencode({"sentinel_password": self.sentinel_password})
+        return f"redis+sentinel://:{quote(self.password)}@{self.hosts}/{SERVICE}/1?{query}"
+
+    async def master(self) -> int:
+        """Its port, as the first Sentinel sees it."""
+        (state, *_) = await self._states()
+        return int(state["port"])
+
+    async def ready(self) -> None:
+        """Wait until each Sentinel knows the others, and the replica."""
+        await wait_until(self._is_replicated, timeout=20)
+        # Only now, as they look for new replicas every ten seconds.
+        self._watchers = [self._watch(port, self._master) for port in self.sentinels]
+        await wait_until(self._is_complete, timeout=20)
+
+    def kill(self, port: int) -> None:
+        self.servers[port].kill()
+        self.servers[port].wait()
+
+    def end(self) -> None:
+        for process in (*self._watchers, *self.servers.values()):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.folder)
+
+    async def _is_replicated(self) -> bool:
+        try:
+            async with Redis(port=self._replica, password=self.password) as replica:
+                return bool((await replica.info("replication"))["master_link_status"] == "up")
+        except RedisError:
+            return False
+
+    async def _is_complete(self) -> bool:
+        try:
+            states = await self._states()
+        except RedisError:
+            return False
+        return all(
+            (state["num-other-sentinels"], state["num-slaves"], state["flags"]) == (2, 1, "master")
+            for state in states
+        )
+
+    async def _states(self) -> list[Mapping[str, Any]]:
+        states = []
+        for port in self.sentinels:
+            async with Redis(port=port, password=self.sentinel_password) as sentinel:
+                states.append(await sentinel.sentinel_master(SERVICE))  # type: ignore[no-untyped-call]
+        return states
+
+    def _start(self, port: int, options: Mapping[str, str]) -> Popen[bytes]:
+        words = [
+            word
+            for name, value in {
+                "port": str(port),
+                "requirepass": self.password,
+                "masterauth": self.password,
+                **_OF_SERVERS,
+                **options,
+            }.items()
+            for word in (f"--{name}", *value.split(" "))
+        ]
+        return self._run(*words)
+
+    def _watch(self, port: int, master: int) -> Popen[bytes]:
+        file = self.folder / f"sentinel-{port}.conf"
+        file.write_text(
+            _OF_SENTINELS.format(
+                port=port,
+                password=self.sentinel_password,
+                service=SERVICE,
+                master=master,
+                master_password=self.password,
+            )
+        )
+        return self._run(str(file), "--sentinel")
+
+    def _run(self, *words: str) -> Popen[bytes]:
+        command = [str(binaries.redis_server()), *words]
+        return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - our own
+
+
+def _free_port(held: ExitStack) -> int:
+    """Held until all are known, so that they differ."""
+    listener = held.enter_context(socket.socket())
+    listener.bind(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def sentinel_trio(sentinel_password: str = "") -> AsyncIterator[Trio]:
+    trio = Trio(sentinel_password)
+    try:
+        await trio.ready()
+        yield trio
+    finally:
+        trio.end()

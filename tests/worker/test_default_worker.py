@@ -8,8 +8,8 @@ from arq.jobs import Job
 
 from jobs.default import WorkerSettings
 from jobs.engine import DeadLetters, deserialize
+from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock
-from jobs.engine.connection import arq_settings
 from jobs.engine.launch import create_worker
 from jobs.store.postgres import PostgresStore
 from jobs.testing.waiting import wait_until
@@ -60,7 +60,7 @@ async def test_a_worker_notices_at_once_that_a_process_died_after_its_commit(
     redis_url: str, database_url: str
 ) -> None:
     """Without the cron, which looks every 15 s: PostgreSQL tells the worker to look."""
-    redis = arq_settings(redis_url)
+    redis = Address.of(redis_url).arq_settings()
     worker = create_worker(WorkerSettings, redis_settings=redis, cron_jobs=[])
     async with opened(redis_url, database_url) as (pool, store), running(worker):
         await wait_until(lambda: "store" in worker.ctx)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from jobs.cli.duration import DURATION
 from jobs.cli.enqueue import keyword, value
+from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock, clock_from
-from jobs.engine.connection import arq_settings
 from jobs.engine.crons import cron
 from jobs.engine.dead_letters import DeadLetter
 from jobs.errors import UsageError, ValidationError
@@ -114,9 +114,17 @@ def test_clocks(text: str) -> None:
         assert clock.real_delay(NEW_YEAR) >= timedelta()
 
 
-schemes = st.sampled_from(["redis://", "rediss://", "unix://", "postgresql://", "http://", ""])
+schemes = st.sampled_from(
+    ["redis://", "rediss://", "unix://", "redis+sentinel://", "postgresql://", "http://", ""]
+)
 url_tails = texts | st.text(":/@?#[]%&=ab1.,℀", max_size=30)
 urls = st.tuples(schemes, url_tails).map("".join)
+
+
+def _redis(url: str) -> None:
+    address = Address.of(url)
+    address.connections()
+    address.arq_settings()
 
 
 @given(urls)
@@ -124,7 +132,7 @@ urls = st.tuples(schemes, url_tails).map("".join)
 @example("redis://h?db=one")
 def test_redis_urls(url: str) -> None:
     with refused_in_one_line(UsageError):
-        arq_settings(url)
+        _redis(url)
 
 
 @given(urls)
@@ -145,7 +153,7 @@ def refusal(read: Callable[[str], object], url: str) -> str:
 @given(schemes, st.text("/:?#@[]%℀", max_size=6), st.text("/:?#@[]%℀", max_size=6))
 def test_no_error_shows_a_password(scheme: str, before: str, after: str) -> None:
     url = f"{scheme}user:{before}hunter2{after}@host:1/0?password=hunter2"
-    said = refusal(arq_settings, url) + refusal(partial(open_engine, pool_size=1), url)
+    said = refusal(_redis, url) + refusal(partial(open_engine, pool_size=1), url)
     assert "hunter2" not in said
     assert "hunter2" not in mask_url(url)
 

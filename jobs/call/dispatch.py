@@ -3,7 +3,7 @@
     scheduled --(1. intent)--> dialing --(2. provider)--> (3. answer) queued | failed | unknown
 
 A worker that dies between 1 and 3 leaves `dialing` behind, whose fate only the provider knows:
-it becomes `unknown`, and `call.reconcile` asks. It is never dialled again.
+`call.reconcile` asks. It is never dialled again.
 """
 
 import asyncio
@@ -55,16 +55,17 @@ async def dispatch(ctx: JobContext, *call_ids: UUID) -> None:
 
 async def _write_intents(work: Work, call_ids: Sequence[UUID], now: datetime) -> list[CallRequest]:
     calls = await work.calls.get_many(call_ids, lock=True)
-    left_behind = [
-        replace(call, status=CALL.advance(call.status, CallStatus.UNKNOWN))
+    # By a worker that died, or by one that is at it: then the answer is still to come.
+    asked_for = [
+        call.id
         for call in calls
         if call.status is CallStatus.DIALING and call.refused_until is None
     ]
-    if left_behind:
-        work.enqueue("call.reconcile", *(call.id for call in left_behind))
+    if asked_for:
+        work.enqueue("call.reconcile", *asked_for)
     checked = await check(work, [call for call in calls if _may_ask(call, now)], now)
     dialing = [_intent(call, now) for call in checked.allowed]
-    await work.calls.save([*dialing, *left_behind, *checked.ended])
+    await work.calls.save([*dialing, *checked.ended])
     await work.campaigns.save_enrolments(checked.enrolments)
     return [CallRequest(call.id, checked.numbers[call.id]) for call in dialing]
 
@@ -131,23 +132,21 @@ async def _record_answers(
 def answered(call: Call, answer: Answer | None, now: datetime) -> Call:
     """The call after the provider's answer; None stands for an unknown fate.
 
-    Events may have outrun the answer: then only the link to the provider's call is added. Another
-    worker may have taken this one for dead, so that the call is `unknown`: refused, it has failed,
-    since from there no way leads back to asking again.
+    Events may have outrun the answer: then only the link to the provider's call is added.
     """
-    undecided = call.status in (CallStatus.DIALING, CallStatus.UNKNOWN)
     match answer:
         case Accepted(provider_id):
+            undecided = call.status in (CallStatus.DIALING, CallStatus.UNKNOWN)
             status = CallStatus.QUEUED if undecided else call.status
             return replace(call, provider_id=provider_id, status=status)
         case None:
             status = CallStatus.UNKNOWN if call.status is CallStatus.DIALING else call.status
             return replace(call, status=status)
-        case Refused() if not undecided:
+        case Refused() if call.status is not CallStatus.DIALING:
             return call
         case Refused(permanent=True):
             return replace(call, status=CallStatus.FAILED, sip_code=NOT_FOUND, ended_at=now)
-        case Refused() if call.status is CallStatus.UNKNOWN or call.requests >= MAX_REQUESTS:
+        case Refused() if call.requests >= MAX_REQUESTS:
             return replace(call, status=CallStatus.FAILED, sip_code=UNAVAILABLE, ended_at=now)
         case Refused(retry_after=seconds):
             wait = DEFAULT_WAIT if seconds is None else timedelta(seconds=seconds)

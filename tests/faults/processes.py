@@ -1,0 +1,159 @@
+"""The processes of a fault run: a provider that keeps a ledger, workers that die, and one that
+puts things right afterwards. They are forked from a server that has imported all this already."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from jobs import call, lead
+from jobs.context import close_context, open_context
+from jobs.engine.clock import ScaledClock
+from jobs.engine.connection import arq_settings
+from jobs.engine.launch import create_worker, serve
+from jobs.monitor.logs import configure
+from jobs.voice import SeededPlan, Simulator, Trouble
+from jobs.voice import serve as serve_simulator
+from jobs.voice.protocol import Answer, CallRequest
+from settings import get_settings
+from tests.faults.points import Point, Tracer, die_at
+
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["tests.faults.processes"])
+
+LEASE = 1.0
+"""Seconds, of a worker that is made to die."""
+
+
+class SharedClock:
+    """One line of business time for all processes, which the run may move on at a stroke."""
+
+    def __init__(self, start: datetime, rate: float, epoch: float) -> None:
+        self._values = SPAWN.Array("d", [start.timestamp(), rate, epoch])
+
+    @property
+    def line(self) -> ScaledClock:
+        start, rate, epoch = self._values[:]
+        return ScaledClock(datetime.fromtimestamp(start, UTC), rate, epoch)
+
+    def jump(self, by: timedelta, rate: float, epoch: float) -> None:
+        """From `epoch`, which is now, on: later by `by`, and at another rate."""
+        self._values[:] = [(self.now() + by).timestamp(), rate, epoch]
+
+    def now(self) -> datetime:
+        return self.line.now()
+
+    def real_delay(self, until: datetime) -> timedelta:
+        return self.line.real_delay(until)
+
+    def ago(self, real: timedelta) -> datetime:
+        return self.line.ago(real)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """How the provider is set up: the same for all who want to know what it will do."""
+
+    seed: int
+    trouble: Trouble
+    ledger: Path
+    """Gets the key of each request, one a line, before the request is looked at."""
+
+    def simulator(self, clock: Any, *, ledger: bool = True) -> Simulator:
+        kind = _Ledgered if ledger else Simulator
+        made = kind(SeededPlan(self.seed), clock, seed=self.seed, trouble=self.trouble)
+        if isinstance(made, _Ledgered):
+            made.ledger = self.ledger
+        return made
+
+
+class _Ledgered(Simulator):
+    ledger: Path
+
+    async def place(self, requests: Sequence[CallRequest]) -> Mapping[UUID, Answer]:
+        with self.ledger.open("a") as ledger:
+            ledger.writelines(f"{request.call_id}\n" for request in requests)
+        return await super().place(requests)
+
+
+def provide(provider: Provider, clock: SharedClock, socket: Path, ready: Any) -> None:
+    """Serves the provider until the process is ended."""
+
+    async def run() -> None:
+        async with serve_simulator(provider.simulator(clock), socket):
+            ready.set()
+            await asyncio.Event().wait()
+
+    configure("CRITICAL")
+    asyncio.run(run())
+
+
+def work(
+    environment: Mapping[str, str],
+    limits: Mapping[str, float],
+    queue: str,
+    dies_at: Point | None,
+    passed: Connection | None,
+) -> None:
+    """A worker that runs what is in its queue: to the end, or to the point where it dies.
+
+    The points that it passes from its start-up to its shutdown are sent to `passed`.
+    """
+    points: list[Point] = []
+    tracer = Tracer(points.append if dies_at is None else die_at(dies_at))
+
+    async def opened(ctx: dict[Any, Any]) -> None:
+        await open_context(ctx)
+        tracer.start()
+
+    async def closed(ctx: dict[Any, Any]) -> None:
+        tracer.stop()
+        if passed is not None:
+            passed.send(points)
+        await close_context(ctx)
+
+    _configure(environment)
+    vars(import_module("jobs.call.dispatch")).update(limits)
+    _serve([queue], environment, lease=LEASE, burst=True, on_startup=opened, on_shutdown=closed)
+
+
+def recover(environment: Mapping[str, str], queues: Sequence[str]) -> None:
+    """A worker that runs what is in its queues until the process is told to stop."""
+    _configure(environment)
+    _serve(queues, environment, lease=15.0)
+
+
+async def ended(process: ForkServerProcess) -> int | None:
+    """Waits for the end of a process; its exit code, below 0 for the signal that killed it."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process.sentinel, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+    return process.exitcode
+
+
+def _serve(queues: Sequence[str], environment: Mapping[str, str], **options: Any) -> None:
+    async def run() -> None:
+        redis = arq_settings(environment["REDIS_URL"])
+        options.update(queues=list(queues), redis_settings=redis, max_jobs=20, cron_jobs=[])
+        classes = (call.WorkerSettings, lead.WorkerSettings)
+        await serve(create_worker(*classes, **options))
+
+    asyncio.run(run())
+
+
+def _configure(environment: Mapping[str, str]) -> None:
+    configure("CRITICAL")
+    os.environ.update(environment)
+    get_settings.cache_clear()

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from jobs import call, lead
 from jobs.context import close_context, open_context
+from jobs.engine.address import Address
 from jobs.engine.clock import ScaledClock
-from jobs.engine.connection import arq_settings
 from jobs.engine.launch import create_worker, serve
 from jobs.monitor.logs import configure
 from jobs.voice import SeededPlan, Simulator, Trouble
@@ -145,7 +145,7 @@ async def ended(process: ForkServerProcess) -> int | None:
 
 def _serve(queues: Sequence[str], environment: Mapping[str, str], **options: Any) -> None:
     async def run() -> None:
-        redis = arq_settings(environment["REDIS_URL"])
+        redis = Address.of(environment["REDIS_URL"]).arq_settings()
         options.update(queues=list(queues), redis_settings=redis, max_jobs=20, cron_jobs=[])
         classes = (call.WorkerSettings, lead.WorkerSettings)
         await serve(create_worker(*classes, **options))

@@ -143,12 +143,12 @@ def _enqueue_recordings(work: Work, of_call: Mapping[UUID, list[CallEvent]]) -> 
     for call_id, events in of_call.items():
         for event in events:
             if event.kind is EventKind.RECORDING and event.payload.get("status") == "completed":
-                work.enqueue(
-                    "call.ingest_recording",
-                    call_id,
-                    _text(event.payload, "recording_id"),
-                    _text(event.payload, "url"),
-                )
+                work.enqueue("call.ingest_recording", *recording_of(call_id, event))
+
+
+def recording_of(call_id: UUID, event: CallEvent) -> tuple[UUID, str, str]:
+    """The arguments of `call.ingest_recording` for a recording that an event tells of."""
+    return call_id, _text(event.payload, "recording_id"), _text(event.payload, "url")
 
 
 def _text(payload: Mapping[str, Attribute], name: str) -> str:

@@ -4,16 +4,19 @@ Every follow-up is derivable from a row's state, so losing Redis, a worker or a 
 delays a call. Nothing is dialled here.
 """
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from jobs.call.dispatch import UNAVAILABLE
-from jobs.call.events import StatusPayload, apply_status, enqueue_completed
+from jobs.call.events import StatusPayload, apply_status, enqueue_completed, recording_of
 from jobs.context import JobContext
 from jobs.engine import JobRequest, job, retry
 from jobs.rules.states import CALL, CallStatus
-from jobs.store.model import Call
+from jobs.store.model import Call, CallEvent
+from jobs.store.protocol import Work
 from jobs.voice.protocol import CallState
 
 REQUEST_GRACE = timedelta(seconds=10)
@@ -22,6 +25,8 @@ than ASK_WITHIN and ANSWER_WITHIN together."""
 STUCK_AFTER = timedelta(minutes=10)
 """Business time after which a call that has not ended is asked about."""
 SWEEP = 1000
+RECORDINGS_FOR = timedelta(days=3)
+"""Business time for which a recording that could not be fetched is asked for again."""
 
 
 @job("call.reconcile", timeout=60)
@@ -81,19 +86,42 @@ def settled(call: Call, state: CallState | None, now: datetime) -> Call:
 
 
 async def _sweep(ctx: JobContext) -> None:
+    """Enqueues again what the rows say is still to be done, and nobody seems to be doing."""
     clock = ctx["clock"]
     now, answered_before = clock.now(), clock.ago(REQUEST_GRACE)
-    async with ctx["store"].begin() as work:
-        overdue = await work.calls.overdue(
-            scheduled_before=min(now - STUCK_AFTER, answered_before),
-            dialed_before=min(now - STUCK_AFTER, answered_before),
-            limit=SWEEP,
+    stuck_before = min(now - STUCK_AFTER, answered_before)
+
+    async def overdue(work: Work, after: UUID | None) -> list[Call]:
+        return await work.calls.overdue(
+            scheduled_before=stuck_before, dialed_before=stuck_before, limit=SWEEP, after=after
         )
-        unread = await work.calls.with_unapplied_events(answered_before, SWEEP)
-        unread_calls = await work.calls.get_many(unread)
-    follow_ups = [_follow_up(call, now) for call in overdue]
-    follow_ups += [_request("call.apply_event", call, now) for call in unread_calls]
-    await ctx["redis"].enqueue_many(follow_ups)
+
+    async def unread(work: Work, after: UUID | None) -> list[Call]:
+        return await work.calls.with_unapplied_events(answered_before, SWEEP, after)
+
+    async for calls in _pages(ctx, overdue):
+        await ctx["redis"].enqueue_many([_follow_up(call, now) for call in calls])
+    async for calls in _pages(ctx, unread):
+        await ctx["redis"].enqueue_many([_request("call.apply_event", call, now) for call in calls])
+    async with ctx["store"].begin() as work:
+        recordings = await work.calls.unfetched_recordings(
+            received_after=now - RECORDINGS_FOR, received_before=stuck_before, limit=SWEEP
+        )
+    await ctx["redis"].enqueue_many([_fetch(event) for event in recordings])
+
+
+async def _pages(
+    ctx: JobContext, page: Callable[[Work, UUID | None], Awaitable[list[Call]]]
+) -> AsyncIterator[list[Call]]:
+    """All that `page` finds, a transaction each; calls that do not move hold up no others."""
+    after = None
+    while True:
+        async with ctx["store"].begin() as work:
+            calls = await page(work, after)
+        yield calls
+        if len(calls) < SWEEP:
+            return
+        after = calls[-1].id
 
 
 def _follow_up(call: Call, now: datetime) -> JobRequest:
@@ -110,3 +138,12 @@ def _request(function: str, call: Call, now: datetime) -> JobRequest:
     period = int(now.timestamp() // STUCK_AFTER.total_seconds())
     job_id = f"{function}:{call.id}:{call.version}:{period}"
     return JobRequest(function, (call.id,), job_id=job_id)
+
+
+def _fetch(event: CallEvent) -> JobRequest:
+    # One job for each recording: that it failed is remembered, as a dead letter, for a day.
+    return JobRequest(
+        "call.ingest_recording",
+        recording_of(cast("UUID", event.call_id), event),
+        job_id=f"call.ingest_recording:{event.id}",
+    )

@@ -38,13 +38,18 @@ class _Measured:
 @job("call.ingest_recording", timeout=300)
 @retry()
 async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, url: str) -> str:
-    """Stores a recording once; answers its path. Running it again replaces it with itself."""
-    if not recording_id.isalnum():
-        raise ValidationError(f"the recording of call {call_id} has no usable id")
-    path = f"{call_id}/{recording_id}.wav"
-    measured = _Measured(ctx["voice"].recording(url))
-    await obstore.put_async(ctx["recordings"], path, aiter(measured))
+    """Stores a recording once; answers its path. Running it again replaces it with itself.
+
+    Raises ValidationError for one that cannot be stored, which is then not looked for again.
+    """
+    try:
+        path, measured = await _stored(ctx, call_id, recording_id, url)
+    except ValidationError:
+        async with ctx["store"].begin() as work:
+            await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
+        raise
     async with ctx["store"].begin() as work:
+        await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
         await work.calls.add_recording(
             Recording(
                 call_id=call_id,
@@ -56,3 +61,15 @@ async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, ur
             )
         )
     return path
+
+
+async def _stored(
+    ctx: JobContext, call_id: UUID, recording_id: str, url: str
+) -> tuple[str, _Measured]:
+    """Where the recording now lies, and its measures."""
+    if not recording_id.isalnum():
+        raise ValidationError(f"the recording of call {call_id} has no usable id")
+    path = f"{call_id}/{recording_id}.wav"
+    measured = _Measured(ctx["voice"].recording(url))
+    await obstore.put_async(ctx["recordings"], path, aiter(measured))
+    return path, measured

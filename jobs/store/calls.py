@@ -21,6 +21,7 @@ from jobs.store.statements import (
     select_by_ids,
 )
 
+_FIRST = UUID(int=0)
 _THIS_CHANGE = "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
 _NEW = (
     "id", "tenant", "campaign_id", "enrolment_id", "lead_id", "number", "scheduled_for", "zone",
@@ -66,7 +67,7 @@ _ENDED = text(
     "WHERE campaign_id = :campaign AND ended_at >= :since AND dialed_at IS NOT NULL"
 )
 _OVERDUE = text(
-    f"SELECT {_CALL} FROM calls WHERE processed_at IS NULL AND CASE "
+    f"SELECT {_CALL} FROM calls WHERE processed_at IS NULL AND id > :after AND CASE "
     "WHEN status = 'scheduled' THEN scheduled_for < :scheduled_before "
     f"WHEN {tables.LIVE} THEN dialed_at < :dialed_before "
     "ELSE TRUE END ORDER BY id LIMIT :limit"
@@ -97,11 +98,22 @@ _LINK = text(
     "JOIN call_events e ON e.provider_id = link.provider WHERE e.call_id IS NULL "
     "ORDER BY e.id FOR NO KEY UPDATE OF e) AS r WHERE t.id = r.id RETURNING t.call_id"
 )
+# An event may name a call that does not exist, or come before its provider id is linked.
 _WITH_UNAPPLIED = text(
-    "SELECT DISTINCT coalesce(e.call_id, c.id) AS call_id FROM call_events e "
-    "LEFT JOIN calls c ON c.provider_id = e.provider_id AND e.call_id IS NULL "
-    "WHERE e.applied_at IS NULL AND e.received_at < :before "
-    "AND coalesce(e.call_id, c.id) IS NOT NULL ORDER BY call_id LIMIT :limit"
+    f"SELECT {_CALL} FROM calls WHERE id > :after AND id IN (SELECT coalesce(e.call_id, c.id) "
+    "FROM call_events e LEFT JOIN calls c ON c.provider_id = e.provider_id AND e.call_id IS NULL "
+    "WHERE e.applied_at IS NULL AND e.received_at < :before) ORDER BY id LIMIT :limit"
+)
+_UNFETCHED = text(
+    "SELECT e.id, e.provider_id, e.kind, e.sequence, c.id, e.payload, e.received_at "
+    "FROM call_events e JOIN calls c ON c.provider_id = e.provider_id "
+    f"WHERE {tables.UNFETCHED} AND e.received_at >= :received_after "
+    "AND e.received_at < :received_before ORDER BY e.received_at, e.id LIMIT :limit"
+)
+_MARK_FETCHED = text(
+    "UPDATE call_events SET fetched_at = :now WHERE kind = 'recording' AND fetched_at IS NULL "
+    "AND payload ->> 'recording_id' = :recording "
+    "AND provider_id = (SELECT provider_id FROM calls WHERE id = :call)"
 )
 _ADD_RECORDING = text(
     "INSERT INTO recordings (call_id, provider_id, path, sha256, size, stored_at) "
@@ -186,7 +198,12 @@ class PostgresCalls:
         return {row[0] for row in rows}
 
     async def overdue(
-        self, *, scheduled_before: datetime, dialed_before: datetime, limit: int
+        self,
+        *,
+        scheduled_before: datetime,
+        dialed_before: datetime,
+        limit: int,
+        after: UUID | None = None,
     ) -> list[Call]:
         rows = await self._session.rows(
             _OVERDUE,
@@ -194,15 +211,36 @@ class PostgresCalls:
                 "scheduled_before": scheduled_before,
                 "dialed_before": dialed_before,
                 "limit": limit,
+                "after": after or _FIRST,
             },
         )
         return [call_of(row) for row in rows]
 
-    async def with_unapplied_events(self, received_before: datetime, limit: int) -> list[UUID]:
+    async def with_unapplied_events(
+        self, received_before: datetime, limit: int, after: UUID | None = None
+    ) -> list[Call]:
         rows = await self._session.rows(
-            _WITH_UNAPPLIED, {"before": received_before, "limit": limit}
+            _WITH_UNAPPLIED, {"before": received_before, "limit": limit, "after": after or _FIRST}
         )
-        return [row[0] for row in rows]
+        return [call_of(row) for row in rows]
+
+    async def unfetched_recordings(
+        self, *, received_after: datetime, received_before: datetime, limit: int
+    ) -> list[CallEvent]:
+        rows = await self._session.rows(
+            _UNFETCHED,
+            {
+                "received_after": received_after,
+                "received_before": received_before,
+                "limit": limit,
+            },
+        )
+        return [event_of(row) for row in rows]
+
+    async def mark_fetched(self, call_id: UUID, recording_id: str, now: datetime) -> None:
+        await self._session.run(
+            _MARK_FETCHED, {"call": call_id, "recording": recording_id, "now": now}
+        )
 
     async def add_recording(self, recording: Recording) -> bool:
         return bool(

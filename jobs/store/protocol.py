@@ -185,13 +185,33 @@ class Calls(Protocol):
         ...
 
     async def overdue(
-        self, *, scheduled_before: datetime, dialed_before: datetime, limit: int
+        self,
+        *,
+        scheduled_before: datetime,
+        dialed_before: datetime,
+        limit: int,
+        after: UUID | None = None,
     ) -> list[Call]:
         """Calls that should have moved on: still scheduled though due before the first moment,
-        dialled before the second and not ended, or ended and not processed."""
+        dialled before the second and not ended, or ended and not processed. In the order of
+        their ids, those greater than `after`."""
         ...
 
-    async def with_unapplied_events(self, received_before: datetime, limit: int) -> list[UUID]: ...
+    async def with_unapplied_events(
+        self, received_before: datetime, limit: int, after: UUID | None = None
+    ) -> list[Call]:
+        """In the order of their ids, those greater than `after`."""
+        ...
+
+    async def unfetched_recordings(
+        self, *, received_after: datetime, received_before: datetime, limit: int
+    ) -> list[CallEvent]:
+        """Applied events, with their call, that tell of a recording that was not fetched."""
+        ...
+
+    async def mark_fetched(self, call_id: UUID, recording_id: str, now: datetime) -> None:
+        """Nothing is left to do about this recording of the call."""
+        ...
 
     async def add_recording(self, recording: Recording) -> bool:
         """False when this recording was stored before."""

@@ -45,6 +45,12 @@ LIVE = "status IN ('scheduled','dialing','unknown','queued','initiated','ringing
 TO_CALL = "status IN ('queued','retry_wait','callback')"
 """An enrolment whose next call is to be scheduled, now or later."""
 
+UNFETCHED = (
+    "kind = 'recording' AND fetched_at IS NULL AND applied_at IS NOT NULL "
+    "AND payload ->> 'status' = 'completed'"
+)
+"""An event that tells of a recording which is still to be fetched."""
+
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
     """The column holds a value of this enumeration, or NULL where it may."""
@@ -200,10 +206,13 @@ call_events = Table(
     Column("payload", JSONB, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("applied_at", Moment),
+    # Of a recording: when it was stored, or given up.
+    Column("fetched_at", Moment),
     UniqueConstraint("provider_id", "kind", "sequence"),
     one_of("kind", EventKind),
     partial("call_events_unapplied_call_idx", "call_id", where="applied_at IS NULL"),
     partial("call_events_unapplied_idx", "received_at", where="applied_at IS NULL"),
+    partial("call_events_unfetched_idx", "received_at", where=UNFETCHED),
 )
 
 recordings = Table(

@@ -176,6 +176,10 @@ async def test_overdue_is_what_should_have_moved_on(store: Store) -> None:
         assert [call.id for call in found] == expected
         found = await work.calls.overdue(scheduled_before=NOON, dialed_before=NOON, limit=2)
         assert [call.id for call in found] == expected[:2]
+        found = await work.calls.overdue(
+            scheduled_before=NOON, dialed_before=NOON, limit=2, after=expected[1]
+        )
+        assert [call.id for call in found] == expected[2:]
 
 
 async def test_a_recording_is_stored_once(store: Store) -> None:

@@ -1,10 +1,11 @@
 """The provider's callbacks: stored once, whatever is repeated; found until they are applied."""
 
 from dataclasses import replace
-from uuid import uuid4
+from datetime import datetime
+from uuid import UUID, uuid4
 
 from jobs.store.model import EventKind
-from jobs.store.protocol import Store
+from jobs.store.protocol import Store, Work
 from tests.contract.given import (
     MINUTE,
     NOON,
@@ -71,7 +72,7 @@ async def test_an_event_without_a_call_is_found_once_its_provider_id_is_linked(
     async with store.begin() as work:
         (event,) = await work.calls.unapplied_events([call.id])
         assert (event.provider_id, event.call_id) == ("CA1", call.id)
-        assert await work.calls.with_unapplied_events(NOON + MINUTE, 10) == [call.id]
+        assert await ids_with_unapplied(work, NOON + MINUTE, 10) == [call.id]
 
 
 async def test_events_can_be_given_their_call(store: Store) -> None:
@@ -86,8 +87,14 @@ async def test_events_can_be_given_their_call(store: Store) -> None:
         assert [e.sequence for e in await work.calls.unapplied_events([a])] == [0, 1]
 
 
+async def ids_with_unapplied(work: Work, before: datetime, limit: int, *after: UUID) -> list[UUID]:
+    return [call.id for call in await work.calls.with_unapplied_events(before, limit, *after)]
+
+
 async def test_calls_with_events_that_were_forgotten(store: Store) -> None:
-    a, b, c = sorted(uuid4() for _ in range(3))
+    _, enrolments = await enrolled(store, new_leads(3))
+    calls = await add_calls(store, [new_call(enrolment) for enrolment in enrolments])
+    a, b, c = (call.id for call in calls)
     async with store.begin() as work:
         await work.calls.record_events(
             [
@@ -95,11 +102,52 @@ async def test_calls_with_events_that_were_forgotten(store: Store) -> None:
                 new_event("CA1", 1, a),
                 new_event("CA2", 0, b),
                 new_event("CA3", 0, c, at=NOON + MINUTE),
+                new_event("CA4", 0, UUID(int=7)),  # anyone could name any call
             ]
         )
-        assert await work.calls.with_unapplied_events(NOON, 10) == []
-        assert await work.calls.with_unapplied_events(NOON + MINUTE, 10) == [a, b]
-        assert await work.calls.with_unapplied_events(NOON + 2 * MINUTE, 2) == [a, b]
+        assert await ids_with_unapplied(work, NOON, 10) == []
+        assert await ids_with_unapplied(work, NOON + MINUTE, 10) == [a, b]
+        assert await ids_with_unapplied(work, NOON + 2 * MINUTE, 2) == [a, b]
+        assert await ids_with_unapplied(work, NOON + 2 * MINUTE, 2, b) == [c]
         events = await work.calls.unapplied_events([a])
         await work.calls.mark_applied([event.id for event in events], NOON)
-        assert await work.calls.with_unapplied_events(NOON + 2 * MINUTE, 10) == [b, c]
+        assert await ids_with_unapplied(work, NOON + 2 * MINUTE, 10) == [b, c]
+
+
+async def test_recordings_that_were_not_fetched(store: Store) -> None:
+    _, enrolments = await enrolled(store, new_leads(2))
+    calls = await add_calls(store, [new_call(enrolment) for enrolment in enrolments])
+    one, other = (replace(call, provider_id=f"CA{n}") for n, call in enumerate(calls))
+    await save_calls(store, one, other)
+    told = [
+        replace(
+            new_event(provider, sequence, call_id, kind=EventKind.RECORDING),
+            payload={"status": status, "recording_id": f"RE{sequence}"},
+            received_at=NOON + sequence * MINUTE,
+        )
+        for provider, sequence, call_id, status in (
+            ("CA0", 0, one.id, "in-progress"),
+            ("CA0", 1, one.id, "completed"),
+            ("CA0", 2, None, "completed"),
+            ("CA1", 3, other.id, "completed"),
+            ("CA9", 4, None, "completed"),
+        )
+    ]
+
+    async def unfetched(work: Work, until: datetime = NOON + 9 * MINUTE) -> list[object]:
+        found = await work.calls.unfetched_recordings(
+            received_after=NOON, received_before=until, limit=10
+        )
+        return [(event.call_id, event.payload["recording_id"]) for event in found]
+
+    async with store.begin() as work:
+        await work.calls.record_events([*told, new_event("CA0", 0, one.id)])
+        assert await unfetched(work) == []  # applying them enqueues the fetching
+        events = await work.calls.unapplied_events([one.id, other.id])
+        await work.calls.mark_applied([event.id for event in events], NOON)
+        assert await unfetched(work) == [(one.id, "RE1"), (one.id, "RE2"), (other.id, "RE3")]
+        assert await unfetched(work, NOON + 2 * MINUTE) == [(one.id, "RE1")]
+        await work.calls.mark_fetched(one.id, "RE1", NOON)
+        await work.calls.mark_fetched(one.id, "RE3", NOON)
+        await work.calls.mark_fetched(UUID(int=7), "RE2", NOON)
+        assert await unfetched(work) == [(one.id, "RE2"), (other.id, "RE3")]

@@ -10,7 +10,9 @@ from jobs.errors import ConflictError, NotFoundError
 from jobs.rules.dispositions import Disposition
 from jobs.rules.states import CALL, CallStatus
 from jobs.store.memory.state import State, by_id, refuse_duplicates, save
-from jobs.store.model import Call, CallEvent, NewCall, NewEvent, Recording
+from jobs.store.model import Call, CallEvent, EventKind, NewCall, NewEvent, Recording
+
+_FIRST = UUID(int=0)
 
 
 class MemoryCalls:
@@ -114,7 +116,12 @@ class MemoryCalls:
         return linked
 
     async def overdue(
-        self, *, scheduled_before: datetime, dialed_before: datetime, limit: int
+        self,
+        *,
+        scheduled_before: datetime,
+        dialed_before: datetime,
+        limit: int,
+        after: UUID | None = None,
     ) -> list[Call]:
         def is_overdue(call: Call) -> bool:
             if call.status is CallStatus.SCHEDULED:
@@ -123,16 +130,51 @@ class MemoryCalls:
                 return True
             return call.dialed_at is not None and call.dialed_at < dialed_before
 
-        unprocessed = [c for c in self._state.calls.values() if c.processed_at is None]
+        unprocessed = [
+            call
+            for call in self._state.calls.values()
+            if call.processed_at is None and call.id > (after or _FIRST)
+        ]
         return self._ordered(filter(is_overdue, unprocessed))[:limit]
 
-    async def with_unapplied_events(self, received_before: datetime, limit: int) -> list[UUID]:
+    async def with_unapplied_events(
+        self, received_before: datetime, limit: int, after: UUID | None = None
+    ) -> list[Call]:
         found = {
             event.call_id
             for event in self._unapplied()
-            if event.received_at < received_before and event.call_id is not None
+            if event.received_at < received_before
+            and event.call_id is not None
+            and event.call_id > (after or _FIRST)
         }
-        return sorted(found)[:limit]
+        return by_id(self._state.calls, found)[:limit]
+
+    async def unfetched_recordings(
+        self, *, received_after: datetime, received_before: datetime, limit: int
+    ) -> list[CallEvent]:
+        linked = {call.provider_id: call.id for call in self._state.calls.values()}
+        found = [
+            replace(event, call_id=linked[event.provider_id])
+            for event in self._state.events.values()
+            if event.id in self._state.applied
+            and event.id not in self._state.fetched
+            and event.kind is EventKind.RECORDING
+            and event.payload.get("status") == "completed"
+            and event.provider_id in linked
+            and received_after <= event.received_at < received_before
+        ]
+        return sorted(found, key=lambda event: (event.received_at, event.id))[:limit]
+
+    async def mark_fetched(self, call_id: UUID, recording_id: str, now: datetime) -> None:
+        call = self._state.calls.get(call_id)
+        self._state.fetched.update(
+            event.id
+            for event in self._state.events.values()
+            if call is not None
+            and event.provider_id == call.provider_id
+            and event.kind is EventKind.RECORDING
+            and event.payload.get("recording_id") == recording_id
+        )
 
     async def add_recording(self, recording: Recording) -> bool:
         if recording.call_id not in self._state.calls:

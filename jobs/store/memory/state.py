@@ -44,6 +44,8 @@ class State:
     events: dict[int, CallEvent] = field(default_factory=dict)
     applied: dict[int, datetime] = field(default_factory=dict)
     """When an event was applied, by its id."""
+    fetched: set[int] = field(default_factory=set)
+    """Events whose recording was stored, or given up."""
     recordings: dict[str, Recording] = field(default_factory=dict)
     buckets: dict[BucketKey, Bucket] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class State:
     """As JSON."""
 
     def copy(self) -> "State":
-        return State(*(dict(getattr(self, table.name)) for table in fields(self)))
+        return State(*(getattr(self, table.name).copy() for table in fields(self)))
 
 
 def by_id(table: dict[UUID, R], ids: Iterable[UUID]) -> list[R]:

@@ -26,7 +26,8 @@ ARROWS: dict[str, set[str]] = {
     "monitor": {"context"},
     "demo": {"monitor", *DOMAINS},
     "testing": {"monitor", *DOMAINS},
-    "cli": {"demo"},
+    "chaos": {"demo"},
+    "cli": {"chaos"},
     "worker": {"cli"},
     "jobs": {"engine", "embedded"},
 }

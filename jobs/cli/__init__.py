@@ -13,6 +13,7 @@ import click
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("jobs.cli.demo", "Run a whole campaign, end to end, and check the books."),
+    "chaos": ("jobs.cli.chaos", "Run a campaign while everything fails, and check the books."),
     "worker": ("jobs.cli.worker", "Run the jobs of some queues."),
     "up": ("jobs.cli.servers", "Start the embedded servers of this folder."),
     "down": ("jobs.cli.servers", "Stop the embedded servers of this folder."),

@@ -1,12 +1,11 @@
 """`jobs demo`: the main job."""
 
-import asyncio
-import signal
 from pathlib import Path
 
 import click
 
 from jobs.analytics.render import as_json
+from jobs.cli import interruptible
 from jobs.cli.console import CONSOLE
 from jobs.demo import console
 from jobs.demo.run import Options, Result, play
@@ -76,16 +75,10 @@ def _run(scenario: Scenario, options: Options) -> Result:
     CONSOLE.print(f"{scenario.title}, {options.workers} worker processes", highlight=False)
 
     async def run() -> Result:
-        task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)  # type: ignore[union-attr]  # within a task
         with console.display(CONSOLE) as show:
             return await play(scenario, get_settings(), options, show)
 
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        raise click.Abort from None
+    return interruptible.run(run())
 
 
 def _show(result: Result, out: Path) -> None:

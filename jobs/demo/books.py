@@ -60,7 +60,13 @@ class Entry:
 
 def entries(facts: Facts) -> list[Entry]:
     """The books, one line after the other."""
-    return [*_leads(facts), *_calls(facts), *_jobs(facts), *_report(facts), *_file(facts)]
+    return [
+        *_leads(facts),
+        *calls(facts.totals, facts.provider),
+        *_jobs(facts),
+        *_report(facts),
+        *_file(facts),
+    ]
 
 
 def _leads(facts: Facts) -> Iterator[Entry]:
@@ -69,22 +75,28 @@ def _leads(facts: Facts) -> Iterator[Entry]:
     yield Entry("rows in = leads + duplicates + rejected", imported.rows, accounted)
     yield Entry("usable numbers in = leads stored", imported.expected, imported.stored)
     yield Entry("leads stored = leads enrolled", imported.stored, totals.leads)
+    yield explained(totals.leads, facts.histories, facts.retries, facts.status)
+
+
+def explained(
+    enrolled: int, histories: Sequence[History], retries: RetryTable, campaign: CampaignStatus
+) -> Entry:
+    """Whether each lead of a campaign is where its calls lead to."""
     wrong = [
         f"{history.leads} leads: {why}"
-        for history in facts.histories
-        if (why := unexplained(history, facts.retries, facts.status)) is not None
+        for history in histories
+        if (why := unexplained(history, retries, campaign)) is not None
     ]
-    explained = sum(history.leads for history in facts.histories) if not wrong else -1
-    yield Entry(
+    return Entry(
         "leads enrolled = leads in a state that their calls explain",
-        totals.leads,
-        explained,
+        enrolled,
+        sum(history.leads for history in histories) if not wrong else -1,
         "; ".join(wrong[:3]),
     )
 
 
-def _calls(facts: Facts) -> Iterator[Entry]:
-    totals, provider = facts.totals, facts.provider
+def calls(totals: CampaignTotals, provider: ProviderBooks) -> Iterator[Entry]:
+    """Whether we and the provider agree on what was dialled."""
     yield Entry("calls placed = calls the provider took", totals.attempts, provider.accepted)
     yield Entry("calls placed = calls ended", totals.attempts, totals.ended)
     yield Entry("calls the provider took = calls it ended", provider.accepted, provider.ended)

@@ -16,7 +16,7 @@ from jobs.engine.clock import ScaledClock
 from jobs.store import migrate
 from settings import Settings
 
-LEASE = 3
+LEASE = 3.0
 """Seconds after which the jobs of a killed worker go on elsewhere."""
 
 
@@ -32,7 +32,9 @@ class Ground:
     def socket(self) -> Path:
         return self.folder / "voice.sock"
 
-    def environment(self, clock: ScaledClock, recordings: Path) -> dict[str, str]:
+    def environment(
+        self, clock: ScaledClock, recordings: Path, lease: float = LEASE
+    ) -> dict[str, str]:
         """The settings of the run's processes, as environment variables."""
         return {
             **os.environ,
@@ -42,7 +44,7 @@ class Ground:
             "VOICE_URL": f"simulator+unix:{self.socket}",
             "RECORDINGS_URL": str(recordings),
             "JOBS_CLOCK": str(clock),
-            "TASK_LEASE": str(LEASE),
+            "TASK_LEASE": str(lease),
             "LOG_FORMAT": "json",
         }
 

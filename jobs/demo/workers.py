@@ -24,7 +24,7 @@ async def workers(
     One that dies is replaced; when this process dies, they end too. `log` gets what all of them
     have to say. Answers a task that ends, with ServerError, only if they cannot go on.
     """
-    with _logging_to(log) as output:
+    with logging_to(log) as output:
         supervisor = Supervisor(
             command("all"),
             count,
@@ -43,7 +43,7 @@ async def workers(
 
 
 @contextmanager
-def _logging_to(log: Path) -> Iterator[IO[bytes]]:
+def logging_to(log: Path) -> Iterator[IO[bytes]]:
     """A new file for the logs of this process, and of those that it is handed on to."""
     log.unlink(missing_ok=True)
     with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as own:

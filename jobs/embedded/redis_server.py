@@ -26,11 +26,15 @@ _OPTIONS: Final = {
 }
 
 
-def start(folder: Folder, socket_dir: Path, lock: int) -> Running:
-    """Starts it with the data of the folder; `wait_ready` tells when it answers."""
+def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> Running:
+    """Starts it with the data of the folder; `wait_ready` tells when it answers.
+
+    settings: of Redis, where they differ from the usual ones, with `_` for `-`.
+    """
     folder.redis_data.mkdir(mode=0o700, exist_ok=True)
     # Data and log by relative names: a path may hold characters that its parser takes apart.
     options = {**_OPTIONS, "unixsocket": str(_socket(socket_dir))}
+    options |= {name.replace("_", "-"): value for name, value in settings.items()}
     command = [str(binaries.redis_server())]
     for name, value in options.items():
         command += [f"--{name}", value]

@@ -28,10 +28,17 @@ _KILL_AFTER: Final = 10.0
 
 
 @dataclass(slots=True, eq=False)
-class _Child:
+class Child:
+    """A process of its own. ready: resolved once it runs, or with False when it ends before."""
+
     process: asyncio.subprocess.Process
     ready: asyncio.Future[bool]
     restarting: bool = False
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Nothing happens to one that has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signum)
 
 
 @dataclass(eq=False)
@@ -52,7 +59,7 @@ class Supervisor:
     environment: Mapping[str, str] | None = None
     output: IO[bytes] | None = None
     handle_signals: bool = True
-    _children: set[_Child] = field(default_factory=set, init=False)
+    _children: set[Child] = field(default_factory=set, init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def run(self) -> int:
@@ -77,9 +84,9 @@ class Supervisor:
         """Tell the children to stop; a second time they do so at once."""
         self._stopping.set()
         for child in self._children:
-            _signal(child, signal.SIGTERM)
+            child.signal(signal.SIGTERM)
 
-    async def _keep(self, child: _Child) -> int:
+    async def _keep(self, child: Child) -> int:
         """See to it that there is a child, until one has ended as it should."""
         deaths = 0
         while True:
@@ -100,20 +107,11 @@ class Supervisor:
                     return 0
             child = await self._spawn()
 
-    async def _spawn(self) -> _Child:
-        reading, writing = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self.command, "--ready", str(writing),
-                stdin=asyncio.subprocess.PIPE, stdout=self.output, stderr=self.output,
-                env=self.environment, pass_fds=[writing], start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(writing)
-        child = _Child(process, _answer(reading))
+    async def _spawn(self) -> Child:
+        child = await spawn(self.command, self.environment, self.output)
         self._children.add(child)
         if self._stopping.is_set():  # while it was being made
-            _signal(child, signal.SIGTERM)
+            child.signal(signal.SIGTERM)
         return child
 
     async def _watch(self) -> None:
@@ -125,7 +123,7 @@ class Supervisor:
             logger.warning("files have changed, the workers are started anew")
             for child in self._children:
                 child.restarting = True
-                _signal(child, signal.SIGTERM)
+                child.signal(signal.SIGTERM)
 
     async def _end_all(self) -> None:
         self.stop()
@@ -133,8 +131,24 @@ class Supervisor:
         if ends:
             await asyncio.wait(ends, timeout=self.grace + _KILL_AFTER)
         for child in self._children:
-            _signal(child, signal.SIGKILL)
+            child.signal(signal.SIGKILL)
         await asyncio.gather(*ends)
+
+
+async def spawn(
+    command: Sequence[str], environment: Mapping[str, str] | None, output: IO[bytes] | None
+) -> Child:
+    """Starts a worker that ends when this process does."""
+    reading, writing = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--ready", str(writing),
+            stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output,
+            env=environment, pass_fds=[writing], start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    return Child(process, _answer(reading))
 
 
 def command(*args: str) -> list[str]:
@@ -161,11 +175,6 @@ def _answer(descriptor: int) -> asyncio.Future[bool]:
 
     loop.add_reader(descriptor, read)
     return answer
-
-
-def _signal(child: _Child, signum: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.process.send_signal(signum)
 
 
 def _described(code: int) -> str:

@@ -94,8 +94,9 @@ class Simulator:
         self._plan = plan
         self._clock = clock
         self._seed = seed
-        self._disorder = disorder
-        self._trouble = trouble
+        self.disorder = disorder
+        """May be changed at any time, as may `trouble`."""
+        self.trouble = trouble
         self._calls: dict[UUID, _Taken] = {}
         self._asked: dict[UUID, int] = {}
         self._lines: dict[str, _Line] = {}
@@ -127,6 +128,11 @@ class Simulator:
             failed_deliveries=self.callbacks.failures,
         )
 
+    @property
+    def accepted_keys(self) -> frozenset[UUID]:
+        """The calls that it has taken."""
+        return frozenset(self._calls)
+
     def requests_for(self, call_id: UUID) -> int:
         """How often it was asked to dial this call."""
         return self._asked.get(call_id, 0)
@@ -138,13 +144,13 @@ class Simulator:
             answer = self._answer(request)
             if answer is not None:
                 answers[request.call_id] = answer
-        if requests and self._trouble and self._is_slow(requests[0], self._trouble):
-            await asyncio.sleep(self._trouble.slow_seconds)
+        if requests and self.trouble and self._is_slow(requests[0], self.trouble):
+            await asyncio.sleep(self.trouble.slow_seconds)
         return answers
 
     async def lookup(self, call_ids: Sequence[UUID]) -> Mapping[UUID, CallState]:
         """As VoiceProvider."""
-        trouble = self._trouble
+        trouble = self.trouble
         if trouble and chance(self._seed, "lookup", next(self._lookups)).random() < trouble.deaf:
             raise ExternalServiceError("the simulator did not answer a lookup")
         now = self._now()
@@ -189,7 +195,7 @@ class Simulator:
     def _answer(self, request: CallRequest) -> Answer | None:
         self._books.requests += 1
         asked = self._asked[request.call_id] = self._asked.get(request.call_id, 0) + 1
-        trouble = self._trouble
+        trouble = self.trouble
         fate = Fate.HEARD
         if trouble is not None:
             line = self._lines.get(request.to)
@@ -242,13 +248,13 @@ class Simulator:
         self, request: CallRequest, taken: _Taken, script: CallScript
     ) -> Iterable[tuple[float, ProviderEvent]]:
         call_id: UUID | None = request.call_id
-        if self._disorder is None:
+        if self.disorder is None:
             arrivals = [(event.at, event) for event in script.events]
         else:
             random = chance(self._seed, "disorder", request.to, taken.nth)
-            if random.random() < self._disorder.unnamed:
+            if random.random() < self.disorder.unnamed:
                 call_id = None
-            arrivals = self._disorder.deliveries(script, random)
+            arrivals = self.disorder.deliveries(script, random)
         provider_id = self._id("CA", request.call_id)
         for at, event in arrivals:
             payload = self._payload(request.call_id, event, taken.at)

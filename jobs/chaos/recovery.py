@@ -1,0 +1,74 @@
+"""How long the jobs of a worker that fell silent take until they go on elsewhere."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from jobs.chaos.schedule import Fault
+from jobs.engine import Pool
+from jobs.engine.health import workers
+from jobs.engine.holders import holders
+
+POLL: Final = 0.05
+PATIENCE: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """fault: that made the worker fall silent. jobs: that it held. seconds: until none of them
+    waited for it any more; PATIENCE where that did not come about."""
+
+    fault: Fault
+    jobs: int
+    seconds: float
+
+
+class Recoveries:
+    """Watches over workers that fall silent; `seen` has what it saw."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.seen: list[Recovery] = []
+        self._pool = pool
+        self._queues = list(pool.queues.all())
+
+    async def worker_of(self, pid: int | None) -> str | None:
+        """The id of the worker that runs as this process."""
+        try:
+            return next(
+                (one.worker_id for one in await workers(self._pool) if one.pid == pid), None
+            )
+        except (RedisError, OSError):
+            return None
+
+    async def watch(self, worker_id: str, fault: Fault) -> None:
+        """To be called when the worker has just fallen silent; returns when its jobs go on."""
+        since = time.monotonic()
+        try:
+            held = await self._held_by(worker_id)
+        except (RedisError, OSError):
+            return
+        if not held:
+            return
+        waiting = held
+        while waiting and time.monotonic() - since < PATIENCE:
+            await asyncio.sleep(POLL)
+            try:
+                waiting = await self._still(waiting, worker_id)
+            except (RedisError, OSError):
+                continue
+        self.seen.append(Recovery(fault, len(held), round(time.monotonic() - since, 2)))
+
+    async def _held_by(self, worker_id: str) -> frozenset[str]:
+        found = await holders(self._pool, self._queues)
+        return frozenset(job_id for job_id, holder in found.items() if holder == worker_id)
+
+    async def _still(self, job_ids: Iterable[str], worker_id: str) -> frozenset[str]:
+        """Those that neither run elsewhere nor are over: nobody's, or still the silent worker's."""
+        found = await holders(self._pool, self._queues)
+        return frozenset(
+            job_id for job_id in job_ids if found.get(job_id, "over") in (None, worker_id)
+        )

@@ -1,0 +1,94 @@
+"""What a run has to tell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from jobs.chaos.books import Facts
+from jobs.chaos.recovery import Recovery
+from jobs.chaos.schedule import LEASE, Schedule, overlap, stops_work
+from jobs.demo.books import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run. seconds: all of it, in real time; faults: by kind; figures: by name.
+
+    recoveries: of each worker that was killed or frozen while it held jobs.
+    """
+
+    schedule: Schedule
+    seconds: float
+    faults: Mapping[str, int]
+    figures: Mapping[str, int]
+    recoveries: Sequence[Recovery]
+    books: Sequence[Entry]
+
+    @property
+    def balances(self) -> bool:
+        return all(entry.balances for entry in self.books)
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds, of the recoveries that nothing else disturbed."""
+        return max((one.seconds for one in self.undisturbed), default=None)
+
+    @property
+    def undisturbed(self) -> list[Recovery]:
+        """The recoveries during which Redis was up and all other workers were at work."""
+        return [one for one in self.recoveries if not self._disturbed(one)]
+
+    def _disturbed(self, recovery: Recovery) -> bool:
+        return any(
+            overlap(recovery.fault, other, recovery.seconds)
+            for other in self.schedule.faults
+            if other != recovery.fault and stops_work(other)
+        )
+
+    def as_json(self) -> bytes:
+        """All of it, with `balances` and the longest recoveries."""
+        told = {
+            "seed": self.schedule.seed,
+            "minutes": round(self.schedule.seconds / 60, 4),
+            "flush": self.schedule.flush,
+            "balances": self.balances,
+            "seconds": round(self.seconds, 1),
+            "faults": dict(self.faults),
+            "figures": dict(self.figures),
+            "recoveries": {
+                "count": len(self.recoveries),
+                "jobs": sum(one.jobs for one in self.recoveries),
+                "undisturbed": len(self.undisturbed),
+                "longest_undisturbed": self.longest,
+                "longest": max((one.seconds for one in self.recoveries), default=None),
+                "two_leases": 2 * LEASE,
+            },
+            "books": [asdict(entry) | {"balances": entry.balances} for entry in self.books],
+        }
+        return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def figures(facts: Facts, resumed: int) -> dict[str, int]:
+    """What went on, in numbers."""
+    provider, ledger = facts.provider, facts.ledger
+    told = {
+        "leads": facts.totals.leads,
+        "calls": facts.totals.attempts,
+        "requests to the provider": provider.requests,
+        "requests without an answer": provider.dropped + provider.unanswered,
+        "requests refused": provider.refused,
+        "callbacks": provider.delivered,
+        "callbacks that had to be sent again": provider.failed_deliveries,
+        "scripted jobs": len(facts.scripts),
+        "breaker tripped": resumed,
+    }
+    if ledger is not None:
+        told |= {
+            "jobs enqueued": ledger.enqueued,
+            "jobs done": ledger.done,
+            "jobs dead-lettered": ledger.dead,
+            "jobs discarded": ledger.discarded,
+            "jobs put back since their worker fell silent": ledger.recovered,
+        }
+    return told

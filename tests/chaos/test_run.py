@@ -1,0 +1,99 @@
+"""`jobs chaos`, as its user runs it: on servers and with workers of its own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+
+from jobs.testing import wait_until
+
+COMMAND = Path(sys.executable).parent / "jobs"
+TIMEOUT = 150
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Where the run makes its folders; short, as sockets are in them."""
+    with tempfile.TemporaryDirectory(prefix="rl-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def chaos(temporary: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """`jobs chaos` as a process; killed if it is still there at the end."""
+    process = subprocess.Popen(  # noqa: S603  # our own command
+        [str(COMMAND), "chaos", *options],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_books_balance_after_a_short_run(temporary: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    with chaos(temporary, "--minutes", "0.2", "--seed", "7", "--json", str(file)) as process:
+        printed, errors = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, errors) == (0, ""), printed
+    report = orjson.loads(file.read_bytes())
+    assert report["balances"] is True
+    assert report["faults"]["kill a worker"] >= 1
+    assert report["faults"]["restart Redis"] >= 1
+    assert report["figures"]["calls"] >= report["figures"]["leads"]
+    assert report["figures"]["jobs dead-lettered"] >= 1
+    assert list(temporary.iterdir()) == []
+
+
+async def test_an_interrupt_ends_all_processes_and_leaves_no_folder(temporary: Path) -> None:
+    with chaos(temporary, "--minutes", "1") as process:
+        children = await wait_until(lambda: workers_of(process.pid), timeout=TIMEOUT)
+        process.send_signal(signal.SIGINT)
+        _, errors = await asyncio.to_thread(process.communicate, timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert errors.strip() == "jobs: interrupted"
+    assert not [child for child in children if child.is_running()]
+    assert os.listdir(temporary) == []
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """All processes of a run, once its workers have started."""
+    children = psutil.Process(pid).children(recursive=True)
+    commands = [child.cmdline() for child in children if child.is_running()]
+    return children if sum("jobs.worker" in command for command in commands) >= 3 else []
+
+
+@pytest.mark.parametrize(
+    "options", [["--minutes", "0"], ["--minutes", "soon"], ["--seed", "1.5"], ["--workers", "2"]]
+)
+def test_bad_options_get_one_line(temporary: Path, options: list[str]) -> None:
+    with chaos(temporary, *options) as process:
+        _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 2
+    assert errors.startswith("jobs: ")
+    assert errors.count("\n") == 1
+
+
+def test_a_dry_run_shows_the_schedule_and_starts_nothing(temporary: Path) -> None:
+    shown = []
+    for _ in range(2):
+        with chaos(temporary, "--dry-run", "--seed", "7") as process:
+            printed, _ = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 0
+        shown.append(printed)
+    assert shown[0] == shown[1]
+    assert "restart Redis for" in shown[0]
+    assert list(temporary.iterdir()) == []

@@ -63,6 +63,15 @@ class Report:
                 "longest_undisturbed": self.longest,
                 "longest": max((one.seconds for one in self.recoveries), default=None),
                 "two_leases": 2 * LEASE,
+                "each": [
+                    {
+                        "fault": str(one.fault),
+                        "at": one.fault.at,
+                        "jobs": one.jobs,
+                        "seconds": one.seconds,
+                    }
+                    for one in self.recoveries
+                ],
             },
             "books": [asdict(entry) | {"balances": entry.balances} for entry in self.books],
         }

@@ -144,11 +144,14 @@ async def job_result(run: Run, name: str, *args: Any, **kwargs: Any) -> Any:
     if job is None:
         raise DemoError(f"{name} was not enqueued")
     result = asyncio.create_task(job.result())
-    done, _ = await asyncio.wait({result, run.watch}, return_when=asyncio.FIRST_COMPLETED)
-    if run.watch in done:
+    try:
+        done, _ = await asyncio.wait({result, run.watch}, return_when=asyncio.FIRST_COMPLETED)
+        if run.watch in done:
+            run.watch.result()
+        return await result
+    finally:
         result.cancel()
-        run.watch.result()
-    return await result
+        await asyncio.wait([result])
 
 
 async def until(run: Run, stage: Stage, total: int, done: Callable[[], Awaitable[int]]) -> None:

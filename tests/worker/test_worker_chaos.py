@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import Popen
 from time import monotonic
+from typing import Any
 
 import pytest
 from arq.jobs import Job
 
-from jobs.engine import JobRequest, Pool, create_pool, deserialize, read_stats
+from jobs.engine import JobRequest, Pool, create_pool, cron, deserialize, read_stats
+from jobs.engine.launch import create_worker
 from jobs.errors import WorkerLost
 from jobs.testing.waiting import wait_until
-from tests.worker.scripted_settings import QUEUE
-from tests.worker.workers import own_redis, process
+from tests.worker.scripted_settings import QUEUE, Chaos
+from tests.worker.workers import own_redis, process, running
 
 LEASE = 1.0
 
@@ -153,6 +155,33 @@ async def test_redis_restarts_under_load() -> None:
             stats = await read_stats(redis, QUEUE)
             assert (stats.done, stats.dead) == (1000, 0)
             await redis.aclose()
+
+
+async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
+    fired = asyncio.Event()
+
+    async def each_second(ctx: dict[Any, Any]) -> None:
+        fired.set()
+
+    async with own_redis() as server:
+
+        async def lose_redis(ctx: dict[Any, Any]) -> None:
+            server.kill()
+            asyncio.get_running_loop().call_later(0.5, server.start)
+
+        redis = await create_pool(server.url)
+        await redis.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
+        worker = create_worker(
+            Chaos,
+            on_startup=lose_redis,
+            cron_jobs=[cron(each_second, second=set(range(60)))],
+            redis_pool=await create_pool(server.url),
+        )
+        async with running(worker):
+            await server.ready()
+            await wait_until(lambda: redis.llen("ended"))
+            await wait_until(fired.is_set)
+        await redis.aclose()
 
 
 def _work(seconds: float) -> JobRequest:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from jobs.embedded import resolve
@@ -12,7 +13,9 @@ from jobs.engine.clock import Clock, clock_from
 from jobs.engine.config import EngineSettings
 from jobs.engine.pool import Pool
 from jobs.engine.queues import QueueUrls
+from jobs.errors import UsageError
 from jobs.inbox import receive
+from jobs.rules.masking import mask_url
 from jobs.store.postgres import PostgresStore
 from jobs.store.protocol import Store
 from jobs.voice import open_voice
@@ -36,9 +39,16 @@ class JobContext(TypedDict):
 
 
 def open_recordings(url: str) -> ObjectStore:
-    """The object store at `url`, or the folder of that name, which is made if need be."""
+    """The object store at `url`, or the folder of that name, which is made if need be.
+
+    Raises UsageError, which shows no password of the URL.
+    """
     if "://" in url:
-        return from_url(url)
+        try:
+            return from_url(url)
+        except (BaseError, ValueError):
+            reason = "this is not the URL of an object store, as in s3://bucket/folder"
+            raise UsageError(f"RECORDINGS_URL: {mask_url(url)}: {reason}") from None
     return LocalStore(Path(url).absolute(), mkdir=True)
 
 
@@ -62,9 +72,11 @@ async def open_context(ctx: dict[Any, Any]) -> None:
         redis=pool,
         store=store,
         voice=await open_voice(
-            settings.voice_url, clock=clock, sink=partial(receive, store, clock)
+            settings.voice_url.get_secret_value(),
+            clock=clock,
+            sink=partial(receive, store, clock),
         ),
-        recordings=open_recordings(settings.recordings_url),
+        recordings=open_recordings(settings.recordings_url.get_secret_value()),
     )
 
 

@@ -67,9 +67,9 @@ class Settings(BaseSettings):
 
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     """ISO 3166 region in which a phone number without a country code is read."""
-    recordings_url: str = "recordings"
+    recordings_url: SecretStr = SecretStr("recordings")
     """A folder, or the URL of an object store, for call recordings."""
-    voice_url: str = "simulator:"
+    voice_url: SecretStr = SecretStr("simulator:")
     """The voice provider: `simulator:` (in this process) or `simulator+unix:/path/of/socket`."""
     jobs_clock: str | None = None
     """A faster business clock, as `START@RATE@EPOCH`; see `jobs.engine.clock`."""

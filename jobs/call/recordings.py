@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import obstore
+from obstore.exceptions import BaseError
 
 from jobs.context import JobContext
 from jobs.engine import job, retry
-from jobs.errors import ValidationError
+from jobs.errors import ExternalServiceError, ValidationError
+from jobs.rules.masking import mask_text
 from jobs.store.model import Recording
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -71,5 +73,10 @@ async def _stored(
         raise ValidationError(f"the recording of call {call_id} has no usable id")
     path = f"{call_id}/{recording_id}.wav"
     measured = _Measured(ctx["voice"].recording(url))
-    await obstore.put_async(ctx["recordings"], path, aiter(measured))
+    try:
+        await obstore.put_async(ctx["recordings"], path, aiter(measured))
+    except BaseError as error:
+        # Its first line only, and without it as the cause: the rest shows the store's URL.
+        text = str(error).splitlines()[0]
+        raise ExternalServiceError(f"the recordings store failed: {mask_text(text)}") from None
     return path, measured

@@ -1,15 +1,19 @@
-"""The `jobs` command: what it offers, and how anything that goes wrong becomes one line.
+"""The `jobs` command: what it offers, and how anything that goes wrong becomes one line, in which
+personal data and the passwords of URLs are masked.
 
 A command's module is imported when the command is used, so `jobs --help` stays quick.
 Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
+
+from jobs.rules.masking import mask_text
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("jobs.cli.demo", "Run a whole campaign, end to end, and check the books."),
@@ -52,10 +56,10 @@ class Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            if ctx.params["debug"]:
-                raise
             from jobs.cli.failure import as_click_error
 
+            if ctx.params["debug"]:
+                click.echo(mask_text(traceback.format_exc()), err=True, nl=False)
             raise as_click_error(error) from error
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
@@ -63,7 +67,7 @@ class Commands(click.Group):
         try:
             status = super().main(args, "jobs", standalone_mode=False, obj=extra.get("obj"))
         except click.ClickException as error:
-            click.echo(f"jobs: {error.format_message()}", err=True)
+            click.echo(f"jobs: {mask_text(error.format_message())}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo("jobs: interrupted", err=True)

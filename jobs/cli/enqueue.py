@@ -7,10 +7,14 @@ from difflib import get_close_matches
 from typing import Any
 
 import click
+from arq.jobs import Job
 
 from jobs.cli.duration import DURATION
 from jobs.cli.services import job_names, opened_pool
+from jobs.engine import find_job
+from jobs.engine.observers import masked_error
 from jobs.errors import UsageError
+from jobs.rules.personal import masked, named
 
 
 @click.command()
@@ -20,7 +24,7 @@ from jobs.errors import UsageError
 @click.option("--defer-by", type=DURATION, help="Run it this long from now, as 90s or 5m.")
 @click.option("--id", "job_id", help="Its id; a job of that id must not be there yet.")
 @click.option("--queue", help="Another queue than the one that the name says.")
-@click.option("--wait", is_flag=True, help="Wait for the job and print its result.")
+@click.option("--wait", is_flag=True, help="Wait for its result and print it, masked.")
 def enqueue(
     name: str,
     args: tuple[str, ...],
@@ -87,5 +91,17 @@ async def _enqueue(
             raise UsageError(f"the job {job_id} is there already, or its result is still kept")
         click.echo(job.job_id)
         if wait:
-            result = await job.result()
-            click.echo(json.dumps(result, default=str))
+            click.echo(json.dumps(masked(await _result(job, name, args, kwargs))))
+
+
+async def _result(job: Job, name: str, args: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return await job.result()
+    except Exception as error:
+        info = await job.result_info()
+        if info is None or info.success:
+            raise
+        known = find_job(name)
+        parameters = () if known is None else known.parameters
+        arguments = named([value(text) for text in args], kwargs, parameters)
+        raise click.ClickException(f"the job failed: {masked_error(error, arguments)}") from error

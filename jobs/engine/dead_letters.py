@@ -16,7 +16,7 @@ from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.scripts import REVIVE, pack
 from jobs.engine.serializer import deserialize
-from jobs.rules.numbers import mask_text
+from jobs.rules.personal import mask_repeated, masked, named
 
 BATCH: Final = 500
 """Letters in one round trip."""
@@ -28,7 +28,8 @@ class DeadLetter(BaseModel):
     """A job that failed for good.
 
     payload: as it was queued, so that the job can be put back as it was; it may hold personal
-    data, which the other fields have masked. tries: how many were used. fingerprint: the same for
+    data, which the other fields have masked. parameters: the names of the job's parameters, by
+    which it is known what its arguments are. tries: how many were used. fingerprint: the same for
     failures of one function, with one error class, at one place.
     """
 
@@ -38,6 +39,7 @@ class DeadLetter(BaseModel):
     function: str
     queue: str
     payload: bytes
+    parameters: tuple[str, ...] = ()
     error_class: str
     message: str
     traceback: str
@@ -58,17 +60,23 @@ class DeadLetter(BaseModel):
         tries: int,
         enqueued_at: datetime,
         failed_at: datetime,
+        parameters: Sequence[str] = (),
     ) -> "DeadLetter":
-        """The letter for `error`, masked."""
+        """The letter for `error`, masked: what its text repeats of the arguments too."""
         text = "".join(traceback.format_exception(error))
+        try:
+            arguments = named(*arguments_in(payload), parameters)
+        except DeserializationError:
+            arguments = []
         return cls(
             job_id=job_id,
             function=function,
             queue=queue,
             payload=payload,
+            parameters=tuple(parameters),
             error_class=type(error).__name__,
-            message=mask_text(str(error)),
-            traceback=mask_text(text[-LONGEST_TRACEBACK:]),
+            message=mask_repeated(str(error), arguments),
+            traceback=mask_repeated(text[-LONGEST_TRACEBACK:], arguments),
             tries=tries,
             enqueued_at=enqueued_at,
             failed_at=failed_at,
@@ -82,10 +90,7 @@ class DeadLetter(BaseModel):
 
     def arguments(self) -> tuple[Sequence[Any], dict[str, Any]]:
         """The job's arguments. Raises DeserializationError when the payload is not ours to read."""
-        match deserialize(self.payload):
-            case {"a": list(args), "k": dict(kwargs)}:
-                return args, kwargs
-        raise DeserializationError("not a job's payload")
+        return arguments_in(self.payload)
 
     def shown_arguments(self) -> str:
         """The arguments as text, with personal data masked."""
@@ -93,8 +98,19 @@ class DeadLetter(BaseModel):
             args, kwargs = self.arguments()
         except DeserializationError:
             return f"({len(self.payload)} bytes that are not ours to read)"
-        parts = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
-        return mask_text(", ".join(parts))
+        parts = [
+            *(repr(masked(value, name)) for name, value in named(args, {}, self.parameters)),
+            *(f"{name}={value!r}" for name, value in masked(kwargs).items()),
+        ]
+        return ", ".join(parts)
+
+
+def arguments_in(payload: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments in a job's payload. Raises DeserializationError when it is not ours to read."""
+    match deserialize(payload):
+        case {"a": list(args), "k": dict(kwargs)}:
+            return args, kwargs
+    raise DeserializationError("not a job's payload")
 
 
 def fingerprint(function: str, error: BaseException) -> str:

@@ -52,6 +52,11 @@ class JobDefinition:
         except pydantic.ValidationError as error:
             raise ValidationError(_complaint(self.body, error)) from None
 
+    @property
+    def parameters(self) -> Sequence[str]:
+        """The names of the parameters after the context."""
+        return list(inspect.signature(self.body).parameters)[1:]
+
     def time_limit(self, settings: Settings) -> float:
         return settings.task_timeout if self.timeout is None else self.timeout
 

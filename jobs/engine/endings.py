@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -17,6 +18,7 @@ from jobs.engine.definition import definition_of
 from jobs.engine.observers import masked_error
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.running import Stop, Try
+from jobs.rules.personal import Named, named
 
 logger = logging.getLogger("arq.worker")
 
@@ -188,6 +190,7 @@ class Endings:
             tries=one.number,
             enqueued_at=_moment(one.enqueued_ms),
             failed_at=datetime.now(UTC),
+            parameters=_parameters(one),
         )
         return letter.encode()
 
@@ -210,9 +213,18 @@ class Endings:
             enqueued_at=_moment(one.enqueued_ms),
             started_at=_moment(one.started_ms),
             finished_at=_moment(ended_ms),
-            error=None if error is None else masked_error(error),
+            error=None if error is None else masked_error(error, _arguments(one)),
             retry_in=retry_in,
         )
+
+
+def _parameters(one: Try) -> Sequence[str]:
+    job = None if one.plan is None else definition_of(one.plan.coroutine)
+    return () if job is None else job.parameters
+
+
+def _arguments(one: Try) -> Named:
+    return named(one.args, one.kwargs, _parameters(one))
 
 
 def _moment(ms: int) -> datetime:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from jobs.engine.keys import counters
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.scripts import QUEUE_STATE
-from jobs.rules.numbers import mask_text
+from jobs.rules.personal import Named, mask_repeated
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -34,9 +34,10 @@ _LEVELS: Final = {
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
 
 
-def masked_error(error: BaseException) -> str:
-    """`ErrorClass: message` on one line, with personal data masked."""
-    return mask_text(" ".join(f"{type(error).__name__}: {error}".split()))
+def masked_error(error: BaseException, arguments: Named = ()) -> str:
+    """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
+    too."""
+    return mask_repeated(" ".join(f"{type(error).__name__}: {error}".split()), arguments)
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:

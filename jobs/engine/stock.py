@@ -15,6 +15,7 @@ from jobs.engine.dead_letters import DeadLetter, DeadLetters
 from jobs.engine.observers import add_counts, log_outcome, log_start, masked_error
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.queues import QueueNames
+from jobs.rules.personal import named
 
 if TYPE_CHECKING:
     from jobs.engine.definition import JobDefinition
@@ -48,7 +49,7 @@ async def reported(
             enqueued_at=ctx["enqueue_time"],
             started_at=started_at,
             finished_at=datetime.now(UTC),
-            error=None if error is None else masked_error(error),
+            error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
             retry_in=retry_in,
         )
 
@@ -113,5 +114,6 @@ async def _keep(
         tries=ctx["job_try"],
         enqueued_at=enqueued_at,
         failed_at=datetime.now(UTC),
+        parameters=job.parameters,
     )
     await letters.add(letter)

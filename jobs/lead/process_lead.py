@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs.context import JobContext
 from jobs.engine import job, retry
@@ -26,14 +26,14 @@ class LeadChanges(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    number: Text = ""
-    name: Text | None = None
-    email: Text | None = None
+    number: Text = Field("", repr=False)
+    name: Text | None = Field(None, repr=False)
+    email: Text | None = Field(None, repr=False)
     timezone: Text | None = None
     state: Text | None = None
     postal_code: Text | None = None
     source: Text | None = None
-    attributes: dict[str, Attribute] = {}
+    attributes: dict[str, Attribute] = Field({}, repr=False)
 
 
 @job("lead.update", timeout=30)

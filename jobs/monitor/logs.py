@@ -2,13 +2,12 @@
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
 from typing import Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from jobs.rules.masking import mask_text
+from jobs.rules.personal import masked
 
 Form = Literal["console", "json"]
 
@@ -43,28 +42,10 @@ def configure(level: str = "INFO", form: Form = "console", stream: TextIO | None
 
 
 def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Hides phone numbers and e-mail addresses in every text of a log line, nested ones too."""
-    return _masked_items(event)
-
-
-def _masked_items(items: Mapping[str, object]) -> MutableMapping[str, object]:
-    return {name: _masked(value) for name, value in items.items()}
-
-
-def _masked(value: object) -> object:
-    match value:
-        case str():
-            return mask_text(value)
-        case bool() | int() | float() | None:
-            return value
-        case Mapping():
-            return _masked_items(value)
-        case list() | tuple() | set() | frozenset():
-            return [_masked(item) for item in value]
-        case BaseException():
-            return mask_text(f"{type(value).__name__}: {value}")
-        case _:
-            return value
+    """Hides phone numbers, e-mail addresses and passwords of URLs in every text of a log line,
+    nested ones too, and the values of fields that hold names."""
+    shown: EventDict = masked(event)
+    return shown
 
 
 def _renderer(form: Form, stream: TextIO) -> Processor:

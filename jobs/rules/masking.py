@@ -48,11 +48,30 @@ def mask_url(url: str) -> str:
 
 
 # Each run of characters that an address mostly has is read once, from its start, and the rarer
-# ones that also part words only where they end it, 64 at most: linear time.
+# ones that also part words only where they end it, 64 at most: linear time. Who enters by a URL
+# comes first, and is hidden up to the last "@".
 _EMAIL: Final = re.compile(
-    r"""(?<![^\s@<>()\[\]{},;:"'=&/|\\])[^\s@<>()\[\]{},;:"'=&/|\\]*[{}'=&/|]{0,64}"""
+    r"""://(?P<entry>(?:(?!://)\S)*@)|(?<![^\s@<>()\[\]{},;:"'=&/|\\])[^\s@<>()\[\]{},;:"'=&/|\\]*[{}'=&/|]{0,64}"""
     r"""(?:@|%40)[\w.-]+"""
 )
+
+_OPTION: Final = re.compile(
+    r"(?<=[?&])([\w.-]{0,40}(?:passw|secret|token|key|sig)[\w.-]{0,40}=)[^&\s]+", re.IGNORECASE
+)
+"""An option of a URL that holds a secret."""
+
+_ROW: Final = re.compile(
+    r"""(
+        Key\ \([^()\n]{1,500}\)=\(
+      | Failing\ row\ contains\ \(
+      | \[parameters:\ [{(\[]
+      | invalid\ input\ for\ query\ argument\ \$[0-9]{1,5}:[ ]
+      | invalid\ input\ syntax\ for\ type\ [\w ]{1,80}:\ "
+    ).*""",
+    re.VERBOSE,
+)
+"""Where PostgreSQL, asyncpg and SQLAlchemy quote a row, a key or a parameter, to the line's end."""
+_ROW_MARKS: Final = ("=(", "contains (", "argument $", "syntax for type", "[parameters: ")
 
 # What looks like a number but is none comes first, and is passed over.
 _PHONE: Final = re.compile(
@@ -76,17 +95,24 @@ _PHONE: Final = re.compile(
 
 
 def mask_text(text: str) -> str:
-    """`text` with the phone numbers and e-mail addresses in it masked.
+    """`text` with the phone numbers and e-mail addresses in it masked, the passwords of URLs, and
+    what PostgreSQL and its drivers quote of a row.
 
     A number without "+" is taken for a phone number when it is written as one within North America
     or begins with 0, or has 11 to 13 digits; identifiers, moments and decimals stay.
     """
+    if any(mark in text for mark in _ROW_MARKS):
+        text = _ROW.sub(rf"\1{HIDDEN}", text)
     if "@" in text or "%40" in text:
         text = _EMAIL.sub(_masked_email, text)
+    if "=" in text:
+        text = _OPTION.sub(rf"\1{HIDDEN}", text)
     return _PHONE.sub(_masked_phone, text)
 
 
 def _masked_email(match: re.Match[str]) -> str:
+    if match["entry"]:
+        return f"://{HIDDEN}@"
     return mask_email(match[0].replace("%40", "@"))
 
 

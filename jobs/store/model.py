@@ -2,6 +2,8 @@
 
 Every moment is timezone-aware UTC. A record's `version` is the one it was read with; saving it
 raises it by one, and a save of an outdated version is a StaleVersionError.
+
+What is personal of a lead is left out of a record's repr, which ends up in logs and errors.
 """
 
 from collections.abc import Mapping
@@ -28,15 +30,15 @@ Attribute = str | int | float | bool | None
 class NewLead:
     """A person to be added; `e164` is normalised already, and unique within the tenant."""
 
-    e164: str
+    e164: str = field(repr=False)
     tenant: str = "default"
-    name: str | None = None
-    email: str | None = None
+    name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
     timezone: str | None = None
     state: str | None = None
     postal_code: str | None = None
     source: str | None = None
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,14 @@ class Lead:
 
     id: UUID
     tenant: str
-    e164: str
-    name: str | None
-    email: str | None
+    e164: str = field(repr=False)
+    name: str | None = field(repr=False)
+    email: str | None = field(repr=False)
     timezone: str | None
     state: str | None
     postal_code: str | None
     source: str | None
-    attributes: Mapping[str, Attribute]
+    attributes: Mapping[str, Attribute] = field(repr=False)
     status: LeadStatus
     score: int | None
     """0 to 100; None until qualified."""

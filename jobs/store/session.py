@@ -14,6 +14,8 @@ from jobs.errors import ConflictError, DatabaseError, UsageError, ValidationErro
 
 _OTHER_SCHEMA = frozenset({"42P01", "42703"})
 """The SQLSTATEs of an undefined table and an undefined column."""
+_BAD_VALUE = "22"
+"""How the SQLSTATEs of data exceptions begin; asyncpg's own refusals of a value have one too."""
 
 
 def open_engine(
@@ -112,6 +114,12 @@ def database_errors() -> Iterator[None]:
     except IntegrityError as error:
         # Without the cause: the driver's text shows the row, a phone number included.
         raise _refused(error) from None
+    except DBAPIError as error:
+        if _state(error).startswith(_BAD_VALUE):
+            # Without the cause: the driver's text shows the value.
+            kind = type(error.driver_exception).__name__
+            raise ValidationError(f"PostgreSQL cannot take a value: {kind}") from None
+        raise _mapped(error) from error
     except Exception as error:
         mapped = _mapped(error)
         if mapped is error:
@@ -123,7 +131,7 @@ def _refused(error: IntegrityError) -> Exception:
     """What the violated constraint says about the row."""
     cause = error.driver_exception
     constraint = getattr(cause, "constraint_name", None) or getattr(cause, "column_name", None)
-    match getattr(cause, "sqlstate", None):
+    match _state(error):
         case "23505":  # unique violation
             return ConflictError(f"a row with the same key is there already ({constraint})")
         case "23503":  # foreign key violation
@@ -132,13 +140,17 @@ def _refused(error: IntegrityError) -> Exception:
             return ValidationError(f"the database refuses this value ({constraint})")
 
 
+def _state(error: DBAPIError) -> str:
+    return getattr(error.driver_exception, "sqlstate", None) or ""
+
+
 def _mapped(error: Exception) -> BaseException:
     """The error's kind as `as_job_error` has it, in one line without the statement."""
     mapped = as_job_error(error)
     if mapped is error or not isinstance(error, DBAPIError):
         return mapped
     cause = error.driver_exception
-    if getattr(cause, "sqlstate", None) in _OTHER_SCHEMA:
+    if _state(error) in _OTHER_SCHEMA:
         return DatabaseError("the database's schema is not of this version: run `jobs migrate`")
     line = str(getattr(cause, "message", None) or cause).splitlines()[0]
     return type(mapped)(f"PostgreSQL: {line}")

@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from jobs.engine.clock import Clock
 from jobs.errors import UsageError, ValidationError
+from jobs.rules.masking import mask_url
 from jobs.voice.address import parse_options
 from jobs.voice.faults import Disorder, Trouble
 from jobs.voice.plan import Mix, Plan, Recorded, ReplayPlan, SeededPlan
@@ -37,7 +38,10 @@ async def open_voice(url: str, *, clock: Clock, sink: Sink) -> VoiceProvider:
     """
     try:
         parts = urlsplit(url)
-        path = unquote(parts.path)
+    except ValueError:  # without its text, which quotes parts of the URL
+        raise UsageError(f"VOICE_URL: not a URL: {mask_url(url)}") from None
+    path = unquote(parts.path)
+    try:
         if parts.scheme == "simulator" and not (parts.netloc or path):
             options = parse_options(parts.query)
             return Simulator(

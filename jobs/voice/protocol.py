@@ -16,8 +16,8 @@ class CallRequest:
     """
 
     call_id: UUID
-    to: str
-    """E.164."""
+    to: str = field(repr=False)
+    """E.164; left out of the repr, which ends up in logs and errors."""
 
 
 @dataclass(frozen=True, slots=True)

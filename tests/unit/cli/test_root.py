@@ -82,8 +82,12 @@ def test_an_error_becomes_one_line(error: Exception, line: str, code: int) -> No
 
 
 def test_debug_shows_the_traceback() -> None:
-    result = CliRunner().invoke(main, ["--debug", "enqueue", "lead.qualfy"])
-    assert isinstance(result.exception, UsageError)
+    result = CliRunner().invoke(main, ["--debug", "enqueue", "lead.+14155550123"])
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("Traceback")
+    assert last.startswith("jobs: no job is called")
+    assert "4155550123" not in result.stderr
+    assert result.exit_code == 2
 
 
 def test_arguments_are_json_or_text() -> None:

@@ -90,9 +90,25 @@ def test_any_text_can_be_masked_and_masked_again(text: str) -> None:
         ("To=%2B14155550123&x", "To=%2••••••••••23&x"),
         ("'ada@example.com'", "'a•••@•••.com'"),
         ("q=ada%40example.com&x", "q=a•••@•••.com&x"),
-        ("postgresql://user:secret@host/db", "postgresql://user:s•••@•••/db"),
+        ("postgresql://user:secret@host/db", "postgresql://•••@host/db"),
+        ("at redis://:p/s?w@rd@host:1/0, lost", "at redis://•••@host:1/0, lost"),
+        ("redis://h?db=1&password=secret", "redis://h?db=1&password=•••"),
         ("100%40", "100%40"),
         ("sha256 a4155550123b", "sha256 a4155550123b"),
+        (
+            "DETAIL:  Key (tenant, e164)=(default, Ann) already exists.\n[SQL: x]",
+            "DETAIL:  Key (tenant, e164)=(•••\n[SQL: x]",
+        ),
+        ("Failing row contains (1, Ann Example, null).", "Failing row contains (•••"),
+        ("[parameters: ('Ann', 3)]", "[parameters: (•••"),
+        (
+            "invalid input for query argument $3: 'Ann' (bad)",
+            "invalid input for query argument $3: •••",
+        ),
+        (
+            'invalid input syntax for type integer: "Ann"',
+            'invalid input syntax for type integer: "•••',
+        ),
         ("nothing to hide", "nothing to hide"),
     ],
 )
@@ -111,7 +127,11 @@ def test_one_value_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["1", "1.", "a%4", "a@", "a.", "+1(", "0_", "2-", "a", "((", "%2B", "1-1."]
+    "part",
+    [
+        *("1", "1.", "a%4", "a@", "a.", "+1(", "0_", "2-", "a", "((", "%2B", "1-1."),
+        *("://", "://a@", "?key", "&key=", "Key (a)=(", "Key (", "[parameters: ("),
+    ],
 )
 def test_the_work_grows_with_the_length_only(part: str) -> None:
     """What takes the square of the time would take a minute here."""

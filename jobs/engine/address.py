@@ -78,10 +78,10 @@ class Address:
     """
 
     shown: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)
     sentinels: tuple[tuple[str, int], ...] = ()
     service: str = "mymaster"
-    sentinel_options: Mapping[str, Any] = field(default_factory=dict)
+    sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     tries: int = 5
     pause: float = 1.0
 

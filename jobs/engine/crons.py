@@ -69,7 +69,7 @@ class Times:
     def after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
         """The slots, in UTC, in whole seconds after that of `moment`."""
         second = moment.astimezone(UTC).replace(microsecond=0)
-        start = second.replace(second=0).astimezone(zone) - timedelta(seconds=1)
+        start = (second.replace(second=0) - timedelta(seconds=1)).astimezone(zone)
         for minute in CronSim(self.minutes, start):
             if self.weekdays is not None and minute.weekday() not in self.weekdays:
                 continue

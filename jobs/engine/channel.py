@@ -27,13 +27,17 @@ OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a call raises while Redis is away, or refuses to write."""
 
 
+_WATCH_NEXT: Final[bytes] = pack_command(("CLIENT", "CACHING", "YES"))  # type: ignore[arg-type]  # its stub wants a 1-tuple
+"""Without it a connection would be told of every job's own keys too, at a cost for each."""
+
+
 class Channel:
     """Calls scripts over a connection made with the options of `pool`, so that TLS, authentication
     and Sentinel hold here too.
 
-    on_change is called when a key that was read over this connection is then changed by someone
-    else (client tracking), and when the connection was lost. `tracks` tells whether the server
-    allows it; where not, the caller has to poll.
+    on_change is called when a key that a watching call read is then changed by someone else
+    (client tracking), and when the connection was lost. A change of its own ends the watch of a
+    key untold. `tracks` tells whether the server allows it; where not, the caller has to poll.
 
     A call raises one of OUTAGE when there is no answer within `patience` seconds; the connection is
     then given up, and the next call makes a new one. Whether the script ran is not known.
@@ -48,15 +52,17 @@ class Channel:
         self._patience = patience
         self._connection: AbstractConnection | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._replies: deque[asyncio.Future[Any]] = deque()
+        self._replies: deque[asyncio.Future[Any] | None] = deque()
         self._sending = asyncio.Lock()
 
-    async def call(self, script: Script, keys: Sequence[str], *args: Argument) -> Any:
-        """Run `script`; its reply."""
+    async def call(
+        self, script: Script, keys: Sequence[str], *args: Argument, watch: bool = False
+    ) -> Any:
+        """Run `script`; its reply. watch: hear of the next change of what it reads."""
         try:
-            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args))
+            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args), watch)
         except NoScriptError:
-            return await self._execute(("EVAL", script.text, len(keys), *keys, *args))
+            return await self._execute(("EVAL", script.text, len(keys), *keys, *args), watch)
 
     async def close(self) -> None:
         """Close the connection; a later call makes a new one."""
@@ -65,12 +71,15 @@ class Channel:
         if reader is not None:
             await asyncio.wait([reader])
 
-    async def _execute(self, command: tuple[Argument, ...]) -> Any:
-        packed = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple
+    async def _execute(self, command: tuple[Argument, ...], watch: bool) -> Any:
+        packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple
         try:
             async with asyncio.timeout(self._patience):
                 async with self._sending:
                     connection = self._connection or await self._connect()
+                    if watch and self.tracks:
+                        self._replies.append(None)  # nobody waits for the answer to this
+                        packed = _WATCH_NEXT + packed
                     reply = await self._send(connection, packed)
                 return await reply
         except TimeoutError:
@@ -101,7 +110,7 @@ class Channel:
         connection = self._make(protocol=3)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-            await connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
+            await connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
             await connection.read_response()
         except ResponseError:
             await connection.disconnect(nowait=True)
@@ -131,7 +140,7 @@ class Channel:
                     self._on_change()
                     continue
                 reply = self._replies.popleft()
-                if not reply.done():
+                if reply is not None and not reply.done():
                     _settle(reply, answer)
                 if isinstance(answer, ReadOnlyError):
                     raise answer  # the master is elsewhere now: connect anew
@@ -149,7 +158,7 @@ class Channel:
             reader.cancel()
         waiting, self._replies = self._replies, deque()
         for reply in waiting:
-            if not reply.done():
+            if reply is not None and not reply.done():
                 reply.set_exception(error)
         self._on_change()
 

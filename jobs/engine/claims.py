@@ -6,17 +6,19 @@ stands in the queue at the negative of its score. Stock workers leave it alone w
 and take it over when it has lapsed.
 """
 
+import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from arq.constants import expires_extra_ms
 
 from jobs.engine.channel import Argument, Channel
 from jobs.engine.keys import CRON_MARK_SECONDS
+from jobs.engine.outcome import Outcome
 from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW
 
 BATCH: Final = 500
@@ -27,13 +29,27 @@ Increments = Mapping[str, Mapping[str, int]]
 """Counter hash to field to what is added."""
 
 
+class Past(NamedTuple):
+    """What is known of a job's earlier tries.
+
+    tries: how many were used. abort_ms: when its abortion was asked for. lapses: how many leases
+    of it lapsed. put_back: how often it was put back because nobody here knew its function.
+    """
+
+    tries: int = 0
+    abort_ms: float | None = None
+    lapses: int = 0
+    put_back: int = 0
+
+
+NO_PAST: Final = Past()
+
+
 @dataclass(slots=True, eq=False)
 class Claim:
     """A job that this worker holds.
 
-    score: its place in the queue, as Redis wrote it. tries: how many were used before this one.
-    abort_ms: when its abortion was asked for. lapses: how many leases of it lapsed. put_back: how
-    often it was put back because nobody here knew its function. since: `time.monotonic()`.
+    score: its place in the queue, as Redis wrote it. since: `time.monotonic()`.
     """
 
     job_id: str
@@ -41,11 +57,8 @@ class Claim:
     score: bytes
     token: str
     payload: bytes | None
-    tries: int
-    abort_ms: float | None
-    lapses: int
-    put_back: int
     since: float
+    past: Past = NO_PAST
 
     @property
     def due_ms(self) -> int:
@@ -65,17 +78,28 @@ class Claimed:
     left: int | None
 
 
+Manner = tuple[str, Argument, Argument, Argument]
+"""How a try ends, which many have in common: the words that `finish.lua` reads."""
+
+
 @dataclass(slots=True, eq=False)
 class Finish:
-    """How a claim is given up: the words that `finish.lua` reads."""
+    """How a claim is given up.
+
+    letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it.
+    settled: resolved when Redis has answered.
+    """
 
     claim: Claim
-    words: tuple[Argument, Argument, Argument, Argument]
+    manner: Manner
+    result: bytes = b""
     letter: bytes = b""
+    outcome: Outcome | None = None
+    settled: asyncio.Future[None] | None = None
 
     @property
     def runs_again(self) -> bool:
-        return self.words[0] in ("again", "unknown")
+        return self.manner[0] in ("again", "unknown")
 
     @classmethod
     def end(
@@ -90,7 +114,7 @@ class Finish:
         """The job is over. keep_ms: how long the result is kept, 0 for ever."""
         kind = "end" if claim.payload is not None else "absent"
         mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
-        return cls(claim, (kind, result or b"", keep_ms, mark), letter)
+        return cls(claim, (kind, keep_ms, mark, ""), result or b"", letter)
 
     @classmethod
     def again(
@@ -125,70 +149,63 @@ class Claims:
         self._queues = list(queues)
         self._numbers = {queue: number for number, queue in enumerate(queues, 1)}
         self._serial = itertools.count()
+        # A change of our own ends the watch of a queue: a finish that follows a watching claim has
+        # to renew it.
+        self._watching = False
 
-    async def claim(self, limit: int, *, with_aborts: bool = False) -> Claimed:
-        """Claim up to `limit` jobs that are due, from all queues in turn."""
+    async def claim(self, limit: int, *, with_aborts: bool = False, watch: bool = True) -> Claimed:
+        """Claim up to `limit` jobs that are due, from all queues in turn.
+
+        watch: the channel tells of the queues' next change, if slots are left free.
+        """
         serial = next(self._serial)
         turn = serial % len(self._queues)
         queues = self._queues[turn:] + self._queues[:turn]
         token = f"{self.worker_id}:{serial}"
-        (
-            now,
-            next_due,
-            left,
-            ids,
-            scores,
-            numbers,
-            values,
-            aborts,
-            lapses,
-        ) = await self._channel.call(
-            CLAIM, queues, token, self.lease_ms, min(limit, BATCH), "1" if with_aborts else ""
+        self._watching = watch
+        now, next_due, left, *found = await self._channel.call(
+            CLAIM,
+            queues,
+            token,
+            self.lease_ms,
+            min(limit, BATCH),
+            "1" if with_aborts else "",
+            watch=watch,
         )
-        count = len(ids)
-        none = [None] * count
-        since = time.monotonic()
-        claims = [
-            Claim(
-                job_id.decode(),
-                queues[number - 1],
-                score,
-                token,
-                payload,
-                int(tries) if tries else 0,
-                float(abort) if abort else None,
-                int(lapsed) if lapsed else 0,
-                int(unknown) if unknown else 0,
-                since,
-            )
-            for job_id, score, number, payload, tries, abort, lapsed, unknown in zip(
-                ids,
-                scores,
-                numbers,
-                values[:count],
-                values[count:],
-                aborts or none,
-                lapses[:count] or none,
-                lapses[count:] or none,
-                strict=True,
-            )
-        ]
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
-        return Claimed(claims, due_in, left)
+        return Claimed(_read(queues, token, *found), due_in, left)
 
     async def finish(self, batch: Sequence[Finish], counters: Increments) -> list[int]:
         """Give up to BATCH claims up, and count; which of them were refused, because someone else
         has the job, or has finished it."""
-        args: list[Argument] = [len(batch)]
-        for finish in batch:
+        manners: dict[tuple[Argument, ...], int] = {}
+        tries: list[Argument] = []
+        letters: list[Argument] = []
+        for number, finish in enumerate(batch):
             claim = finish.claim
-            args += (claim.job_id, claim.token, claim.score, self._numbers[claim.queue])
-            args += finish.words
-            args.append(finish.letter)
-        for name, increments in counters.items():
-            for field, increment in increments.items():
-                args += (name, field, increment)
-        refused: list[int] = await self._channel.call(FINISH, self._queues, *args)
+            manner = (claim.token, self._numbers[claim.queue], *finish.manner)
+            which = manners.setdefault(manner, len(manners) + 1)
+            tries += (claim.job_id, claim.score, which, finish.result)
+            if finish.letter:
+                letters += (number, finish.letter)
+        counts = [
+            word
+            for name, increments in counters.items()
+            for field, increment in increments.items()
+            for word in (name, field, increment)
+        ]
+        refused: list[int] = await self._channel.call(
+            FINISH,
+            self._queues,
+            len(manners),
+            len(batch),
+            len(letters) // 2,
+            *itertools.chain.from_iterable(manners),
+            *tries,
+            *letters,
+            *counts,
+            watch=self._watching,
+        )
         return refused
 
     async def renew(self, claims: Iterable[Claim]) -> list[Claim]:
@@ -213,3 +230,43 @@ class Claims:
                 at += seen - len(ids)
                 back += [job_id.decode() for job_id in ids]
         return back
+
+
+def _read(
+    queues: Sequence[str],
+    token: str,
+    runs: Sequence[int],
+    claimed: Sequence[bytes],
+    payloads: Sequence[bytes | None],
+    past: Sequence[Sequence[bytes | None]] | None,
+) -> list[Claim]:
+    """The claims in the answer of `claim.lua`."""
+    since = time.monotonic()
+    ids, scores, at = claimed[::2], claimed[1::2], 0
+    claims: list[Claim] = []
+    for number, count in zip(runs[::2], runs[1::2], strict=True):
+        queue, part = queues[number - 1], slice(at, at + count)
+        claims += [
+            Claim(job_id.decode(), queue, score, token, payload, since)
+            for job_id, score, payload in zip(ids[part], scores[part], payloads[part], strict=True)
+        ]
+        at += count
+    if past is not None:
+        for claim, told in zip(claims, _pasts(len(claims), *past), strict=True):
+            claim.past = told
+    return claims
+
+
+def _pasts(
+    count: int,
+    tries: Sequence[bytes | None],
+    aborts: Sequence[bytes | None],
+    lapses: Sequence[bytes | None],
+) -> Iterator[Past]:
+    none = [None] * count
+    for used, abort, lapsed, unknown in zip(
+        tries, aborts or none, lapses[:count] or none, lapses[count:] or none, strict=True
+    ):
+        yield Past(
+            int(used or 0), float(abort) if abort else None, int(lapsed or 0), int(unknown or 0)
+        )

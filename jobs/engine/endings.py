@@ -22,12 +22,6 @@ from jobs.rules.personal import Named, named
 
 logger = logging.getLogger("arq.worker")
 
-Ended = tuple[Finish, Outcome | None]
-
-
-def now_ms() -> int:
-    return round(time() * 1000)
-
 
 class Tally(Protocol):
     """arq's three counts of a worker."""
@@ -56,26 +50,27 @@ class Endings:
 
     def log_start(self, one: Try) -> None:
         if self.chatty and logger.isEnabledFor(logging.INFO):
-            due_ms = one.claim.due_ms
+            delayed = one.started - one.claim.due_ms / 1000
             extra = f" try={one.number}" if one.number > 1 else ""
-            if one.started_ms - due_ms > 1200:
-                extra += f" delayed={(one.started_ms - due_ms) / 1000:0.2f}s"
-            waited = (one.started_ms - one.enqueued_ms) / 1000
+            if delayed > 1.2:
+                extra += f" delayed={delayed:0.2f}s"
+            waited = one.started - one.enqueued_ms / 1000
             arguments = args_to_string(one.args, one.kwargs)
             logger.info("%6.2fs → %s(%s)%s", waited, one.ref, arguments, extra)
 
-    def returned(self, one: Try, value: Any) -> Ended:
-        ended_ms = now_ms()
+    def returned(self, one: Try, value: Any) -> Finish:
+        ended = time()
         self.tally.jobs_complete += 1
         if self.chatty and logger.isEnabledFor(logging.INFO):
             text = _shown(value) if self.log_results and value is not None else ""
-            logger.info("%6.2fs ← %s ● %s", (ended_ms - one.started_ms) / 1000, one.ref, text)
-        finish = self._end(one, value, ended_ms, success=True)
-        return finish, self._outcome(one, Ending.DONE, ended_ms)
+            logger.info("%6.2fs ← %s ● %s", ended - one.started, one.ref, text)
+        finish = self._end(one, value, ended, success=True)
+        finish.outcome = self._outcome(one, Ending.DONE, ended)
+        return finish
 
-    def raised(self, one: Try, error: BaseException) -> Ended:
+    def raised(self, one: Try, error: BaseException) -> Finish:
         """The end of a try whose coroutine raised `error`."""
-        took = (now_ms() - one.started_ms) / 1000
+        took = time() - one.started
         if isinstance(error, asyncio.CancelledError):
             if one.stop is Stop.TIMEOUT:
                 return self.failed(one, TimeoutError(), took)
@@ -89,7 +84,7 @@ class Endings:
                 return self._cancelled(one, error, took)
         return self.failed(one, error, took)
 
-    def failed(self, one: Try, error: BaseException, took: float) -> Ended:
+    def failed(self, one: Try, error: BaseException, took: float) -> Finish:
         if self.chatty:
             logger.error(
                 "%6.2fs ! %s failed, %s: %s",
@@ -99,34 +94,39 @@ class Endings:
             )  # fmt: skip
         return self.over(one, error)
 
-    def over(self, one: Try, error: BaseException) -> Ended:
+    def over(self, one: Try, error: BaseException) -> Finish:
         """The job has failed for good; what is logged of it is the caller's."""
         self.tally.jobs_failed += 1
-        ended_ms = now_ms()
+        ended = time()
         letter = self._letter(one, error)
-        finish = self._end(one, error, ended_ms, success=False, letter=letter or b"")
+        finish = self._end(one, error, ended, success=False, letter=letter or b"")
         ending = Ending.DEAD if letter else Ending.DISCARDED
-        return finish, self._outcome(one, ending, ended_ms, error)
+        finish.outcome = self._outcome(one, ending, ended, error)
+        return finish
 
-    def aborted(self, one: Try) -> Ended:
+    def aborted(self, one: Try) -> Finish:
         self.tally.jobs_failed += 1
-        ended_ms = now_ms()
-        finish = self._end(one, asyncio.CancelledError(), ended_ms, success=False)
-        return finish, self._outcome(one, Ending.ABORTED, ended_ms)
+        ended = time()
+        finish = self._end(one, asyncio.CancelledError(), ended, success=False)
+        finish.outcome = self._outcome(one, Ending.ABORTED, ended)
+        return finish
 
-    def released(self, one: Try) -> Ended:
+    def released(self, one: Try) -> Finish:
         """Put back as it was, at no cost."""
-        return Finish.again(one.claim), self._outcome(one, Ending.RELEASED, now_ms())
+        finish = Finish.again(one.claim)
+        finish.outcome = self._outcome(one, Ending.RELEASED, time())
+        return finish
 
-    def put_back(self, one: Try, delay: timedelta) -> Ended:
+    def put_back(self, one: Try, delay: timedelta) -> Finish:
         """Nobody here knows its function; a newer worker may."""
         delay_ms = round(delay.total_seconds() * 1000)
         finish = Finish.again(
             one.claim, delay_ms=delay_ms, kept_ms=self.expires_extra_ms, unknown=True
         )
-        return finish, self._outcome(one, Ending.RELEASED, now_ms())
+        finish.outcome = self._outcome(one, Ending.RELEASED, time())
+        return finish
 
-    def _retried(self, one: Try, asked: Retry, took: float) -> Ended:
+    def _retried(self, one: Try, asked: Retry, took: float) -> Finish:
         self.tally.jobs_retried += 1
         delay_ms = asked.defer_score or None
         if self.chatty:
@@ -136,23 +136,23 @@ class Endings:
             one.claim, delay_ms=delay_ms, tries=one.number, kept_ms=self.expires_extra_ms
         )
         wait_for = timedelta(milliseconds=delay_ms or 0)
-        outcome = self._outcome(
-            one, Ending.RETRIED, now_ms(), asked.__cause__ or asked, retry_in=wait_for
+        finish.outcome = self._outcome(
+            one, Ending.RETRIED, time(), asked.__cause__ or asked, retry_in=wait_for
         )
-        return finish, outcome
+        return finish
 
-    def _cancelled(self, one: Try, error: BaseException, took: float) -> Ended:
+    def _cancelled(self, one: Try, error: BaseException, took: float) -> Finish:
         self.tally.jobs_retried += 1
         if self.chatty:
             logger.info("%6.2fs ↻ %s cancelled, will be run again", took, one.ref)
         if one.stop is Stop.SHUTDOWN:
             return self.released(one)
         finish = Finish.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
-        outcome = self._outcome(one, Ending.RETRIED, now_ms(), error, retry_in=timedelta())
-        return finish, outcome
+        finish.outcome = self._outcome(one, Ending.RETRIED, time(), error, retry_in=timedelta())
+        return finish
 
     def _end(
-        self, one: Try, result: Any, ended_ms: int, *, success: bool, letter: bytes = b""
+        self, one: Try, result: Any, ended: float, *, success: bool, letter: bytes = b""
     ) -> Finish:
         plan = one.plan
         keep_ms = self.unread_keep_ms if plan is None else plan.keep_ms
@@ -160,7 +160,7 @@ class Endings:
         if keep_ms is not None:
             data = serialize_result(
                 one.name, one.args, one.kwargs, one.number, one.enqueued_ms,
-                success, result, one.started_ms, ended_ms, one.ref, one.claim.queue,
+                success, result, in_ms(one.started), in_ms(ended), one.ref, one.claim.queue,
                 one.claim.job_id,
                 serializer=self.serializer,
             )  # fmt: skip
@@ -198,23 +198,23 @@ class Endings:
         self,
         one: Try,
         ending: Ending,
-        ended_ms: int,
+        ended: float,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
     ) -> Outcome | None:
         if not self.wants_outcomes:
             return None
         return Outcome(
-            job_id=one.claim.job_id,
-            function=one.name,
-            queue=one.claim.queue,
-            ending=ending,
-            try_number=one.number,
-            enqueued_at=_moment(one.enqueued_ms),
-            started_at=_moment(one.started_ms),
-            finished_at=_moment(ended_ms),
-            error=None if error is None else masked_error(error, _arguments(one)),
-            retry_in=retry_in,
+            one.claim.job_id,
+            one.name,
+            one.claim.queue,
+            ending,
+            one.number,
+            one.enqueued_ms / 1000,
+            one.started,
+            ended,
+            None if error is None else masked_error(error, _arguments(one)),
+            retry_in,
         )
 
 
@@ -225,6 +225,10 @@ def _parameters(one: Try) -> Sequence[str]:
 
 def _arguments(one: Try) -> Named:
     return named(one.args, one.kwargs, _parameters(one))
+
+
+def in_ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _moment(ms: int) -> datetime:

@@ -5,7 +5,6 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from redis.exceptions import ResponseError
@@ -24,14 +23,6 @@ _PASSING: Final = ("OOM", "READONLY", "NOREPLICAS", "MASTERDOWN", "MISCONF", "BU
 _TRIES_OF_A_BAD_FINISH: Final = 3
 
 Counting = Callable[[Sequence[Outcome]], Increments]
-
-
-@dataclass(slots=True, eq=False)
-class _Ending:
-    finish: Finish
-    outcome: Outcome | None
-    settled: asyncio.Future[None] | None
-    failures: int = 0
 
 
 class Finisher:
@@ -54,7 +45,7 @@ class Finisher:
         self._given_up = given_up
         self._observe = observe
         self._count = count
-        self._pending: deque[_Ending] = deque()
+        self._pending: deque[Finish] = deque()
         self._corrections: list[Outcome] = []
         self._senders: set[asyncio.Task[None]] = set()
 
@@ -62,14 +53,9 @@ class Finisher:
     def idle(self) -> bool:
         return not self._senders
 
-    def add(
-        self,
-        finish: Finish,
-        outcome: Outcome | None = None,
-        settled: asyncio.Future[None] | None = None,
-    ) -> None:
-        """Finish a try soon; `settled` is resolved when Redis has answered."""
-        self._pending.append(_Ending(finish, outcome, settled))
+    def add(self, finish: Finish) -> None:
+        """Finish a try soon."""
+        self._pending.append(finish)
         if len(self._senders) < IN_FLIGHT:
             sender = asyncio.create_task(self._send_all())
             self._senders.add(sender)
@@ -91,64 +77,54 @@ class Finisher:
             batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
             await self._send(batch)
 
-    async def _send(self, batch: list[_Ending]) -> None:
+    async def _send(self, batch: list[Finish]) -> None:
         """Send `batch` until Redis has taken or refused each of its tries."""
-        repeated = False
+        failures, repeated = 0, False
         while True:
             corrections, self._corrections = self._corrections, []
             try:
-                refused = await self._claims.finish(
-                    [ending.finish for ending in batch], self._increments(batch, corrections)
-                )
-                break
-            except ResponseError as error:
-                self._corrections += corrections
-                if not str(error).startswith(_PASSING):
-                    await self._send_apart(batch, error)
-                    return
-                await self._pause(batch, error)
+                refused = await self._claims.finish(batch, self._increments(batch, corrections))
             except OUTAGE as error:
                 self._corrections += corrections
-                repeated = True
-                await self._pause(batch, error)
-        self._settle(batch, set(refused), repeated=repeated)
+                if isinstance(error, ResponseError) and not str(error).startswith(_PASSING):
+                    if len(batch) > 1:  # one bad finish must not hold up the others of its batch
+                        for finish in batch:
+                            await self._send([finish])
+                        return
+                    if failures >= _TRIES_OF_A_BAD_FINISH:
+                        self._drop(batch[0], error)
+                        return
+                else:
+                    repeated = True
+                await self._pause(batch, failures, error)
+                failures += 1
+            else:
+                self._settle(batch, set(refused), repeated=repeated)
+                return
 
-    async def _send_apart(self, batch: list[_Ending], error: ResponseError) -> None:
-        """One bad finish must not hold up the others of its batch."""
-        if len(batch) > 1:
-            for ending in batch:
-                await self._send([ending])
-            return
-        (ending,) = batch
-        ending.failures += 1
-        job_id = ending.finish.claim.job_id
-        if ending.failures >= _TRIES_OF_A_BAD_FINISH:
-            logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
-            self._settle(batch, {0}, repeated=True)
-        else:
-            await self._pause(batch, error)
-            await self._send(batch)
-
-    async def _pause(self, batch: list[_Ending], error: Exception) -> None:
-        failures = max(ending.failures for ending in batch)
+    async def _pause(self, batch: list[Finish], failures: int, error: Exception) -> None:
         if not failures:
             logger.warning("finishing %d jobs waits for Redis: %s", len(batch), error)
-        for ending in batch:
-            ending.failures = failures + 1
         longest = min(0.05 * 2 ** min(failures, 10), _LONGEST_PAUSE)
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
 
-    def _increments(self, batch: list[_Ending], corrections: list[Outcome]) -> Increments:
+    def _drop(self, finish: Finish, error: Exception) -> None:
+        job_id = finish.claim.job_id
+        logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
+        self._given_up(finish)
+        _resolve(finish.settled)
+
+    def _increments(self, batch: list[Finish], corrections: list[Outcome]) -> Increments:
         """What the batch adds to the counters, less what an earlier one counted though refused."""
         if self._count is None:
             return {}
-        added = self._count([ending.outcome for ending in batch if ending.outcome is not None])
+        added = self._count([finish.outcome for finish in batch if finish.outcome is not None])
         return less(added, self._count(corrections)) if corrections else added
 
-    def _settle(self, batch: list[_Ending], refused: set[int], *, repeated: bool) -> None:
-        for number, ending in enumerate(batch):
-            claim, outcome = ending.finish.claim, ending.outcome
-            self._given_up(ending.finish)
+    def _settle(self, batch: list[Finish], refused: set[int], *, repeated: bool) -> None:
+        for number, finish in enumerate(batch):
+            outcome = finish.outcome
+            self._given_up(finish)
             if number in refused:
                 if outcome is not None:
                     self._corrections.append(outcome)
@@ -158,12 +134,16 @@ class Finisher:
                     outcome = None
                     logger.warning(
                         "job %s is someone else's by now: this end of it does not count",
-                        claim.job_id,
+                        finish.claim.job_id,
                     )
             if outcome is not None and self._observe is not None:
                 self._observe(outcome)
-            if ending.settled is not None and not ending.settled.done():
-                ending.settled.set_result(None)
+            _resolve(finish.settled)
+
+
+def _resolve(settled: asyncio.Future[None] | None) -> None:
+    if settled is not None and not settled.done():
+        settled.set_result(None)
 
 
 def less(added: Increments, subtracted: Increments) -> Mapping[str, dict[str, int]]:

@@ -22,6 +22,9 @@ GROWTH: Final = 1.1
 """Each bucket of the histogram ends 10 % above the one before: quantiles are right to 5 %."""
 _LOG_GROWTH: Final = math.log(GROWTH)
 _TOOK: Final = "took:"
+_LAST: Final = 400
+"""The number of the last bucket: a thousand years."""
+_TOOK_BUCKET: Final = [f"{_TOOK}{number}" for number in range(_LAST + 1)]
 
 _LEVELS: Final = {
     Ending.DONE: "info",
@@ -57,7 +60,7 @@ def log_outcome(outcome: Outcome) -> None:
         id=outcome.job_id,
         queue=outcome.queue,
         try_number=outcome.try_number,
-        seconds=round(outcome.duration.total_seconds(), 6),
+        seconds=round(outcome.seconds, 6),
         **details,
     )
 
@@ -67,19 +70,22 @@ def count(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
 
     Fields: an ending's name, and `took:N` for the durations in bucket N of the histogram.
     """
-    increments: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    increments: dict[str, dict[str, int]] = {}
     for outcome in outcomes:
-        fields = increments[outcome.queue]
-        fields[outcome.ending.value] += 1
-        if outcome.ending in _TIMED:
-            fields[_TOOK + str(bucket(outcome.duration))] += 1
-    return {counters(queue): dict(fields) for queue, fields in increments.items()}
+        fields = increments.get(outcome.queue)
+        if fields is None:
+            fields = increments[outcome.queue] = defaultdict(int)
+        ending = outcome.ending
+        fields[ending.value] += 1
+        if ending in _TIMED:
+            fields[_TOOK_BUCKET[bucket(outcome.seconds)]] += 1
+    return {counters(queue): fields for queue, fields in increments.items()}
 
 
-def bucket(duration: timedelta) -> int:
+def bucket(seconds: float) -> int:
     """The number of the bucket: the logarithm of the microseconds, to the base GROWTH."""
-    microseconds = duration // timedelta(microseconds=1)
-    return round(math.log(microseconds) / _LOG_GROWTH) if microseconds > 0 else 0
+    microseconds = int(seconds * 1e6)
+    return min(round(math.log(microseconds) / _LOG_GROWTH), _LAST) if microseconds > 0 else 0
 
 
 @dataclass(frozen=True, slots=True)

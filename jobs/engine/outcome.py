@@ -1,8 +1,8 @@
 """How one try of a job ended: the one record that logs, counters and traces are made from."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Ending(StrEnum):
@@ -22,11 +22,11 @@ class Ending(StrEnum):
     """It was put back by a worker that is shutting down; this cost no try."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The end of one try.
 
-    try_number counts from 1. error: `ErrorClass: message`, masked. retry_in: set when RETRIED.
+    try_number counts from 1. enqueued, started, finished: POSIX seconds. error: `ErrorClass:
+    message`, masked. retry_in: set when RETRIED.
     """
 
     job_id: str
@@ -34,12 +34,25 @@ class Outcome:
     queue: str
     ending: Ending
     try_number: int
-    enqueued_at: datetime
-    started_at: datetime
-    finished_at: datetime
+    enqueued: float
+    started: float
+    finished: float
     error: str | None = None
     retry_in: timedelta | None = None
 
     @property
-    def duration(self) -> timedelta:
-        return self.finished_at - self.started_at
+    def seconds(self) -> float:
+        """How long the try took."""
+        return self.finished - self.started
+
+    @property
+    def enqueued_at(self) -> datetime:
+        return datetime.fromtimestamp(self.enqueued, UTC)
+
+    @property
+    def started_at(self) -> datetime:
+        return datetime.fromtimestamp(self.started, UTC)
+
+    @property
+    def finished_at(self) -> datetime:
+        return datetime.fromtimestamp(self.finished, UTC)

@@ -11,15 +11,19 @@ logger = logging.getLogger("jobs.worker")
 
 _SHORTEST: Final = 0.002
 _LONGEST_CROWD: Final = 0.1
+_QUIET: Final = 5.0
+"""Between two looks at queues that are empty, where a change is heard of."""
 _LONGEST_OUTAGE: Final = 5.0
 
 
 class Pauses:
-    """longest: seconds after which an idle worker looks anew, though nothing was heard."""
+    """longest: seconds after which a worker looks anew, though nothing was heard."""
 
     def __init__(self, poll_delay: float) -> None:
         self.longest = max(poll_delay, 0.05)
         self._empty = 0
+        self._told = False
+        self._in_vain = 0
         self._failures = 0
 
     def until_next(self, claimed: Claimed, *, told: bool) -> float:
@@ -29,15 +33,23 @@ class Pauses:
         the longer it stays empty.
         """
         self._empty = 0 if claimed.claims else self._empty + 1
-        wait = self.longest if told else min(_SHORTEST * 2 ** min(self._empty, 16), self.longest)
+        self._in_vain = self._in_vain + 1 if self._told and self._empty else 0
+        self._told = False
+        wait = self.longest
+        if not told:
+            wait = min(wait, float(_SHORTEST * 2 ** min(self._empty, 16)))
+        elif claimed.left == 0:
+            wait = max(wait, _QUIET)
         if claimed.next_due_in is not None:
             wait = min(wait, claimed.next_due_in + 0.001)
         return wait
 
     async def crowd(self) -> None:
-        """Many idle workers hear of each job, and one gets it: the others come back more slowly."""
-        if self._empty > 1:
-            longest = min(_SHORTEST * 2 ** min(self._empty, 16), _LONGEST_CROWD)
+        """A change was heard of. Many idle workers hear of each job, and one gets it: those who
+        came in vain come back more slowly."""
+        self._told = True
+        if self._in_vain > 1:
+            longest = min(_SHORTEST * 2 ** min(self._in_vain, 16), _LONGEST_CROWD)
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
 
     async def outage(self, error: Exception) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
@@ -75,22 +76,29 @@ def keep_ms(seconds: float | None, forever: bool | None, worker: Defaults) -> in
     return round(seconds * 1000) or None
 
 
-@dataclass(slots=True, eq=False)
 class Try:
-    """One try. Times are POSIX milliseconds; `deadline` is the event loop's time."""
+    """One try: the `number`-th of its job, from 1.
 
-    claim: Claim
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    number: int
-    enqueued_ms: int
-    started_ms: int
+    enqueued_ms, started: POSIX milliseconds and seconds. deadline: the event loop's time.
+    """
+
+    name: str = UNKNOWN
+    args: tuple[Any, ...] = ()
     plan: Plan | None = None
+    enqueued_ms: int = 0
     task: asyncio.Task[None] | None = None
     deadline: float = math.inf
     stop: Stop | None = None
     over: bool = False
+    """Its coroutine has ended."""
+    forgotten: bool = False
+    """Its task has nothing left to do."""
+
+    def __init__(self, claim: Claim, started: float) -> None:
+        self.claim = claim
+        self.started = started
+        self.number = claim.past.tries + 1
+        self.kwargs: dict[str, Any] = {}
 
     @property
     def ref(self) -> str:
@@ -104,6 +112,24 @@ class Try:
         if self.task is not None and not self.over and self.stop is None:
             self.stop = why
             self.task.cancel()
+
+
+if sys.version_info >= (3, 12):
+
+    def start_task(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[None]:
+        """A task that is at its first wait already: one that never waits costs no turn of the
+        loop."""
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
+else:
+
+    def start_task(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Task[None]:
+        """A task that starts with the loop's next turn."""
+        return loop.create_task(coroutine)
 
 
 class Deadlines:

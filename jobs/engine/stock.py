@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -33,7 +34,7 @@ async def reported(
     A cancelled try is reported as released: only arq knows whether it was aborted.
     """
     queue = queue_of(job, ctx)
-    started_at = datetime.now(UTC)
+    started = time()
     if structlog.is_configured():  # else it prints all levels, and arq has a line of its own
         log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
@@ -46,9 +47,9 @@ async def reported(
             queue=queue,
             ending=ending,
             try_number=ctx["job_try"],
-            enqueued_at=ctx["enqueue_time"],
-            started_at=started_at,
-            finished_at=datetime.now(UTC),
+            enqueued=ctx["enqueue_time"].timestamp(),
+            started=started,
+            finished=time(),
             error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
             retry_in=retry_in,
         )

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from arq.constants import abort_job_max_age
@@ -13,11 +14,11 @@ from arq.utils import ms_to_datetime
 from arq.worker import JobExecutionFailed
 
 from jobs.engine import keys
-from jobs.engine.claims import Claim, Finish
-from jobs.engine.endings import Ended, Endings, now_ms
+from jobs.engine.claims import NO_PAST, Claim, Finish
+from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
-from jobs.engine.running import UNKNOWN, Deadlines, Plan, Stop, Try
+from jobs.engine.running import Deadlines, Plan, Stop, Try, start_task
 from jobs.errors import WorkerLost
 
 if TYPE_CHECKING:
@@ -59,49 +60,54 @@ class Tries:
     def start_all(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             try:
-                self._start(claim)
+                self._start(Try(claim, time()))
             except Exception:
                 logger.exception("job %s could not be started, it is put back", claim.job_id)
-                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=claim.tries + 1))
+                used = claim.past.tries + 1
+                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=used))
 
-    def _start(self, claim: Claim) -> None:
-        one = Try(claim, UNKNOWN, (), {}, claim.tries + 1, 0, now_ms())
+    def _start(self, one: Try) -> None:
+        claim = one.claim
         if claim.payload is None:
             logger.warning("job %s expired", claim.job_id)
-            return self._finish(one, self._endings.over(one, JobExecutionFailed("job expired")))
+            return self._finisher.add(self._endings.over(one, JobExecutionFailed("job expired")))
         try:
-            name, args, kwargs, first_try, enqueued_ms = deserialize_job_raw(
+            one.name, args, one.kwargs, first_try, one.enqueued_ms = deserialize_job_raw(
                 claim.payload, deserializer=self._worker.job_deserializer
             )
-            one.name, one.args, one.kwargs = name, tuple(args), dict(kwargs)
-            one.number, one.enqueued_ms = max(one.number, first_try or 0), int(enqueued_ms)
-            one.plan = self._plan(name)
+            one.args = tuple(args)
+            if (first_try or 0) > one.number:
+                one.number = first_try
+            one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
             logger.exception("deserializing job %s failed", claim.job_id)
-            return self._finish(one, self._endings.over(one, error))
+            return self._finisher.add(self._endings.over(one, error))
         ended = self._over_before_start(one)
         if ended is not None:
-            return self._finish(one, ended)
+            return self._finisher.add(ended)
         return self._launch(one)
 
-    def _over_before_start(self, one: Try) -> Ended | None:
+    def _over_before_start(self, one: Try) -> Finish | None:
         """The end of a job that must not run, or cannot."""
-        claim, waited = one.claim, (now_ms() - one.enqueued_ms) / 1000
-        if claim.abort_ms is not None and claim.abort_ms >= one.enqueued_ms:
+        past, plan = one.claim.past, one.plan
+        if past is NO_PAST and plan is not None and one.number <= plan.max_tries:
+            return None
+        waited = time() - one.enqueued_ms / 1000
+        if past.abort_ms is not None and past.abort_ms >= one.enqueued_ms:
             logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
             return self._endings.aborted(one)
-        if claim.lapses >= LAPSES_ALLOWED:
-            logger.error("%s is given up: its lease lapsed %d times", one.ref, claim.lapses)
-            lost = WorkerLost(f"the worker fell silent {claim.lapses} times while it ran this job")
+        if past.lapses >= LAPSES_ALLOWED:
+            logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
+            lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
             return self._endings.over(one, lost)
-        if one.plan is None:
-            logger.warning("job %s, function %r not found", claim.job_id, one.name)
-            if self._worker.put_back_unknown and claim.put_back < UNKNOWN_ALLOWED:
+        if plan is None:
+            logger.warning("job %s, function %r not found", one.claim.job_id, one.name)
+            if self._worker.put_back_unknown and past.put_back < UNKNOWN_ALLOWED:
                 return self._endings.put_back(one, UNKNOWN_DELAY)
             missing = JobExecutionFailed(f"function {one.name!r} not found")
             return self._endings.over(one, missing)
-        if one.number > one.plan.max_tries:
-            tries = one.plan.max_tries
+        if one.number > plan.max_tries:
+            tries = plan.max_tries
             logger.warning("%6.2fs ! %s max retries %d exceeded", waited, one.ref, tries)
             return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
         return None
@@ -118,40 +124,46 @@ class Tries:
         if before is not None:
             before.cancel(Stop.LOST)
         self._running[job_id] = one
-        self._worker.tasks[job_id] = one.task = self._worker.loop.create_task(self._run(one))
+        task = one.task = start_task(self._run(one), self._worker.loop)
+        if not one.forgotten:
+            self._worker.tasks[job_id] = task
 
     async def _run(self, one: Try) -> None:
         ctx = self._context(one)
+        worker = self._worker
         try:
-            ended = await self._attempt(one, ctx)
-            if self._worker.on_job_end:
-                await self._hook(self._worker.on_job_end, ctx, job_is_over=True)
-            await self._finish_and_tell(one, ended, ctx)
+            finish = await self._attempt(one, ctx)
+            if worker.on_job_end:
+                await self._hook(worker.on_job_end, ctx, job_is_over=True)
+            if worker.after_job_end:
+                await self._finish_and_tell(finish, worker.after_job_end, ctx)
+            elif finish is not None:
+                self._finisher.add(finish)
         except Exception:
             logger.exception("%s could not be finished, it runs again", one.ref)
             self._finisher.add(Finish.again(one.claim, delay_ms=1000, tries=one.number))
         finally:
             self._forget(one)
 
-    async def _finish_and_tell(self, one: Try, ended: Ended | None, ctx: dict[Any, Any]) -> None:
-        hook = self._worker.after_job_end
-        settled = self._worker.loop.create_future() if hook and ended else None
-        if ended is not None:
-            self._finish(one, ended, settled)
-        if hook:
-            if settled is not None:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await settled
-            await self._hook(hook, ctx, job_is_over=True)
+    async def _finish_and_tell(
+        self, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]
+    ) -> None:
+        """Call the hook that wants the job's end to be in Redis."""
+        if finish is not None:
+            settled = finish.settled = self._worker.loop.create_future()
+            self._finisher.add(finish)
+            with contextlib.suppress(asyncio.CancelledError):
+                await settled
+        await self._hook(hook, ctx, job_is_over=True)
 
-    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Ended | None:
+    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Finish | None:
         """Run the job; None when it is someone else's by now."""
         plan = one.plan
         assert plan is not None  # noqa: S101 - a job without a function is never launched
         try:
             if self._worker.on_job_start:
                 await self._hook(self._worker.on_job_start, ctx)
-            one.started_ms = now_ms()
+                one.started = time()
             self._endings.log_start(one)
             if plan.timeout is not None:
                 self._deadlines.watch(one, plan.timeout)
@@ -183,12 +195,9 @@ class Tries:
             self.hooks_failed += 1
             logger.exception("%s failed for job %s", described(hook), ctx["job_id"])
 
-    def _finish(self, one: Try, ended: Ended, settled: asyncio.Future[None] | None = None) -> None:
-        finish, outcome = ended
-        self._finisher.add(finish, outcome, settled)
-
     def _forget(self, one: Try) -> None:
         job_id = one.claim.job_id
+        one.forgotten = True
         if self._running.get(job_id) is one:
             del self._running[job_id]
             self._worker.tasks.pop(job_id, None)
@@ -207,7 +216,7 @@ class Tries:
         for mark, asked_ms in marks:
             one = self._running.get(mark.decode())
             if one is None:
-                if asked_ms < now_ms() - abort_job_max_age * 1000:
+                if asked_ms < (time() - abort_job_max_age) * 1000:
                     stale.append(mark)
             elif asked_ms >= one.enqueued_ms:
                 one.cancel(Stop.ABORT)

@@ -24,7 +24,8 @@ from arq.worker import Function
 
 from jobs.engine import keys
 from jobs.engine.channel import OUTAGE, Channel
-from jobs.engine.claims import Claim, Claimed, Claims, Finish
+from jobs.engine.claiming import Claiming
+from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import connect, refuse_old
 from jobs.engine.crons import Cron, local_zone, with_rules
@@ -95,9 +96,6 @@ class Worker(arq.worker.Worker):
         self.counters = counters
         self._stopping = False
         self._duties: list[asyncio.Task[None]] = []
-        self._claiming: asyncio.Task[Claimed] | None = None
-        self._freed = asyncio.Event()
-        self._changed = asyncio.Event()
         self._schedule: Schedule | None = None
         self._opened = False
 
@@ -118,7 +116,8 @@ class Worker(arq.worker.Worker):
             await self.on_startup(self.ctx)
         await self.heart_beat()
         self._start_duties()
-        await self._claim_and_run()
+        await self._claiming.run()
+        await self._settle()
         await self._stop_duties()
         await self._channel.close()
 
@@ -138,10 +137,21 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
-        self._channel = Channel(self.pool, self._changed.set)
+        self._channel = Channel(self.pool, lambda: self._claiming.changed.set())
         self._claims = Claims(self._channel, self.queues, self.lease)
+        self._claiming = Claiming(
+            self._claims,
+            self,
+            with_aborts=self.allow_abort_jobs,
+            pauses=Pauses(self.poll_delay_s),
+            tracks=lambda: self._channel.tracks,
+        )
+        if self._stopping:
+            self._claiming.stop()
         self._leases = Leases(
-            self._claims, on_lost=lambda claim: self._tries.lost(claim), on_back=self._changed.set
+            self._claims,
+            on_lost=lambda claim: self._tries.lost(claim),
+            on_back=self._claiming.changed.set,
         )
         self._finisher = Finisher(
             self._claims,
@@ -160,7 +170,7 @@ class Worker(arq.worker.Worker):
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
-        self._tries = Tries(self, self._finisher, endings, freed=self._freed.set)
+        self._tries = Tries(self, self._finisher, endings, freed=self._claiming.freed.set)
         self._health = Health(
             self.pool,
             self._claims.worker_id,
@@ -176,10 +186,9 @@ class Worker(arq.worker.Worker):
         if not self._pool:
             return
         self._stopping = True
-        self._changed.set()
         if self._opened:
-            if self._claiming is not None:
-                await asyncio.wait([self._claiming])
+            self._claiming.stop()
+            await self._claiming.settle()
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
             await self._stop_duties()
             with contextlib.suppress(TimeoutError):
@@ -197,87 +206,50 @@ class Worker(arq.worker.Worker):
 
     # --- claiming
 
-    async def _claim_and_run(self) -> None:
-        """The loop: claim what is due as slots come free, and otherwise wait for a change."""
-        pauses = Pauses(self.poll_delay_s)
-        while not self._stopping:
-            limit = self._wanted()
-            if limit <= 0:
-                if self._burst_is_over():
-                    break
-                self._freed.clear()
-                await _wait_for(self._freed, pauses.longest)
-                continue
-            self._changed.clear()
-            try:
-                claimed = await self._claim(limit)
-            except OUTAGE as error:
-                await pauses.outage(error)
-                continue
-            pauses.recovered()
-            self._start(claimed.claims)
-            if claimed.left is None:
-                continue
-            if self.burst and claimed.left == 0:
-                break
-            pause = pauses.until_next(claimed, told=self._channel.tracks)
-            if await _wait_for(self._changed, pause):
-                await pauses.crowd()
-        await self._settle()
-
-    def _wanted(self) -> int:
+    def free(self) -> int:
         """How many jobs may be claimed now."""
         if not self.allow_pick_jobs or self._stopping:
             return 0
-        wanted = min(self.max_jobs - len(self.tasks), self.queue_read_limit)
+        free = min(self.max_jobs - len(self.tasks), self.queue_read_limit)
         if self.burst and self.max_burst_jobs >= 0:
-            wanted = min(wanted, self.max_burst_jobs - self._jobs_started())
-        return wanted
+            free = min(free, self.max_burst_jobs - self._jobs_started())
+        return free
 
-    def _burst_is_over(self) -> bool:
+    def burst_is_over(self) -> bool:
+        """Whether a burst has had the jobs that it may have."""
         return self.burst and 0 <= self.max_burst_jobs <= self._jobs_started()
 
-    async def _claim(self, limit: int) -> Claimed:
-        """Claim up to `limit` jobs. What a claim under way brings to a worker that stops is put
-        back, so a shutdown never waits for a lease to lapse."""
-        claiming = self._claiming = asyncio.create_task(
-            self._claims.claim(limit, with_aborts=self.allow_abort_jobs)
-        )
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            claiming.add_done_callback(self._give_back)
-            raise
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Run what was claimed."""
+        if self._stopping:
+            self.give_back(claims)
+            return
+        for claim in claims:
+            self._leases.hold(claim)
+        self._tries.start_all(claims)
 
-    def _give_back(self, claiming: asyncio.Task[Claimed]) -> None:
-        if not claiming.cancelled() and claiming.exception() is None:
-            for claim in claiming.result().claims:
-                self._finisher.add(Finish.again(claim))
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Put back what was claimed, as it was."""
+        for claim in claims:
+            self._finisher.add(Finish.again(claim))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start up to that many jobs that are due; the queue decides which."""
         await self._open()
-        limit = min(len(job_ids), self.max_jobs - len(self.tasks))
-        if limit > 0:
-            self._start((await self._claim(limit)).claims)
+        await self._claim(min(len(job_ids), self.max_jobs - len(self.tasks)))
 
     async def _poll_iteration(self) -> None:
         """One turn of the loop, for those who drive it themselves."""
         await self._open()
-        limit = self._wanted()
-        if limit > 0:
-            self._start((await self._claim(limit)).claims)
+        await self._claim(self.free())
         if self.allow_abort_jobs:
             await self._tries.cancel_aborted()
         await self.heart_beat()
 
-    def _start(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            self._leases.hold(claim)
-            if self._stopping:
-                self._finisher.add(Finish.again(claim))
-        if not self._stopping:
-            self._tries.start_all(claims)
+    async def _claim(self, limit: int) -> None:
+        if limit > 0:
+            claimed = await self._claims.claim(limit, with_aborts=self.allow_abort_jobs)
+            self.start(claimed.claims)
 
     # --- what others report
 
@@ -285,7 +257,7 @@ class Worker(arq.worker.Worker):
         self._leases.give_up(finish.claim)
         # Redis tells others of what this worker changes, not itself.
         if finish.runs_again or self.burst:
-            self._changed.set()
+            self._claiming.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:
         for observer in self.observers:
@@ -328,7 +300,7 @@ class Worker(arq.worker.Worker):
                 clock=self.clock or self.ctx.get("clock") or SystemClock(),
                 zone=self._zone,
                 queue=self.queue_name,
-                fired=self._changed.set,
+                fired=self._claiming.changed.set,
             )
         await self._schedule.tick()
 
@@ -387,8 +359,8 @@ class Worker(arq.worker.Worker):
 
     def _stop_claiming(self) -> None:
         self._stopping = True
-        self._changed.set()
-        self._freed.set()
+        if self._opened:
+            self._claiming.stop()
 
 
 def _signature() -> inspect.Signature:
@@ -400,15 +372,6 @@ def _signature() -> inspect.Signature:
 
 
 Worker.__signature__ = _signature()  # type: ignore[attr-defined]  # read by inspect.signature
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for `event`, but not longer; whether it came."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
 
 
 async def _regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None:

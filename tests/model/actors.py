@@ -3,7 +3,6 @@ worker; and the reading of what they leave in Redis."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import arq.worker
@@ -26,7 +25,6 @@ T = TypeVar("T")
 NOBODY: Final = "nobody"
 LONG: Final = 3600
 """Seconds of a delay that does not end by itself within a test."""
-EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Lossy(Channel):
@@ -34,8 +32,10 @@ class Lossy(Channel):
 
     loses_next = False
 
-    async def call(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
-        answer = await super().call(script, keys, *args)
+    async def call(
+        self, script: Script, keys: Sequence[str], *args: Any, watch: bool = False
+    ) -> Any:
+        answer = await super().call(script, keys, *args, watch=watch)
         if self.loses_next:
             self.loses_next = False
             raise RedisConnectionError("the answer was lost")
@@ -64,8 +64,8 @@ class OurWorker:
         self.channel.loses_next = lossy
         for finish, ending in batch:
             claim = finish.claim
-            outcome = Outcome(claim.job_id, "f", claim.queue, ending, 1, EPOCH, EPOCH, EPOCH)
-            self.finisher.add(finish, outcome)
+            finish.outcome = Outcome(claim.job_id, "f", claim.queue, ending, 1, 0, 0, 0)
+            self.finisher.add(finish)
         await self.finisher.drain()
         return set(self._taken)
 

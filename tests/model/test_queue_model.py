@@ -160,9 +160,10 @@ class QueueMachine(RuleBasedStateMachine):
         for claim in claimed.claims:
             record = self.model.records[claim.job_id]
             assert claim.payload == record.payload
-            assert (claim.tries, claim.lapses) == (record.tries, record.lapses)
-            assert claim.put_back == record.put_back
-            assert claim.abort_ms == (record.abort if with_aborts else None)
+            past = claim.past
+            assert (past.tries, past.lapses) == (record.tries, record.lapses)
+            assert past.put_back == record.put_back
+            assert past.abort_ms == (record.abort if with_aborts else None)
             held = self.model.claimed(claim.job_id, claim.token)
             assert float(claim.score) == held.due
             if heard:
@@ -210,7 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _ending(
         self, claim: Any, held: Held, kind: str, now: float
     ) -> tuple[Finish, Ending, Ended]:
-        later, used = now + HOUR_MS, claim.tries + 1
+        later, used = now + HOUR_MS, claim.past.tries + 1
         match kind:
             case "retry":
                 return (

@@ -45,9 +45,9 @@ def outcome(
         queue=queue,
         ending=ending,
         try_number=2,
-        enqueued_at=START,
-        started_at=START,
-        finished_at=START + took,
+        enqueued=START.timestamp(),
+        started=START.timestamp(),
+        finished=(START + took).timestamp(),
         error=error,
         retry_in=timedelta(seconds=5) if ending is Ending.RETRIED else None,
     )
@@ -114,7 +114,7 @@ def test_the_histogram_of_a_real_spread() -> None:
 
 
 def test_nothing_took_less_than_nothing() -> None:
-    assert bucket(timedelta()) == bucket(timedelta(microseconds=-3)) == 0
+    assert bucket(0.0) == bucket(-3e-6) == 0
 
 
 def test_increments_are_grouped_by_queue() -> None:

@@ -5,72 +5,84 @@
 -- KEYS  queues, the one to be served first at the front
 -- ARGV  token, lease in ms, most jobs to claim, '1' to read the abort marks
 -- returns {now, next due time or false, ids in the queues or false,
---          claimed ids, scores, queue numbers, payloads then tries used, abort marks,
---          lapses then times put back unknown}
+--          pairs of a queue's number and how many of the claims it has, in their order,
+--          pairs of a claimed id and its score, payloads,
+--          false where the claims have no past; else
+--          {tries used, abort marks, lapses then times put back unknown}}
+local call = redis.call
 local token, lease, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
-local ids, scores, queues = {}, {}, {}
+local count, claimed, payload_keys, runs = 0, {}, {}, {}
 
 local function claim_from(number, most)
     local queue, taken, passed = KEYS[number], 0, 0
     while taken < most and passed < 1000 do
         local want = most - taken
-        local due = redis.call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
-        local moved = {}
+        local due = call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
+        local moved, at = {}, 0
         for i = 1, #due, 2 do
             local id, score = due[i], due[i + 1]
             local owner = IN_PROGRESS .. id
-            if redis.call('SET', owner, token, 'NX', 'PX', lease) then
-                ids[#ids + 1], scores[#scores + 1], queues[#queues + 1] = id, score, number
-                moved[#moved + 1], moved[#moved + 2] = '-' .. score, id
-                taken = taken + 1
-            elseif redis.call('GET', owner) == FIRED then
+            if call('SET', owner, token, 'NX', 'PX', lease) then
+                count, at = count + 1, at + 2
+                claimed[2 * count - 1], claimed[2 * count] = id, score
+                payload_keys[count] = JOB .. id
+                moved[at - 1], moved[at] = '-' .. score, id
+            elseif call('GET', owner) == FIRED then
                 -- a schedule's slot that has already run, enqueued once more
-                redis.call('ZREM', queue, id)
-                redis.call('DEL', JOB .. id)
+                call('ZREM', queue, id)
+                call('DEL', JOB .. id)
             else
                 passed = passed + 1
             end
         end
-        if #moved > 0 then redis.call('ZADD', queue, 'XX', unpack(moved)) end
+        if at > 0 then
+            call('ZADD', queue, 'XX', unpack(moved))
+            runs[#runs + 1], runs[#runs + 2] = number, at / 2
+            taken = taken + at / 2
+        end
         if #due < 2 * want then break end
     end
 end
 
 local share = math.ceil(limit / #KEYS)
-for number = 1, #KEYS do claim_from(number, math.min(share, limit - #ids)) end
+for number = 1, #KEYS do claim_from(number, math.min(share, limit - count)) end
 if #KEYS > 1 then
-    for number = 1, #KEYS do claim_from(number, limit - #ids) end
+    for number = 1, #KEYS do claim_from(number, limit - count) end
 end
 
 -- A claim that leaves slots free ends on a read of the queues: with client tracking on, Redis then
 -- tells this connection of their next change.
 local next_due, left = false, false
-if #ids < limit then
+if count < limit then
     left = 0
     for number = 1, #KEYS do
-        local following = redis.call('ZRANGEBYSCORE', KEYS[number], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+        local following = call('ZRANGEBYSCORE', KEYS[number], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
         if following[2] and (not next_due or tonumber(following[2]) < tonumber(next_due)) then
             next_due = following[2]
         end
-        left = left + redis.call('ZCARD', KEYS[number])
+        left = left + call('ZCARD', KEYS[number])
     end
 end
+if count == 0 then return {now, next_due, left, runs, claimed, {}, false} end
 
-local values, aborts, lapses = {}, {}, {}
-if #ids > 0 then
-    local wanted = {}
-    for i, id in ipairs(ids) do
-        wanted[i], wanted[#ids + i] = JOB .. id, RETRY .. id
-    end
-    values = redis.call('MGET', unpack(wanted))
-    if ARGV[4] == '1' then aborts = redis.call('ZMSCORE', ABORT, unpack(ids)) end
-    if redis.call('EXISTS', LOST) == 1 then
-        for i, id in ipairs(ids) do
-            wanted[i], wanted[#ids + i] = id, UNKNOWN .. id
-        end
-        lapses = redis.call('HMGET', LOST, unpack(wanted))
-    end
+local ids, names = {}, {}
+for i = 1, count do
+    ids[i] = claimed[2 * i - 1]
+    names[i] = RETRY .. ids[i]
 end
-return {now, next_due, left, ids, scores, queues, values, aborts, lapses}
+local tries, aborts, lapses = call('MGET', unpack(names)), {}, {}
+local has_past = false
+for i = 1, count do
+    if tries[i] then has_past = true break end
+end
+if ARGV[4] == '1' and call('EXISTS', ABORT) == 1 then
+    has_past, aborts = true, call('ZMSCORE', ABORT, unpack(ids))
+end
+if call('EXISTS', LOST) == 1 then
+    for i = 1, count do ids[count + i] = UNKNOWN .. ids[i] end
+    has_past, lapses = true, call('HMGET', LOST, unpack(ids))
+end
+return {now, next_due, left, runs, claimed, call('MGET', unpack(payload_keys)),
+        has_past and {tries, aborts, lapses}}

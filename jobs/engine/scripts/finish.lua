@@ -3,101 +3,131 @@
 -- What frees memory comes first: Redis then lets the rest through even when it is full.
 --
 -- KEYS  queues
--- ARGV  number of tries; for each: id, token, score, queue number, kind, three values, dead letter;
+-- ARGV  number of manners, of tries, of letters; for each manner, which many tries share:
+--       token, queue number, kind, three values;
+--       for each try: id, score, number of its manner, result;
+--       for each dead letter: number of its try, letter;
 --       then hash, field and increment of each counter
---   kind 'end'    the job is over: result, its time to live in ms (0: for ever), cron mark in ms
+--   kind 'end'    the job is over: the result's time to live in ms (0: for ever), cron mark in ms
 --   kind 'absent' the same, for an id without payload: an older result stays
 --   kind 'again'  it goes back: delay in ms ('': to its old place), tries used ('': none),
 --                 the time in ms that a job is kept after it is due
 --   kind 'unknown' the same, counted: nobody here knows its function
 -- returns the numbers, from 0, of the tries that were refused
-local WIDTH = 9
-local count = tonumber(ARGV[1])
-local time = redis.call('TIME')
+local call = redis.call
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local refused, gone, over, results, letters, again = {}, {}, {}, {}, {}, {}
 
+local manners, count, letters = {}, tonumber(ARGV[2]), tonumber(ARGV[3])
+local at = 4
+for i = 1, tonumber(ARGV[1]) do
+    manners[tostring(i)] = {
+        token = ARGV[at], queue = tonumber(ARGV[at + 1]), kind = ARGV[at + 2],
+        first = ARGV[at + 3], second = ARGV[at + 4], third = ARGV[at + 5],
+        ends = ARGV[at + 2] == 'end' or ARGV[at + 2] == 'absent',
+    }
+    at = at + 6
+end
+local tries = at
 local owners = {}
-for i = 1, count do owners[i] = IN_PROGRESS .. ARGV[2 + (i - 1) * WIDTH] end
-if count > 0 then owners = redis.call('MGET', unpack(owners)) end
+for i = 1, count do owners[i] = IN_PROGRESS .. ARGV[tries + 4 * i - 4] end
+if count > 0 then owners = call('MGET', unpack(owners)) end
 
-local function is_ours(i, at)
-    if owners[i] then return owners[i] == ARGV[at + 1] end
-    local score = redis.call('ZSCORE', KEYS[tonumber(ARGV[at + 3])], ARGV[at])
-    return score and (score == ARGV[at + 2] or score == '-' .. ARGV[at + 2])
+local function is_ours(owner, manner, id, score)
+    if owner then return owner == manner.token end
+    local found = call('ZSCORE', KEYS[manner.queue], id)
+    return found and (found == score or found == '-' .. score)
 end
 
+local refused, is_refused, gone, over, ended, again = {}, {}, {}, {}, {}, {}
+local freed = 0
 for i = 1, count do
-    local at = 2 + (i - 1) * WIDTH
-    if not is_ours(i, at) then
+    local id, manner = ARGV[at], manners[ARGV[at + 2]]
+    if not is_ours(owners[i], manner, id, ARGV[at + 1]) then
         refused[#refused + 1] = i - 1
-    elseif ARGV[at + 4] == 'again' or ARGV[at + 4] == 'unknown' then
+        is_refused[i - 1] = true
+    elseif manner.ends then
+        gone[freed + 1], gone[freed + 2] = JOB .. id, RETRY .. id
+        freed = freed + 2
+        if manner.second == '' then
+            freed = freed + 1
+            gone[freed] = IN_PROGRESS .. id
+        end
+        local ids = over[manner.queue]
+        if not ids then ids = {} over[manner.queue] = ids end
+        ids[#ids + 1] = id
+        ended[#ended + 1] = at
+    else
         again[#again + 1] = at
-    else
-        local id, queue = ARGV[at], tonumber(ARGV[at + 3])
-        gone[#gone + 1], gone[#gone + 2] = JOB .. id, RETRY .. id
-        if ARGV[at + 7] == '' then gone[#gone + 1] = IN_PROGRESS .. id end
-        over[queue] = over[queue] or {}
-        over[queue][#over[queue] + 1] = id
-        results[#results + 1] = at
     end
-    if ARGV[at + 8] ~= '' and refused[#refused] ~= i - 1 then letters[#letters + 1] = at end
+    at = at + 4
 end
 
-if #gone > 0 then redis.call('DEL', unpack(gone)) end
-local has_aborts = redis.call('EXISTS', ABORT) == 1
-local has_lapses = redis.call('EXISTS', LOST) == 1
-for queue, ids in pairs(over) do
-    redis.call('ZREM', KEYS[queue], unpack(ids))
-    if has_aborts then redis.call('ZREM', ABORT, unpack(ids)) end
-    if has_lapses then
-        redis.call('HDEL', LOST, unpack(ids))
-        for i, id in ipairs(ids) do ids[i] = UNKNOWN .. id end
-        redis.call('HDEL', LOST, unpack(ids))
+if freed > 0 then call('DEL', unpack(gone)) end
+for queue, ids in pairs(over) do call('ZREM', KEYS[queue], unpack(ids)) end
+if call('EXISTS', ABORT) == 1 then
+    for _, ids in pairs(over) do call('ZREM', ABORT, unpack(ids)) end
+end
+if call('EXISTS', LOST) == 1 then
+    for _, ids in pairs(over) do
+        local count_of = #ids
+        for i = 1, count_of do ids[count_of + i] = UNKNOWN .. ids[i] end
+        call('HDEL', LOST, unpack(ids))
     end
 end
 
-for _, at in ipairs(results) do
-    local id, result, ttl, mark = ARGV[at], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+for _, try in ipairs(ended) do
+    local id, manner, result = ARGV[try], manners[ARGV[try + 2]], ARGV[try + 3]
     if result ~= '' then
-        local command = {'SET', RESULT .. id, result}
-        if ttl ~= '0' then command[4], command[5] = 'PX', ttl end
-        if ARGV[at + 4] == 'absent' then command[#command + 1] = 'NX' end
-        redis.call(unpack(command))
-    end
-    if mark ~= '' then redis.call('SET', IN_PROGRESS .. id, FIRED, 'PX', mark) end
-end
-
-for _, at in ipairs(again) do
-    local id, queue = ARGV[at], KEYS[tonumber(ARGV[at + 3])]
-    local score, delay, tries, kept = ARGV[at + 2], ARGV[at + 5], ARGV[at + 6], tonumber(ARGV[at + 7])
-    redis.call('DEL', IN_PROGRESS .. id)
-    local wait = 0
-    if delay == '' then
-        redis.call('ZADD', queue, 'XX', score, id)
-    else
-        wait = tonumber(delay)
-        redis.call('ZADD', queue, 'XX', string.format('%.0f', now + wait), id)
-        -- The default expiry counts from the due time, so it moves along with it; an expiry that
-        -- the producer chose is a deadline, and stays.
-        local lives = redis.call('PTTL', JOB .. id)
-        if lives > 0 and math.abs(now + lives - tonumber(score) - kept) < 60000 then
-            redis.call('PEXPIRE', JOB .. id, string.format('%.0f', wait + kept))
+        local key, ttl = RESULT .. id, manner.first
+        if manner.kind == 'end' and ttl ~= '0' then
+            call('SET', key, result, 'PX', ttl)
+        elseif manner.kind == 'end' then
+            call('SET', key, result)
+        elseif ttl ~= '0' then
+            call('SET', key, result, 'PX', ttl, 'NX')
+        else
+            call('SET', key, result, 'NX')
         end
     end
-    if ARGV[at + 4] == 'unknown' then redis.call('HINCRBY', LOST, UNKNOWN .. id, 1) end
-    if tries ~= '' then
-        redis.call('SET', RETRY .. id, tries, 'PX', string.format('%.0f', wait + math.max(kept, 88400000)))
+    if manner.second ~= '' then call('SET', IN_PROGRESS .. id, FIRED, 'PX', manner.second) end
+end
+
+for _, try in ipairs(again) do
+    local id, score, manner = ARGV[try], ARGV[try + 1], manners[ARGV[try + 2]]
+    local queue, used, kept = KEYS[manner.queue], manner.second, tonumber(manner.third)
+    call('DEL', IN_PROGRESS .. id)
+    local wait = 0
+    if manner.first == '' then
+        call('ZADD', queue, 'XX', score, id)
+    else
+        wait = tonumber(manner.first)
+        call('ZADD', queue, 'XX', string.format('%.0f', now + wait), id)
+        -- The default expiry counts from the due time, so it moves along with it; an expiry that
+        -- the producer chose is a deadline, and stays.
+        local lives = call('PTTL', JOB .. id)
+        if lives > 0 and math.abs(now + lives - tonumber(score) - kept) < 60000 then
+            call('PEXPIRE', JOB .. id, string.format('%.0f', wait + kept))
+        end
+    end
+    if manner.kind == 'unknown' then call('HINCRBY', LOST, UNKNOWN .. id, 1) end
+    if used ~= '' then
+        call('SET', RETRY .. id, used, 'PX', string.format('%.0f', wait + math.max(kept, 88400000)))
     end
 end
 
-for _, at in ipairs(letters) do
-    redis.call('HSET', DEAD_LETTERS, ARGV[at], ARGV[at + 8])
-    redis.call('ZADD', DEAD_INDEX, string.format('%.0f', now), ARGV[at])
+for i = 1, letters do
+    local number = tonumber(ARGV[at])
+    if not is_refused[number] then
+        local id = ARGV[tries + 4 * number]
+        call('HSET', DEAD_LETTERS, id, ARGV[at + 1])
+        call('ZADD', DEAD_INDEX, string.format('%.0f', now), id)
+    end
+    at = at + 2
 end
-for at = 2 + count * WIDTH, #ARGV, 3 do
-    redis.call('HINCRBY', ARGV[at], ARGV[at + 1], ARGV[at + 2])
+for counter = at, #ARGV, 3 do
+    call('HINCRBY', ARGV[counter], ARGV[counter + 1], ARGV[counter + 2])
 end
 -- A change of its own ends a client's tracking of a queue without telling it; a read renews it.
-for _, queue in ipairs(KEYS) do redis.call('ZCARD', queue) end
+for _, queue in ipairs(KEYS) do call('ZCARD', queue) end
 return refused

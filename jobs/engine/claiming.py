@@ -129,10 +129,14 @@ class Claiming:
     async def _answer(self) -> tuple[Claimed, bool]:
         """The answer to the first claim under way, and whether it watches the queues."""
         asked = self._asked[0]
-        # When this is cancelled, the claim goes on, and `settle` gives back what it brings.
-        await asyncio.wait([asked.answer])
+        try:
+            # When this is cancelled, the claim goes on, and `settle` gives back what it brings.
+            claimed = await asyncio.shield(asked.answer)
+        except OUTAGE:
+            self._asked.popleft()
+            raise
         self._asked.popleft()
-        return asked.answer.result(), asked.watch
+        return claimed, asked.watch
 
     async def _wait(self, claimed: Claimed) -> None:
         pause = self._pauses.until_next(claimed, told=self._tracks())

@@ -17,7 +17,9 @@ from typing import Final
 
 from benchmarks import server
 from benchmarks.arena import Arena
+from benchmarks.depth import depth
 from benchmarks.enqueuing import enqueuing
+from benchmarks.idle import idle
 from benchmarks.latency import latency
 from benchmarks.plan import Plan
 from benchmarks.tables import Table
@@ -32,6 +34,8 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,
     "io": waiting,
     "scaling": scaling,
+    "depth": depth,
+    "idle": idle,
 }
 
 

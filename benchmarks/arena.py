@@ -48,6 +48,24 @@ class Run:
     redis_us: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where a team stands. jobs: done so far. at: seconds. The others: seconds of CPU so far."""
+
+    jobs: int
+    at: float
+    worker_cpu: float
+    redis_cpu: float
+
+    def run_since(self, before: "Reading") -> Run:
+        jobs = self.jobs - before.jobs
+        return Run(
+            per_s=jobs / (self.at - before.at),
+            worker_us=(self.worker_cpu - before.worker_cpu) / jobs * 1e6,
+            redis_us=(self.redis_cpu - before.redis_cpu) / jobs * 1e6,
+        )
+
+
 class Team:
     """The processes of one contestant, and the pipe by which they report."""
 
@@ -139,11 +157,20 @@ class Arena:
             team.close()
 
     def drain(
-        self, contestant: Contestant, count: int, *, processes: int = 1, **wanted: Any
+        self,
+        contestant: Contestant,
+        count: int,
+        *,
+        processes: int = 1,
+        deferred: int = 0,
+        **wanted: Any,
     ) -> Run:
-        """Fill the queue with `count` jobs, then start workers and see how fast it is emptied."""
+        """Fill the queue with `count` jobs, then start workers and see how fast it is emptied.
+        deferred: how many jobs for later are in the queue, too."""
         order = self.order(contestant, every=max(count // REPORTS, 1), **wanted)
         with self.team(contestant) as team:
+            if deferred:
+                self.produce(contestant, replace(order, role="defer", count=deferred))
             self.produce(contestant, replace(order, role="produce", count=count))
             for _ in range(processes):
                 team.start(contestant, contestant.module, order)
@@ -165,16 +192,11 @@ class Arena:
 
     def enqueue(self, contestant: Contestant, count: int) -> Run:
         """Enqueue `count` jobs; `worker_us` is the producer's."""
-        order = replace(self.order(contestant), role="produce", count=count)
+        order = self.order(contestant, role="produce", count=count)
         with self.team(contestant) as team:
             team.start(contestant, contestant.producer or contestant.module, order)
-            first, cpu, redis_cpu = team.report(), team.cpu(), self.server.cpu()
-            last = team.report()
-            return Run(
-                per_s=count / (last.at - first.at),
-                worker_us=(team.cpu() - cpu) / count * 1e6,
-                redis_us=(self.server.cpu() - redis_cpu) / count * 1e6,
-            )
+            first = self.reading(team, team.report())
+            return self.reading(team, team.report()).run_since(first)
 
     def pinged(self, contestant: Contestant, pings: int, seed: int) -> list[float]:
         """Milliseconds that each of `pings` jobs, sent now and then, waited for its start."""
@@ -191,24 +213,23 @@ class Arena:
         self.produce(contestant, replace(order, role="produce", job="noop", count=1))
         team.report()
 
+    def reading(self, team: Team, report: Report, jobs: int | None = None) -> Reading:
+        """Where a team stands at its report. jobs: by default what the report says."""
+        done = report.value if jobs is None else jobs
+        return Reading(done, report.at, team.cpu(), self.server.cpu())
+
     def _timed(self, team: Team, last: int, every: int, processes: int = 1) -> Run:
-        """From the moment when all processes have begun until job number `last` is done, or would
-        be reported if each process reported all."""
+        """From the moment when all processes have begun until job number `last` is done, so far as
+        processes say that report one job in `every`."""
         done: dict[int, int] = {}
         while len(done) < processes:
-            first = team.report()
-            done[first.pid] = first.value
-        begun = sum(done.values())
-        cpu, redis_cpu = team.cpu(), self.server.cpu()
+            report = team.report()
+            done[report.pid] = report.value
+        first = self.reading(team, report, sum(done.values()))
         while sum(done.values()) <= last - every * processes:
             report = team.report()
             done[report.pid] = report.value
-        jobs = sum(done.values()) - begun
-        return Run(
-            per_s=jobs / (report.at - first.at),
-            worker_us=(team.cpu() - cpu) / jobs * 1e6,
-            redis_us=(self.server.cpu() - redis_cpu) / jobs * 1e6,
-        )
+        return self.reading(team, report, sum(done.values())).run_since(first)
 
 
 def _cpu(process: psutil.Popen) -> float:

@@ -24,7 +24,7 @@ def python(name: str, requirements: Sequence[str]) -> Path:
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {name}", file=sys.stderr, flush=True)
         venv.create(home, with_pip=True, clear=True)
-        pip = [str(found), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        pip = [str(found), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
         subprocess.run([*pip, *requirements], check=True)
         stamp.write_text(wanted)
     return found

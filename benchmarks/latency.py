@@ -24,7 +24,7 @@ def latency(plan: Plan) -> list[Table]:
     def measure(one: Contestant, number: int) -> list[float]:
         return plan.arena.pinged(one, pings, seed=number)
 
-    rounds = plan.in_turn(CONTESTANTS, measure)
+    rounds = plan.contest(CONTESTANTS, measure)
     found = {name: list(chain.from_iterable(waits)) for name, waits in rounds.items()}
     rows = [
         [name] + [milliseconds(percentile(waits, percent)) for percent in (50, 90, 99, 100)]

@@ -67,3 +67,65 @@ ARQ_BEST: Final = Contestant(
 BLPOP: Final = Contestant(
     "bare BLPOP", "blpop", 1, 1, "a list in Redis, and one client that waits for it"
 )
+SAQ: Final = Contestant(
+    "SAQ",
+    "with_saq",
+    100,
+    5_000,
+    "",
+    requirements=(
+        "saq[hiredis,redis]==0.26.4",
+        "redis==7.4.1",
+        "hiredis==3.5.0",
+        "orjson==3.13.0",
+        "typing_extensions==4.16.0",
+        "uvloop==0.23.0",
+    ),
+)
+STREAQ: Final = Contestant(
+    "streaQ",
+    "with_streaq",
+    100,
+    4_000,
+    "",
+    requirements=("streaq==7.2.0", "coredis==6.9.0", "uvloop==0.23.0"),
+)
+TASKIQ: Final = Contestant(
+    "taskiq-redis",
+    "with_taskiq",
+    100,
+    5_000,
+    "",
+    requirements=(
+        "taskiq[orjson]==0.13.0",
+        "taskiq-redis==1.2.4",
+        "redis==8.1.0",
+        "hiredis==3.5.0",
+        "orjson==3.13.0",
+        "uvloop==0.23.0",
+    ),
+)
+CELERY: Final = Contestant(
+    "Celery",
+    "with_celery",
+    1,
+    4_000,
+    "",
+    requirements=("celery[redis]==5.7.0", "kombu==5.7.0", "redis==8.1.0", "hiredis==3.5.0"),
+)
+DRAMATIQ: Final = Contestant(
+    "Dramatiq",
+    "with_dramatiq",
+    8,
+    10_000,
+    "",
+    requirements=("dramatiq[redis]==2.2.1", "redis==8.1.0", "hiredis==3.5.0"),
+)
+DOCKET: Final = Contestant(
+    "docket",
+    "with_docket",
+    100,
+    4_000,
+    "",
+    requirements=("pydocket==0.27.0", "redis==8.1.0", "hiredis==3.5.0", "uvloop==0.23.0"),
+)

@@ -1,8 +1,9 @@
 """How much is measured, and who takes part."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from benchmarks.arena import Arena, ContestantError
@@ -24,25 +25,26 @@ class Plan:
     def count(self, jobs: int) -> int:
         return max(round(jobs * self.scale), 5)
 
-    def in_turn(
-        self,
-        contestants: Mapping[str, Contestant] | Sequence[Contestant],
-        measure: Callable[[Contestant, int], F],
+    def contest(
+        self, contestants: Iterable[Contestant], measure: Callable[[Contestant, int], F]
     ) -> dict[str, list[F]]:
-        """What `measure(contestant, round)` found, by name: each contestant in turn, round after
-        round. One that fails is said so and left out from there on."""
-        if not isinstance(contestants, Mapping):
-            contestants = {one.name: one for one in contestants}
-        taking_part = {
-            name: one
-            for name, one in contestants.items()
-            if not self.only or one.module in self.only
-        }
-        found: dict[str, list[F]] = {name: [] for name in taking_part}
+        """What `measure(contestant, round)` found, by name, for those who take part."""
+        return self.in_turn(
+            {
+                one.name: partial(measure, one)
+                for one in contestants
+                if not self.only or one.module in self.only
+            }
+        )
+
+    def in_turn(self, ways: Mapping[str, Callable[[int], F]]) -> dict[str, list[F]]:
+        """What each of `ways`, called with the number of the round, found: all of them in turn,
+        round after round. One that fails is said so and left out from there on."""
+        found: dict[str, list[F]] = {name: [] for name in ways}
         for number in range(self.rounds):
             for name in list(found):
                 try:
-                    found[name].append(measure(taking_part[name], number))
+                    found[name].append(ways[name](number))
                 except ContestantError as error:
                     print(error, file=sys.stderr, flush=True)
                     del found[name]

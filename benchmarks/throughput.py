@@ -1,6 +1,7 @@
 """Jobs a second through worker processes, and what a job costs in CPU."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from benchmarks import lineup
@@ -31,7 +32,7 @@ def _drained(plan: Plan, contestants: Sequence[Contestant], *, results: bool) ->
     return _compared(
         f"No-op jobs, a full queue, {'results kept' if results else 'no results'}",
         "One worker process empties a queue that was filled before.",
-        plan.in_turn(contestants, measure),
+        plan.contest(contestants, measure),
     )
 
 
@@ -45,7 +46,7 @@ def live(plan: Plan) -> list[Table]:
         _compared(
             "No-op jobs, one producer and one worker, results kept",
             "The producer enqueues by its library's fastest way while the worker is at work.",
-            plan.in_turn(WITH_RESULTS, measure),
+            plan.contest(WITH_RESULTS, measure),
         )
     ]
 
@@ -61,18 +62,19 @@ def waiting(plan: Plan) -> list[Table]:
         _compared(
             "Jobs of 10 ms of I/O, 100 at once, results kept",
             "The ideal is 10,000/s.",
-            plan.in_turn(WAITING, measure),
+            plan.contest(WAITING, measure),
         )
     ]
 
 
 def scaling(plan: Plan) -> list[Table]:
     """Several worker processes on one queue."""
-    runs: dict[str, list[Run]] = {str(processes): [] for processes in PROCESSES}
-    for _ in range(plan.rounds):
-        for processes in PROCESSES:
-            count = plan.count(2 * lineup.OURS.count)
-            runs[str(processes)].append(plan.arena.drain(lineup.OURS, count, processes=processes))
+    one, count = lineup.OURS, plan.count(2 * lineup.OURS.count)
+
+    def measure(processes: int, _: int) -> Run:
+        return plan.arena.drain(one, count, processes=processes)
+
+    runs = plan.in_turn({str(number): partial(measure, number) for number in PROCESSES})
     medians = {name: median_run(found) for name, found in runs.items()}
     rows = [
         [name, per_s(run.per_s), ratio(run.per_s, medians["1"].per_s), *costs(run)]

@@ -1,6 +1,7 @@
 """What a contestant's process tells of its work, by lines in a pipe; its order is its argument."""
 
 import asyncio
+import importlib.util
 import itertools
 import json
 import logging
@@ -45,6 +46,9 @@ Role = Callable[[Order], Coroutine[Any, Any, None]]
 
 
 def obey(**roles: Role) -> None:
-    """Run the role that is asked for; of what libraries log, only errors are shown."""
+    """Run the role that is asked for; of what libraries log, only errors are shown. Where uvloop is
+    among the requirements it is used."""
     logging.basicConfig(level=logging.ERROR)
+    if importlib.util.find_spec("uvloop"):
+        asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
     asyncio.run(roles[ORDER.role](ORDER))

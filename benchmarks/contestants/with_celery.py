@@ -1,0 +1,62 @@
+"""Celery on Redis: tasks that are no coroutines, in one process."""
+
+import time
+from typing import Final
+
+from celery import Celery
+
+from benchmarks.contestants.order import Order
+from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
+
+# A producer that knows of results subscribes to each of them, so it is not told.
+APP: Final = Celery(
+    "benchmark",
+    broker=ORDER.url,
+    backend=ORDER.url if ORDER.results and ORDER.role == "work" else None,
+)
+APP.conf.update(
+    task_ignore_result=not ORDER.results,
+    result_expires=3600,
+    worker_prefetch_multiplier=ORDER.options.get("prefetch", 0),
+    worker_disable_rate_limits=True,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@APP.task(name="noop")
+def noop() -> None:
+    REPORTER.done()
+
+
+@APP.task(name="wait")
+def wait() -> None:
+    time.sleep(WAIT)
+    REPORTER.done()
+
+
+async def work(order: Order) -> None:
+    APP.worker_main(
+        [
+            "worker",
+            f"--pool={order.options.get('pool', 'solo')}",
+            f"--concurrency={order.concurrency}",
+            "--loglevel=ERROR",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
+
+
+async def produce(order: Order) -> None:
+    task = {"noop": noop, "wait": wait}[order.job]
+    with APP.producer_pool.acquire(block=True) as producer:
+        REPORTER.say(0)
+        for _ in range(order.count):
+            task.apply_async(producer=producer)
+        REPORTER.say(order.count)
+
+
+if __name__ == "__main__":
+    obey(work=work, produce=produce)

@@ -1,0 +1,73 @@
+"""What a job costs in a long queue, and whether the worker's memory grows."""
+
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Final
+
+from benchmarks import lineup
+from benchmarks.arena import Reading, Run
+from benchmarks.plan import Plan
+from benchmarks.tables import Table, costs, median_run, per_s, raw_runs
+
+MOST: Final = 1_000_000
+DEFERRED: Final = 100_000
+MARKS: Final = (1.0, 0.9, 0.5, 0.1, 0.01, 0.001)
+"""Shares of the queue that are left where a reading is taken."""
+
+
+def depth(plan: Plan) -> list[Table]:
+    """One long queue, emptied once, and a shorter one with many jobs for later."""
+    return [*_million(plan), _with_deferred(plan)]
+
+
+def _million(plan: Plan) -> list[Table]:
+    ours, arena = lineup.OURS, plan.arena
+    count = plan.count(MOST)
+    every = max(count // 1000, 1)
+    order = arena.order(ours, every=every)
+    marks = [round(count * share) for share in MARKS]
+    readings: dict[int, Reading] = {}
+    memory: dict[int, int] = {}
+    with arena.team(ours) as team:
+        arena.produce(ours, replace(order, role="produce", count=count))
+        team.start(ours, ours.module, order)
+        while len(readings) < len(marks):
+            report = team.report()
+            left = count - report.value
+            if left <= marks[len(readings)]:
+                readings[left] = arena.reading(team, report)
+            if not report.value % max(count // 10, 1):
+                memory[report.value] = team.rss()
+        memory[report.value] = team.rss()
+    bands = {
+        f"{more:,} to {less:,}": readings[less].run_since(readings[more])
+        for more, less in pairwise(readings)
+    }
+    rows = [[band, per_s(run.per_s), *costs(run)] for band, run in bands.items()]
+    head = ["in the queue", "jobs", "CPU of the worker a job", "CPU of Redis a job"]
+    note = f"{count:,} no-op jobs, one worker process, results kept; one run."
+    return [
+        Table("Depth of the queue", note, head, rows, raw_runs({b: [r] for b, r in bands.items()})),
+        Table(
+            "Memory of the worker",
+            note,
+            ["jobs done", "resident"],
+            [[f"{done:,}", f"{size / 1e6:,.1f} MB"] for done, size in memory.items()],
+            {str(done): size for done, size in memory.items()},
+        ),
+    ]
+
+
+def _with_deferred(plan: Plan) -> Table:
+    one, deferred = lineup.OURS, plan.count(DEFERRED)
+
+    def measure(deferred: int, _: int) -> Run:
+        return plan.arena.drain(one, plan.count(one.count), deferred=deferred)
+
+    runs = plan.in_turn({f"{number:,}": partial(measure, number) for number in (0, deferred)})
+    medians = {way: median_run(found) for way, found in runs.items()}
+    rows = [[way, per_s(run.per_s), *costs(run)] for way, run in medians.items()]
+    head = ["deferred jobs in the queue", "jobs", "CPU of the worker a job", "CPU of Redis a job"]
+    note = "No-op jobs, one worker process, results kept."
+    return Table("Jobs for later", note, head, rows, raw_runs(runs))

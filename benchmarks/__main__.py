@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import server
+from benchmarks import lineup, server
 from benchmarks.arena import Arena
 from benchmarks.depth import depth
 from benchmarks.enqueuing import enqueuing
 from benchmarks.idle import idle
 from benchmarks.latency import latency
 from benchmarks.plan import Plan
-from benchmarks.tables import Table
-from benchmarks.throughput import drain, live, scaling, waiting
+from benchmarks.tables import Table, introduced
+from benchmarks.throughput import drain, live, scaling, settings, waiting
 
 Measurement = Callable[[Plan], list[Table]]
 
@@ -37,6 +37,8 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "depth": depth,
     "idle": idle,
 }
+EXTRA: Final[dict[str, Measurement]] = {"settings": settings}
+"""What is measured only when it is asked for."""
 
 
 def main() -> None:
@@ -44,10 +46,12 @@ def main() -> None:
     tables: dict[str, list[Table]] = {}
     with server.running() as redis:
         plan = Plan(Arena(redis), given.rounds, given.scale, given.only)
+        plan = Plan(Arena(redis), given.rounds, given.scale, given.only)
         print(_about(redis.version(), given.rounds), flush=True)
+        print("\n" + introduced(plan.taking_part(lineup.ALL)).markdown(), flush=True)
         for name in given.names or MEASUREMENTS:
             began = time.monotonic()
-            tables[name] = MEASUREMENTS[name](plan)
+            tables[name] = (MEASUREMENTS | EXTRA)[name](plan)
             for table in tables[name]:
                 print("\n" + table.markdown(), flush=True)
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -58,8 +62,10 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    every = ", ".join(MEASUREMENTS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all: {every}")
+    every = ", ".join(MEASUREMENTS | EXTRA)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"by default all but the last: {every}"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the median")
     parser.add_argument("--scale", type=float, default=1.0, help="by which the counts are taken")
     parser.add_argument("--only", type=lambda words: words.split(","), default=(),
@@ -67,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where each run is written")
     given = parser.parse_args()
     for name in given.names:
-        if name not in MEASUREMENTS:
+        if name not in MEASUREMENTS | EXTRA:
             parser.error(f"there is no measurement {name!r}: {every}")
     return given
 

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from benchmarks.server import Server
 
 PATIENCE: Final = 60.0
 """Seconds without a report after which a contestant is given up."""
+_GLANCE: Final = 1.0
 REPORTS: Final = 200
 """Reports of a run: enough to see its end, too few to be felt."""
 
@@ -27,7 +29,7 @@ class ContestantError(Exception):
     """A contestant's process ended, or fell silent."""
 
     def __init__(self, name: str, said: str) -> None:
-        super().__init__(f"{name} fell silent; it last said: {said.strip()[-500:] or 'nothing'}")
+        super().__init__(f"{name} did not do its part: {said.strip()[-500:] or 'no word'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class Team:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
 
     def start(self, contestant: Contestant, module: str, order: Order) -> psutil.Popen:
-        home = environments.python(contestant.environment, contestant.requirements)
+        try:
+            home = environments.python(contestant.environment, contestant.requirements)
+        except subprocess.CalledProcessError as error:
+            raise ContestantError(self._name, f"{error}") from error
         order = replace(order, pipe=self._write_end, options=contestant.options)
         process = psutil.Popen(
             [str(home), "-m", f"benchmarks.contestants.{module}", order.written()],
@@ -92,14 +97,19 @@ class Team:
 
     def report(self, patience: float = PATIENCE) -> Report:
         """The next report. Raises ContestantError when there is none within `patience` seconds."""
+        deadline = time.monotonic() + patience
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._read_end], [], [], patience)
-            if not ready:
+            ready, _, _ = select.select([self._read_end], [], [], _GLANCE)
+            if ready:
+                self._unread += os.read(self._read_end, 65536)
+            elif time.monotonic() > deadline or not self._alive():
                 raise ContestantError(self._name, self.said())
-            self._unread += os.read(self._read_end, 65536)
         line, _, self._unread = self._unread.partition(b"\n")
         pid, value, at_ns = map(int, line.split())
         return Report(pid, value, at_ns / 1e9)
+
+    def _alive(self) -> bool:
+        return any(process.poll() is None for process in self._processes)
 
     def said(self) -> str:
         self._said.seek(0)

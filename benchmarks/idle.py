@@ -15,11 +15,7 @@ CONTESTANTS: Final = (lineup.OURS, lineup.ARQ_100)
 
 def idle(plan: Plan) -> list[Table]:
     """CPU and commands of a worker whose queue is empty; one run."""
-    found = {
-        one.name: _idle(plan, one)
-        for one in CONTESTANTS
-        if not plan.only or one.module in plan.only
-    }
+    found = {one.name: _idle(plan, one) for one in plan.taking_part(CONTESTANTS)}
     rows = [
         [name, f"{worker:.2%}", f"{redis:.2%}", f"{commands:,.1f}"]
         for name, (worker, redis, commands) in found.items()

@@ -8,12 +8,16 @@ from benchmarks.lineup import Contestant
 from benchmarks.plan import Plan
 from benchmarks.tables import Table, milliseconds, percentile
 
-PINGS: Final = 60
+PINGS: Final = 40
 CONTESTANTS: Final = (
     lineup.OURS,
     lineup.OURS_STOCK_PRODUCER,
     lineup.BLPOP,
     lineup.ARQ_100,
+    lineup.SAQ,
+    lineup.STREAQ,
+    lineup.TASKIQ,
+    lineup.DOCKET,
 )
 
 

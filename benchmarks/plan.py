@@ -10,6 +10,7 @@ from benchmarks.arena import Arena, ContestantError
 from benchmarks.lineup import Contestant
 
 F = TypeVar("F")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,16 @@ class Plan:
         self, contestants: Iterable[Contestant], measure: Callable[[Contestant, int], F]
     ) -> dict[str, list[F]]:
         """What `measure(contestant, round)` found, by name, for those who take part."""
-        return self.in_turn(
-            {
-                one.name: partial(measure, one)
-                for one in contestants
-                if not self.only or one.module in self.only
-            }
-        )
+        taking_part = self.taking_part(contestants)
+        return self.in_turn({one.name: partial(measure, one) for one in taking_part})
 
-    def in_turn(self, ways: Mapping[str, Callable[[int], F]]) -> dict[str, list[F]]:
+    def taking_part(self, contestants: Iterable[Contestant]) -> list[Contestant]:
+        return [one for one in contestants if not self.only or one.module in self.only]
+
+    def in_turn(self, ways: Mapping[K, Callable[[int], F]]) -> dict[K, list[F]]:
         """What each of `ways`, called with the number of the round, found: all of them in turn,
         round after round. One that fails is said so and left out from there on."""
-        found: dict[str, list[F]] = {name: [] for name in ways}
+        found: dict[K, list[F]] = {name: [] for name in ways}
         for number in range(self.rounds):
             for name in list(found):
                 try:

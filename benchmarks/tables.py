@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.arena import Run
+from benchmarks.lineup import Contestant
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,13 @@ class Table:
     def markdown(self) -> str:
         lines = [_line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
         return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
+
+
+def introduced(contestants: Sequence[Contestant]) -> Table:
+    """Who takes part, and how."""
+    rows = [[one.name, one.version, f"{one.concurrency:,}", one.why] for one in contestants]
+    head = ["", "version", "at once", "setting"]
+    return Table("Contestants", "Each at its best setting of those tried.", head, rows)
 
 
 def median_run(runs: Sequence[Run]) -> Run:

@@ -1,6 +1,7 @@
 """Jobs a second through worker processes, and what a job costs in CPU."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -10,30 +11,37 @@ from benchmarks.lineup import Contestant
 from benchmarks.plan import Plan
 from benchmarks.tables import Table, costs, median_run, per_s, ratio, raw_runs, spread
 
-WITH_RESULTS: Final = (lineup.OURS, lineup.BARE_LOOP, lineup.ARQ_100, lineup.ARQ_BEST)
-WITHOUT_RESULTS: Final = (lineup.OURS, lineup.BARE_LOOP, lineup.ARQ_100, lineup.ARQ_BEST)
-WAITING: Final = (lineup.OURS, lineup.ARQ_BEST)
 IDEAL_COUNT: Final = 30_000
 PROCESSES: Final = (1, 2, 4)
 
 
 def drain(plan: Plan) -> list[Table]:
-    """A full queue of no-op jobs, emptied by one worker process."""
-    return [
-        _drained(plan, WITH_RESULTS, results=True),
-        _drained(plan, WITHOUT_RESULTS, results=False),
-    ]
+    """A full queue of no-op jobs, emptied by one worker process, with and without results."""
 
-
-def _drained(plan: Plan, contestants: Sequence[Contestant], *, results: bool) -> Table:
-    def measure(one: Contestant, _: int) -> Run:
+    def measure(results: bool, one: Contestant, _: int) -> Run:
         return plan.arena.drain(one, plan.count(one.count), results=results)
 
-    return _compared(
-        f"No-op jobs, a full queue, {'results kept' if results else 'no results'}",
-        "One worker process empties a queue that was filled before.",
-        plan.contest(contestants, measure),
+    contestants = plan.taking_part(lineup.ALL)
+    runs = plan.in_turn(
+        {
+            (one.name, results): partial(measure, results, one)
+            for one in contestants
+            for results in (True, False)
+        }
     )
+    kept = {name: found for (name, results), found in runs.items() if results}
+    not_kept = {name: found for (name, results), found in runs.items() if not results}
+    note = "One worker process empties a queue that was filled before."
+    ours = {"ours": kept.get("ours", [])}
+    return [
+        _compared("No-op jobs, a full queue, results kept", note, kept, ours),
+        _compared(
+            "No-op jobs, a full queue, no results",
+            note,
+            not_kept,
+            {"ours": not_kept.get("ours", []), "ours with results": ours["ours"]},
+        ),
+    ]
 
 
 def live(plan: Plan) -> list[Table]:
@@ -42,13 +50,10 @@ def live(plan: Plan) -> list[Table]:
     def measure(one: Contestant, _: int) -> Run:
         return plan.arena.live(one, plan.count(one.count))
 
-    return [
-        _compared(
-            "No-op jobs, one producer and one worker, results kept",
-            "The producer enqueues by its library's fastest way while the worker is at work.",
-            plan.contest(WITH_RESULTS, measure),
-        )
-    ]
+    runs = plan.contest(lineup.ALL, measure)
+    title = "No-op jobs, one producer and one worker, results kept"
+    note = "The producer enqueues by its library's fastest way while the worker is at work."
+    return [_compared(title, note, runs, {"ours": runs.get("ours", [])})]
 
 
 def waiting(plan: Plan) -> list[Table]:
@@ -58,13 +63,28 @@ def waiting(plan: Plan) -> list[Table]:
         count = plan.count(min(one.count, IDEAL_COUNT))
         return plan.arena.drain(one, count, job="wait", concurrency=100)
 
-    return [
-        _compared(
-            "Jobs of 10 ms of I/O, 100 at once, results kept",
-            "The ideal is 10,000/s.",
-            plan.contest(WAITING, measure),
+    runs = plan.contest((lineup.OURS, *lineup.COROUTINE_PEERS), measure)
+    title = "Jobs of 10 ms of I/O, 100 at once, results kept"
+    return [_compared(title, "The ideal is 10,000/s.", runs, {"ours": runs.get("ours", [])})]
+
+
+def settings(plan: Plan) -> list[Table]:
+    """Each contestant at several settings, of which the lineup has the best."""
+
+    def measure(one: Contestant, _: int) -> Run:
+        return plan.arena.drain(one, plan.count(one.count))
+
+    tables = []
+    for one in plan.taking_part(lineup.ALL):
+        tried = (
+            replace(
+                one, name=f"{number} {dict(options) or ''}", concurrency=number, options=options
+            )
+            for number, options in one.tried
         )
-    ]
+        runs = plan.contest(tried, measure)
+        tables.append(_compared(one.name, "Results kept.", runs, {}))
+    return tables
 
 
 def scaling(plan: Plan) -> list[Table]:
@@ -85,24 +105,20 @@ def scaling(plan: Plan) -> list[Table]:
     return [Table("Worker processes on one queue", note, head, rows, raw_runs(runs))]
 
 
-def _compared(title: str, note: str, runs: Mapping[str, Sequence[Run]]) -> Table:
-    """The medians, and the first one's to each other's."""
-    medians = {name: median_run(found) for name, found in runs.items()}
-    first, best = next(iter(medians.items()))
-    rows = [
-        [
-            name,
-            f"{per_s(run.per_s)} ({spread(found.per_s for found in runs[name])})",
-            ratio(best.per_s, run.per_s),
-            *costs(run),
-        ]
-        for name, run in medians.items()
-    ]
-    head = [
-        "",
-        "jobs",
-        f"{first} to it",
-        "CPU of the worker a job",
-        "CPU of Redis a job",
-    ]
+def _compared(
+    title: str,
+    note: str,
+    runs: Mapping[str, Sequence[Run]],
+    bases: Mapping[str, Sequence[Run]],
+) -> Table:
+    """The medians, and how many times as fast each of `bases` is."""
+    compared = {name: median_run(found).per_s for name, found in bases.items() if found}
+    rows = []
+    for name, found in runs.items():
+        run = median_run(found)
+        ratios = [ratio(base, run.per_s) for base in compared.values()]
+        jobs = f"{per_s(run.per_s)} ({spread(one.per_s for one in found)})"
+        rows.append([name, jobs, *ratios, *costs(run)])
+    head = ["", "jobs (least to most)", *(f"{name} to it" for name in compared)]
+    head += ["CPU of the worker a job", "CPU of Redis a job"]
     return Table(title, note, head, rows, raw_runs(runs))

@@ -14,11 +14,11 @@ from redis.exceptions import (
 )
 from redis.exceptions import (
     NoScriptError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
 )
 
+from jobs.engine.refusals import is_read_only
 from jobs.engine.scripts import Script
 
 Argument = str | bytes | int
@@ -142,7 +142,7 @@ class Channel:
                 reply = self._replies.popleft()
                 if reply is not None and not reply.done():
                     _settle(reply, answer)
-                if isinstance(answer, ReadOnlyError):
+                if isinstance(answer, ResponseError) and is_read_only(answer):
                     raise answer  # the master is elsewhere now: connect anew
         except OUTAGE as error:
             if connection is self._connection:

@@ -11,13 +11,11 @@ import click
 from arq.connections import RedisSettings
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    RedisError,
+    ConnectionError as RedisConnectionError,
 )
 from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
+    NoPermissionError,
+    RedisError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
@@ -25,6 +23,7 @@ from redis.exceptions import (
 
 from jobs.engine.address import Address
 from jobs.engine.queues import QueueUrls
+from jobs.engine.refusals import explained, is_wrong_password
 from jobs.errors import ServerError
 from jobs.rules.masking import mask_url
 from settings import Settings, SettingsError, get_settings
@@ -138,7 +137,9 @@ async def _connect(address: Address) -> ConnectionPool:
                 passing = is_passing(error)
                 if not tries_left or not passing:
                     what = "no answer from Redis at {}" if passing else "the Redis at {} refuses"
-                    raise NoRedisError(f"{what.format(address.shown)}: {_line(error)}") from error
+                    raise NoRedisError(
+                        f"{what.format(address.shown)}: {explained(error)}"
+                    ) from error
                 await asyncio.sleep(address.pause)
     except BaseException:
         await connections.disconnect()
@@ -169,12 +170,5 @@ def is_too_old(version: str) -> bool:
 
 def is_passing(error: Exception) -> bool:
     """Whether Redis may just be coming up; a wrong password or database is there to stay."""
-    # redis-py wraps some refusals into what it raises for a lost connection.
-    refused = (AuthenticationError, AuthorizationError)
-    if isinstance(error, refused) or isinstance(error.__cause__, refused):
-        return False
-    return isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    lost = isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
+    return lost and not is_wrong_password(error)

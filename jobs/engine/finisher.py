@@ -12,14 +12,13 @@ from redis.exceptions import ResponseError
 from jobs.engine.channel import OUTAGE
 from jobs.engine.claims import BATCH, Claims, Finish, Increments
 from jobs.engine.outcome import Outcome
+from jobs.engine.refusals import explained, passes
 
 logger = logging.getLogger("jobs.worker")
 
 IN_FLIGHT: Final = 2
 """Calls under way at once: Redis works on one while the next is being put together."""
 _LONGEST_PAUSE: Final = 5.0
-_PASSING: Final = ("OOM", "READONLY", "NOREPLICAS", "MASTERDOWN", "MISCONF", "BUSY", "UNKILLABLE")
-"""Beginnings of the refusals of Redis that pass by themselves."""
 _TRIES_OF_A_BAD_FINISH: Final = 3
 
 Counting = Callable[[Sequence[Outcome]], Increments]
@@ -86,7 +85,7 @@ class Finisher:
                 refused = await self._claims.finish(batch, self._increments(batch, corrections))
             except OUTAGE as error:
                 self._corrections += corrections
-                if isinstance(error, ResponseError) and not str(error).startswith(_PASSING):
+                if isinstance(error, ResponseError) and not passes(error):
                     if len(batch) > 1:  # one bad finish must not hold up the others of its batch
                         for finish in batch:
                             await self._send([finish])
@@ -104,7 +103,7 @@ class Finisher:
 
     async def _pause(self, batch: list[Finish], failures: int, error: Exception) -> None:
         if not failures:
-            logger.warning("finishing %d jobs waits for Redis: %s", len(batch), error)
+            logger.warning("finishing %d jobs waits for Redis: %s", len(batch), explained(error))
         longest = min(0.05 * 2 ** min(failures, 10), _LONGEST_PAUSE)
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
 

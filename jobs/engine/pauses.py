@@ -6,6 +6,7 @@ import random
 from typing import Final
 
 from jobs.engine.claims import Claimed
+from jobs.engine.refusals import explained
 
 logger = logging.getLogger("jobs.worker")
 
@@ -55,7 +56,7 @@ class Pauses:
     async def outage(self, error: Exception) -> None:
         """Redis is away, or refuses: wait, the longer the more often it happened."""
         if not self._failures:
-            logger.warning("claiming waits for Redis: %s", described(error))
+            logger.warning("claiming waits for Redis: %s", explained(error))
         longest = min(0.05 * 2 ** min(self._failures, 10), _LONGEST_OUTAGE)
         self._failures += 1
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
@@ -64,7 +65,3 @@ class Pauses:
         if self._failures:
             logger.warning("Redis is back")
             self._failures = 0
-
-
-def described(error: Exception) -> str:
-    return str(error) or type(error).__name__

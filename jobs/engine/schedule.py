@@ -15,6 +15,7 @@ from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron
 from jobs.engine.keys import CRON
+from jobs.engine.refusals import explained
 from jobs.engine.scripts import FIRE
 
 logger = logging.getLogger("jobs.worker")
@@ -65,12 +66,14 @@ class Schedule:
 
     async def run(self) -> None:
         """Fire for as long as the worker runs."""
+        away = False
         while self._crons:
             try:
-                pause = await self.tick()
+                pause, away = await self.tick(), False
             except OUTAGE as error:
-                logger.warning("schedules wait for Redis: %s", error)
-                pause = 1.0
+                if not away:
+                    logger.warning("schedules wait for Redis: %s", explained(error))
+                pause, away = 1.0, True
             await asyncio.sleep(pause)
 
     async def tick(self) -> float:

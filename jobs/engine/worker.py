@@ -36,6 +36,7 @@ from jobs.engine.leases import Leases
 from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
+from jobs.engine.refusals import explained
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
 from jobs.engine.tries import Tries, described
@@ -384,7 +385,7 @@ async def _regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> Non
             away = False
         except OUTAGE as error:
             if not away:
-                logger.warning("%s waits for Redis: %s", described(duty), error)
+                logger.warning("%s waits for Redis: %s", described(duty), explained(error))
             away = True
         except Exception:
             logger.exception("%s failed", described(duty))

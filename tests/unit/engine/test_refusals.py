@@ -1,0 +1,80 @@
+"""Refusals of Redis, as each version words them."""
+
+import pytest
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+
+from jobs.engine.connection import is_too_old
+from jobs.engine.refusals import explained, is_read_only, is_wrong_password, passes
+
+SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1: "
+"""How Redis 6.2 begins."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "it is full"),
+        (ResponseError(f"{SCRIPT}-OOM command not allowed when used …"), "it is full"),
+        (ReadOnlyError("You can't write against a read only replica."), "read-only replica"),
+        (ResponseError(f"{SCRIPT}-READONLY You can't write against …"), "read-only replica"),
+        (ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
+        (ResponseError(f"{SCRIPT}-NOREPLICAS Not enough good replicas …"), "too few replicas"),
+        (ResponseError("MISCONF Redis is configured to save RDB …"), "cannot save"),
+        (BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
+    ],
+)
+def test_what_passes_by_itself(error: Exception, said: str) -> None:
+    assert passes(error)
+    assert said in explained(error)
+    assert is_read_only(error) == (said == "read-only replica")
+    assert not is_wrong_password(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseError(f"{SCRIPT}Wrong number of args calling Redis command From Lua script"),
+        ResponseError("a job called -OOM has failed"),
+        RedisConnectionError("Error 111 connecting to host:6379."),
+    ],
+)
+def test_what_does_not_pass_keeps_its_words(error: Exception) -> None:
+    assert not passes(error)
+    assert explained(error) == str(error)
+
+
+def test_a_wrong_password_is_known_even_when_wrapped() -> None:
+    wrapped = RedisConnectionError("invalid username-password pair")
+    wrapped.__cause__ = AuthenticationError("invalid username-password pair")
+    assert is_wrong_password(wrapped)
+    assert not passes(wrapped)
+    assert "password" in explained(wrapped)
+
+
+def test_an_error_without_words_has_a_name() -> None:
+    assert explained(TimeoutError()) == "TimeoutError"
+
+
+@pytest.mark.parametrize(
+    ("version", "too_old"),
+    [
+        ("6.2.0", False),
+        ("7.2.4", False),
+        ("10.0", False),
+        ("6.0.16", True),
+        ("5.0.14", True),
+        ("unstable", False),
+        ("", False),
+    ],
+)
+def test_the_oldest_redis(version: str, too_old: bool) -> None:
+    assert is_too_old(version) == too_old

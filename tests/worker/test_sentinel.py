@@ -37,7 +37,7 @@ async def test_a_failover_under_load_loses_nothing(capfd: pytest.CaptureFixture[
         with process(trio.url, "Chaos", "--lease", "2") as worker:
             before = [await _enqueue(redis, f"before-{number}") for number in range(200)]
             await wait_until(lambda: _is_replicated(redis))
-            await wait_until(lambda: _done(redis, before, at_least=50))
+            await wait_until(lambda: _done(redis, before, at_least=50), timeout=30)
             trio.kill(old)
             during = [await _enqueue(redis, f"during-{number}") for number in range(50)]
             assert await trio.master() != old

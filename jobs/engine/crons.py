@@ -5,6 +5,7 @@ clocks (as in cronsim): what runs at a set time of day runs once a day, after th
 skipped, and what runs every so often goes on by real time.
 """
 
+import asyncio
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -17,10 +18,13 @@ from arq.typing import WEEKDAYS, OptionType, SecondsTimedelta, WeekdayOptionType
 from arq.utils import to_seconds, to_unix_ms
 from cronsim import CronSim, CronSimError
 
+from jobs.engine.channel import OUTAGE
 from jobs.errors import UsageError
 
 Missed = Literal["skip", "once", "all"]
 
+OUTAGE_PAUSE: Final = 0.5
+"""Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
 _SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32),
                  timedelta(days=367), timedelta(days=8 * 366)]  # fmt: skip
 _MINUTE: Final = timedelta(minutes=1)
@@ -220,11 +224,22 @@ def cron(
 
 
 def _enqueuing(job: str, only_id: str | None, explicit_id: bool) -> WorkerCoroutine:
-    """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect."""
+    """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect.
+
+    So it may try again while Redis is away: nobody else fires the slot any more.
+    """
 
     async def enqueue(ctx: dict[Any, Any]) -> None:
-        job_id = None if explicit_id else ctx["job_id"].removeprefix("cron:")
-        await ctx["redis"].enqueue_job(job, _job_id=only_id or job_id)
+        job_id = only_id or (None if explicit_id else ctx["job_id"].removeprefix("cron:"))
+        while True:
+            try:
+                await ctx["redis"].enqueue_job(job, _job_id=job_id)
+            except OUTAGE:
+                if job_id is None:
+                    raise
+                await asyncio.sleep(OUTAGE_PAUSE)
+            else:
+                return
 
     enqueue.__qualname__ = job
     return enqueue

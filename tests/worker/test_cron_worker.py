@@ -13,9 +13,9 @@ import pytest
 from arq.connections import ArqRedis
 from arq.cron import cron as arq_cron
 
-from jobs.engine import Cron, ScaledClock, Worker, cron
+from jobs.engine import Cron, ScaledClock, Worker, create_pool, cron
 from jobs.testing.waiting import wait_until
-from tests.worker.workers import connect, running
+from tests.worker.workers import connect, own_redis, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
@@ -205,3 +205,15 @@ async def test_a_schedule_that_is_alone_waits_for_its_own_job(
 
 async def _ticked(redis: ArqRedis, count: int) -> bool:
     return len(await fired(redis, "ticked")) >= count
+
+
+async def test_a_slot_whose_redis_goes_away_enqueues_its_job_when_it_is_back() -> None:
+    async with own_redis() as server:
+        pool = await create_pool(server.url)
+        server.kill()
+        asyncio.get_running_loop().call_later(0.3, server.start)
+        slot = cron("call.reconcile", second=0)
+        await slot.coroutine({"redis": pool, "job_id": "cron:call.reconcile:1782907200000"})
+        (job,) = await pool.queued_jobs(queue_name="call_tasks")
+        assert (job.function, job.job_id) == ("call.reconcile", "call.reconcile:1782907200000")
+        await pool.aclose()

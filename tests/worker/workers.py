@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from tempfile import mkdtemp
@@ -42,11 +42,14 @@ async def running(worker: arq.worker.Worker) -> AsyncIterator[None]:
         worker.handle_sig(signal.SIGUSR1)
         await asyncio.wait([task])
         pool = worker.pool
+        stock = type(worker) is arq.worker.Worker
         try:
-            await worker.close()
+            # arq's worker raises what it cancelled, if that was a job at its very end.
+            with suppress(*[asyncio.CancelledError] if stock else []):
+                await worker.close()
         finally:
             await pool.aclose(close_connection_pool=True)
-            if type(worker) is arq.worker.Worker:
+            if stock:
                 _collect_what_it_left()
         if not task.cancelled():
             task.result()

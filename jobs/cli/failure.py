@@ -2,6 +2,7 @@
 
 import click
 
+from jobs.engine.serializer import refusal_in
 from jobs.errors import JobError, RinglineError, UsageError, as_job_error
 from settings import SettingsError
 
@@ -18,6 +19,9 @@ def as_click_error(error: BaseException) -> click.ClickException:
         error = error.exceptions[0]
     if isinstance(error, UsageError | SettingsError):
         return WrongUsage(str(error))
+    refusal = refusal_in(error)
+    if refusal is not None:
+        return click.ClickException(f"{error}: {refusal}")
     mapped = as_job_error(error)
     if isinstance(mapped, JobError) and mapped is not error:
         return click.ClickException(f"{_what(error)}: {mapped}")

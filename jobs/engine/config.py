@@ -19,6 +19,7 @@ from jobs.engine.connection import (
 )
 from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.logs import mask_logs_of_worker
 from jobs.engine.observers import log_outcome
 from jobs.engine.pool import Pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
@@ -165,7 +166,8 @@ def _said(cls: type) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """Notes in the context a queue that the worker serves, then runs the class's own hook."""
+    """Masks the worker's logs, notes in the context a queue that it serves, then runs the class's
+    own hook."""
 
     hook: Hook | None
     queue: str
@@ -176,6 +178,7 @@ class Startup:
         return cls(inner, queue or ARQ_DEFAULT_QUEUE)
 
     async def __call__(self, ctx: dict[Any, Any]) -> None:
+        mask_logs_of_worker()
         redis: ArqRedis = ctx["redis"]
         # A pool that arq's worker made for itself is named after its queue, which may differ from
         # the class's; one that was passed to it says nothing.

@@ -110,6 +110,12 @@ def deserialize(data: bytes) -> Any:
         raise DeserializationError(f"a broken tag: {error!r}") from None
 
 
+def refusal_in(error: BaseException) -> DeserializationError | None:
+    """What `deserialize` said, where arq put an error of its own around it."""
+    cause = error.__cause__
+    return cause if isinstance(cause, DeserializationError) else None
+
+
 def deserialize_or_unpickle(data: bytes) -> Any:
     """For the time of a migration only: also takes the pickles that arq writes by default.
 

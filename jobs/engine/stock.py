@@ -13,6 +13,7 @@ from arq.worker import Retry
 from redis.exceptions import RedisError
 
 from jobs.engine.dead_letters import DeadLetter, DeadLetters
+from jobs.engine.logs import remember_arguments
 from jobs.engine.observers import add_counts, log_outcome, log_start, masked_error
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.queues import QueueNames
@@ -35,8 +36,7 @@ async def reported(
     """
     queue = queue_of(job, ctx)
     started = time()
-    if structlog.is_configured():  # else it prints all levels, and arq has a line of its own
-        log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
+    log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
     def outcome(
         ending: Ending, error: BaseException | None = None, retry_in: timedelta | None = None
@@ -65,6 +65,7 @@ async def reported(
         await _tell(redis, outcome(Ending.RETRIED, retry.__cause__, wait))
         raise
     except Exception as error:
+        remember_arguments(error, named(*arguments, job.parameters))
         await _keep(job, ctx, queue, arguments, error)
         await _tell(redis, outcome(Ending.DEAD if job.dead_letter else Ending.DISCARDED, error))
         raise

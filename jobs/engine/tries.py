@@ -19,6 +19,7 @@ from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.engine.running import Deadlines, Plan, Stop, Try, start_task
+from jobs.engine.serializer import refusal_in
 from jobs.errors import WorkerLost
 
 if TYPE_CHECKING:
@@ -80,8 +81,12 @@ class Tries:
                 one.number = first_try
             one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
-            logger.exception("deserializing job %s failed", claim.job_id)
-            return self._finisher.add(self._endings.over(one, error))
+            refusal = refusal_in(error)
+            if refusal is None:
+                logger.exception("deserializing job %s failed", claim.job_id)
+            else:
+                logger.error("deserializing job %s failed: %s", claim.job_id, refusal)
+            return self._finisher.add(self._endings.over(one, refusal or error))
         ended = self._over_before_start(one)
         if ended is not None:
             return self._finisher.add(ended)

@@ -5,9 +5,9 @@ import sys
 from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import Processor
 
-from jobs.rules.personal import masked
+from jobs.engine.logs import COMMON, mask, to_read
 
 Form = Literal["console", "json"]
 
@@ -16,15 +16,9 @@ def configure(level: str = "INFO", form: Form = "console", stream: TextIO | None
     """Sends the logs of this process to `stream` (stderr when None): lines to read, or JSON."""
     stream = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
     ending: list[Processor] = [mask, _renderer(form, stream)]
     structlog.configure(
-        processors=[*common, *ending],
+        processors=[*COMMON, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
@@ -32,7 +26,7 @@ def configure(level: str = "INFO", form: Form = "console", stream: TextIO | None
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=common,
+            foreign_pre_chain=COMMON,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
         )
     )
@@ -41,16 +35,7 @@ def configure(level: str = "INFO", form: Form = "console", stream: TextIO | None
     root.setLevel(number)
 
 
-def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Hides phone numbers, e-mail addresses and passwords of URLs in every text of a log line,
-    nested ones too, and the values of fields that hold names."""
-    shown: EventDict = masked(event)
-    return shown
-
-
 def _renderer(form: Form, stream: TextIO) -> Processor:
     if form == "json":
         return structlog.processors.JSONRenderer(default=str)
-    return structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-    )
+    return to_read(colors=stream.isatty())

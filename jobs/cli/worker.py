@@ -13,7 +13,7 @@ import click
 
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
-from jobs.engine import QueueNames
+from jobs.engine import EngineSettings, QueueNames
 from jobs.engine.launch import create_workers, in_turn, load, options_of, serve
 from jobs.engine.supervisor import Supervisor, announce, command
 from jobs.engine.worker import Worker
@@ -22,6 +22,11 @@ from jobs.monitor.logs import configure
 from jobs.store import migrate
 from settings import Settings, get_settings
 
+SWITCHED_ON = (
+    *("job_serializer", "job_deserializer", "dead_letters", "put_back_unknown"),
+    *("counters", "observers"),
+)
+"""What this command gives a settings class that was written for arq and says nothing of it."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -117,6 +122,7 @@ def worker_options(
         "max_jobs": settings.task_max_jobs,
         "lease": settings.task_lease,
         "job_completion_wait": settings.task_shutdown_grace,
+        **{name: getattr(EngineSettings, name) for name in SWITCHED_ON},
     }
     options: dict[str, Any] = {k: v for k, v in defaults.items() if k not in said}
     return options | {name: value for name, value in given.items() if value is not None}

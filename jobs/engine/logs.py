@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from jobs.engine.serializer import refusal_in
 from jobs.rules.personal import Named, mask_repeated, masked
 
 _ARGUMENTS: Final = "__ringline_arguments__"
@@ -64,7 +65,10 @@ class _Masked(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         arguments: Named = getattr(error, _ARGUMENTS, ())
         record.msg, record.args = mask_repeated(record.getMessage(), arguments), ()
-        if error is not None:
+        refusal = None if error is None else refusal_in(error)
+        if refusal is not None:
+            record.msg, record.exc_info = f"{record.msg}: {refusal}", None
+        elif error is not None:
             text = "".join(traceback.format_exception(error)).rstrip()
             record.exc_text = mask_repeated(text, arguments)
         return True

@@ -35,6 +35,10 @@ UNKNOWN_ALLOWED: Final = 30
 """How often that is done: a rolling deploy has five minutes."""
 
 
+_LAST_MS: Final = 2**45
+"""No job was enqueued as late as that: in the year 3084."""
+
+
 class Tries:
     """Runs what `worker` has claimed, by its functions and hooks; `worker.tasks` are the tasks.
 
@@ -73,10 +77,21 @@ class Tries:
             logger.warning("job %s expired", claim.job_id)
             return self._finisher.add(self._endings.over(one, JobExecutionFailed("job expired")))
         try:
-            one.name, args, one.kwargs, first_try, one.enqueued_ms = deserialize_job_raw(
+            found: tuple[Any, ...] = deserialize_job_raw(
                 claim.payload, deserializer=self._worker.job_deserializer
             )
-            one.args = tuple(args)
+            name, args, kwargs, first_try, enqueued_ms = found
+            # Whatever else went on would fail at its end, and be put back, time and again.
+            if not (
+                isinstance(name, str)
+                and isinstance(kwargs, dict)
+                and isinstance(args, list | tuple)
+                and isinstance(first_try, int | None)
+                and isinstance(enqueued_ms, int | float)
+                and 0 <= enqueued_ms < _LAST_MS
+            ):
+                raise TypeError("not a job's payload")
+            one.name, one.args, one.kwargs, one.enqueued_ms = name, tuple(args), kwargs, enqueued_ms
             if (first_try or 0) > one.number:
                 one.number = first_try
             one.plan = self._plan(one.name)

@@ -87,13 +87,12 @@ class Tries:
                 and isinstance(kwargs, dict)
                 and isinstance(args, list | tuple)
                 and isinstance(first_try, int | None)
-                and isinstance(enqueued_ms, int | float)
+                and isinstance(enqueued_ms, int)
                 and 0 <= enqueued_ms < _LAST_MS
             ):
                 raise TypeError("not a job's payload")
             one.name, one.args, one.kwargs, one.enqueued_ms = name, tuple(args), kwargs, enqueued_ms
-            if (first_try or 0) > one.number:
-                one.number = first_try
+            one.number = max(one.number, first_try or 0)
             one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
             refusal = refusal_in(error)

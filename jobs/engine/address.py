@@ -213,3 +213,28 @@ def _of_settings(said: RedisSettings) -> Address:
         if said.ssl:
             options["connection_class"] = SSLConnection
     return Address(shown, options, tries=tries, pause=pause)
+
+
+def for_another_loop(pool: ConnectionPool) -> ConnectionPool:
+    """A pool of the same connections that is free of what belongs to this event loop: its clients
+    of the Sentinels."""
+    if not isinstance(pool, SentinelConnectionPool):
+        return pool
+    known = pool.sentinel_manager
+    places = [client.connection_pool.connection_kwargs for client in known.sentinels]
+    again = Sentinel(  # type: ignore[no-untyped-call]  # redis-py
+        [(place["host"], place["port"]) for place in places],
+        known.min_other_sentinels,
+        known.sentinel_kwargs,
+        **known.connection_kwargs,
+    )
+    own = {
+        name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"
+    }
+    return SentinelPool(  # type: ignore[no-untyped-call]
+        pool.service_name,
+        again,
+        is_master=pool.is_master,
+        connection_class=pool.connection_class,
+        **own,
+    )

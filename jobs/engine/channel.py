@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from arq.connections import ArqRedis
 from hiredis import PushNotification, pack_command
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -38,16 +38,21 @@ class Channel:
     on_change is called when a key that a watching call read is then changed by someone else
     (client tracking), and when the connection was lost. A change of its own ends the watch of a
     key untold. `tracks` tells whether the server allows it; where not, the caller has to poll.
+    Without on_change nothing is watched.
 
     A call raises one of OUTAGE when there is no answer within `patience` seconds; the connection is
     then given up, and the next call makes a new one. Whether the script ran is not known.
     """
 
     def __init__(
-        self, pool: ArqRedis, on_change: Callable[[], None], *, patience: float = 10
+        self,
+        pool: ConnectionPool,
+        on_change: Callable[[], None] | None = None,
+        *,
+        patience: float = 10,
     ) -> None:
-        self.tracks = True
-        self._pool = pool.connection_pool
+        self.tracks = on_change is not None
+        self._pool = pool
         self._on_change = on_change
         self._patience = patience
         self._connection: AbstractConnection | None = None
@@ -137,7 +142,7 @@ class Channel:
                 except ResponseError as error:
                     answer = error
                 if isinstance(answer, PushNotification):
-                    self._on_change()
+                    self._tell()
                     continue
                 reply = self._replies.popleft()
                 if reply is not None and not reply.done():
@@ -160,7 +165,11 @@ class Channel:
         for reply in waiting:
             if reply is not None and not reply.done():
                 reply.set_exception(error)
-        self._on_change()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_change is not None:
+            self._on_change()
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

@@ -8,6 +8,7 @@ and take it over when it has lapsed.
 
 import asyncio
 import itertools
+import math
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +50,8 @@ NO_PAST: Final = Past()
 class Claim:
     """A job that this worker holds.
 
-    score: its place in the queue, as Redis wrote it. since: `time.monotonic()`.
+    score: its place in the queue, as Redis wrote it. since, until: `time.monotonic()`, when it was
+    made, and when its job's time is over.
     """
 
     job_id: str
@@ -59,6 +61,7 @@ class Claim:
     payload: bytes | None
     since: float
     past: Past = NO_PAST
+    until: float = math.inf
 
     @property
     def due_ms(self) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
 from arq.constants import abort_job_max_age
@@ -15,6 +15,7 @@ from arq.worker import JobExecutionFailed
 
 from jobs.engine import keys
 from jobs.engine.claims import NO_PAST, Claim, Finish
+from jobs.engine.duties import described
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
@@ -186,6 +187,7 @@ class Tries:
             self._endings.log_start(one)
             if plan.timeout is not None:
                 self._deadlines.watch(one, plan.timeout)
+                one.claim.until = monotonic() + plan.timeout
             value = await plan.coroutine(ctx, *one.args, **one.kwargs)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a job raises
             one.over = True
@@ -251,7 +253,3 @@ class Tries:
 
     def close(self) -> None:
         self._deadlines.close()
-
-
-def described(function: object) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -29,6 +28,7 @@ from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import connect, refuse_old
 from jobs.engine.crons import Cron, local_zone, with_rules
+from jobs.engine.duties import described, regularly
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.health import Health, Sign
@@ -36,10 +36,9 @@ from jobs.engine.leases import Leases
 from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
-from jobs.engine.refusals import explained
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
-from jobs.engine.tries import Tries, described
+from jobs.engine.tries import Tries
 
 logger = logging.getLogger("arq.worker")
 
@@ -138,7 +137,7 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
-        self._channel = Channel(self.pool, lambda: self._claiming.changed.set())
+        self._channel = Channel(self.pool.connection_pool, lambda: self._claiming.changed.set())
         self._claims = Claims(self._channel, self.queues, self.lease)
         self._claiming = Claiming(
             self._claims,
@@ -151,6 +150,9 @@ class Worker(arq.worker.Worker):
             self._claiming.stop()
         self._leases = Leases(
             self._claims,
+            self.pool,
+            self.queues,
+            self.lease,
             on_lost=lambda claim: self._tries.lost(claim),
             on_back=self._claiming.changed.set,
         )
@@ -308,23 +310,24 @@ class Worker(arq.worker.Worker):
     def _start_duties(self) -> None:
         if self._duties:
             return
-        leases = self._leases
         duties = [
-            _regularly(leases.renew, leases.renew_every),
-            _regularly(leases.reap, leases.reap_every),
-            _regularly(self.record_health, max(self._health.interval, 0.5)),
+            regularly(self._leases.reap, self._leases.reap_every),
+            regularly(self.record_health, max(self._health.interval, 0.5)),
         ]
         if self._schedule is not None:
             duties.append(self._schedule.run())
         if self.allow_abort_jobs:
-            duties.append(_regularly(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05)))
+            duties.append(regularly(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05)))
         self._duties = [asyncio.create_task(duty) for duty in duties]
+        self._leases.heartbeat.start()
 
     async def _stop_duties(self) -> None:
         duties, self._duties = self._duties, []
         for duty in duties:
             duty.cancel()
         await asyncio.gather(*duties, return_exceptions=True)
+        if self._opened:
+            await self._leases.heartbeat.stop()
 
     # --- stopping
 
@@ -373,19 +376,3 @@ def _signature() -> inspect.Signature:
 
 
 Worker.__signature__ = _signature()  # type: ignore[attr-defined]  # read by inspect.signature
-
-
-async def _regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Do `duty` again and again; an outage is waited out, and a failure is logged."""
-    away = False
-    while True:
-        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-        try:
-            await duty()
-            away = False
-        except OUTAGE as error:
-            if not away:
-                logger.warning("%s waits for Redis: %s", described(duty), explained(error))
-            away = True
-        except Exception:
-            logger.exception("%s failed", described(duty))

@@ -29,7 +29,7 @@ class Ground:
         self.stock_pool: ArqRedis = self.run(connect(url))
         self.stock_pool.job_serializer = serialize
         self.stock_pool.job_deserializer = deserialize
-        self.channels = [Lossy(self.pool, lambda: None) for _ in range(3)]
+        self.channels = [Lossy(self.pool.connection_pool, lambda: None) for _ in range(3)]
         self.serial = count(1)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,10 @@
 import asyncio
 import os
 import signal
+import time
 from typing import Any, ClassVar
+
+from arq.worker import func
 
 from jobs.engine import EngineSettings, job, retry
 
@@ -18,6 +21,13 @@ async def work(ctx: dict[str, Any], seconds: float) -> str:
     await redis.rpush("started", f"{job_id} {os.getpid()} {ctx['job_try']}")
     await asyncio.sleep(seconds)
     await redis.rpush("ended", job_id)
+    return f"{os.getpid()}"
+
+
+async def block(ctx: dict[str, Any], seconds: float) -> str:
+    """Lets nothing else of its process run."""
+    await ctx["redis"].rpush("started", f"{ctx['job_id']} {os.getpid()} {ctx['job_try']}")
+    time.sleep(seconds)  # noqa: ASYNC251 - what it is for
     return f"{os.getpid()}"
 
 
@@ -39,7 +49,13 @@ async def wait(ctx: dict[str, Any], seconds: float) -> str:
 
 class Chaos(EngineSettings):
     queue_name = QUEUE
-    functions = (work, die, wait)
+    functions = (
+        work,
+        die,
+        wait,
+        func(block, name="chaos.block", timeout=60),
+        func(block, name="chaos.stall", timeout=1),
+    )
     lease: ClassVar[float] = 1
     max_jobs: ClassVar[int] = 10
 

@@ -63,6 +63,27 @@ async def test_a_frozen_workers_late_finish_is_refused(redis: Pool, redis_url: s
     assert await redis.zcard(QUEUE) == 0
 
 
+async def test_a_job_that_blocks_the_loop_keeps_its_lease(redis: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
+        await _at_work(redis, one.pid, two.pid)
+        job = await redis.enqueue_job("chaos.block", 3 * LEASE, _queue_name=QUEUE)
+        assert job is not None
+        assert await job.result(timeout=20, poll_delay=0.05)
+        assert len([entry for entry in await started(redis) if entry[0] == job.job_id]) == 1
+
+
+async def test_a_job_that_blocks_the_loop_past_its_time_runs_elsewhere(
+    redis: Pool, redis_url: str
+) -> None:
+    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
+        await _at_work(redis, one.pid, two.pid)
+        job = await redis.enqueue_job("chaos.stall", 30, _queue_name=QUEUE)
+        assert job is not None
+        holder = await wait_until(lambda: _holder(redis, job.job_id, (one, two)), timeout=20)
+        (other,) = {one, two} - {holder}
+        await wait_until(lambda: _has_started(redis, job.job_id, other.pid), timeout=20)
+
+
 async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(
     redis: Pool, redis_url: str
 ) -> None:
@@ -200,7 +221,7 @@ async def _busy(redis: Pool, count: int) -> set[int]:
 
 
 async def _at_work(redis: Pool, *pids: int) -> None:
-    await wait_until(lambda: _busy(redis, len(pids)))
+    await wait_until(lambda: _busy(redis, len(pids)), timeout=30)
 
 
 async def _long_job(

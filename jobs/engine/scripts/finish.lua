@@ -1,5 +1,5 @@
 -- Ends many tries. A try is refused when its job has meanwhile been claimed, or finished, by
--- someone else: its token is gone and the job is not where the claim had put it.
+-- someone else: its token is gone and the job is not where the claim had put it, or the reaper.
 -- What frees memory comes first: Redis then lets the rest through even when it is full.
 --
 -- KEYS  queues
@@ -36,7 +36,8 @@ if count > 0 then owners = call('MGET', unpack(owners)) end
 local function is_ours(owner, manner, id, score)
     if owner then return owner == manner.token end
     local found = call('ZSCORE', KEYS[manner.queue], id)
-    return found and (found == score or found == '-' .. score)
+    -- One that is to run again and stands at its old place has been put back already.
+    return found and (found == '-' .. score or manner.ends and found == score)
 end
 
 local refused, is_refused, gone, over, ended, again = {}, {}, {}, {}, {}, {}

@@ -1,5 +1,5 @@
 -- Ends many tries. A try is refused when its job has meanwhile been claimed, or finished, by
--- someone else: its token is gone and the job is not where the claim had put it, or the reaper.
+-- someone else: its token is gone and the job is not where the claim, or the reaper, had put it.
 -- What frees memory comes first: Redis then lets the rest through even when it is full.
 --
 -- KEYS  queues

@@ -29,10 +29,12 @@ class Point(NamedTuple):
 
 
 class Tracer:
-    """Calls `reached` with each point of this thread, until `stop`."""
+    """Calls `reached` with each point of this thread, until `stop`. file: with those of this one
+    only."""
 
-    def __init__(self, reached: Callable[[Point], None]) -> None:
+    def __init__(self, reached: Callable[[Point], None], file: str = "") -> None:
         self._reached = reached
+        self._files = _OURS + file
         self._passed: Counter[tuple[str, int]] = Counter()
 
     def start(self) -> None:
@@ -42,7 +44,7 @@ class Tracer:
         sys.settrace(None)
 
     def _entered(self, frame: FrameType, event: str, arg: Any) -> Any:
-        return self._moved if frame.f_code.co_filename.startswith(_OURS) else None
+        return self._moved if frame.f_code.co_filename.startswith(self._files) else None
 
     def _moved(self, frame: FrameType, event: str, arg: Any) -> Any:
         if event == "line":

@@ -15,10 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from jobs import call, lead
-from jobs.context import close_context, open_context
 from jobs.engine.address import Address
 from jobs.engine.clock import ScaledClock
-from jobs.engine.launch import create_worker, serve
+from jobs.engine.launch import Hook, create_worker, in_turn, serve
 from jobs.monitor.logs import configure
 from jobs.voice import SeededPlan, Simulator, Trouble
 from jobs.voice import serve as serve_simulator
@@ -108,21 +107,19 @@ def work(
     The points that it passes from its start-up to its shutdown are sent to `passed`.
     """
     points: list[Point] = []
-    tracer = Tracer(points.append if dies_at is None else die_at(dies_at))
+    tracer = Tracer(points.append) if dies_at is None else Tracer(die_at(dies_at), dies_at.file)
 
-    async def opened(ctx: dict[Any, Any]) -> None:
-        await open_context(ctx)
+    async def started(ctx: dict[Any, Any]) -> None:
         tracer.start()
 
-    async def closed(ctx: dict[Any, Any]) -> None:
+    async def stopping(ctx: dict[Any, Any]) -> None:
         tracer.stop()
         if passed is not None:
             passed.send(points)
-        await close_context(ctx)
 
     _configure(environment)
     vars(import_module("jobs.call.dispatch")).update(limits)
-    _serve([queue], environment, lease=LEASE, burst=True, on_startup=opened, on_shutdown=closed)
+    _serve([queue], environment, [started], [stopping], lease=LEASE, burst=True)
 
 
 def recover(environment: Mapping[str, str], queues: Sequence[str]) -> None:
@@ -143,12 +140,24 @@ async def ended(process: ForkServerProcess) -> int | None:
     return process.exitcode
 
 
-def _serve(queues: Sequence[str], environment: Mapping[str, str], **options: Any) -> None:
+def _serve(
+    queues: Sequence[str],
+    environment: Mapping[str, str],
+    after_startup: Sequence[Hook] = (),
+    before_shutdown: Sequence[Hook] = (),
+    **options: Any,
+) -> None:
     async def run() -> None:
         redis = Address.of(environment["REDIS_URL"]).arq_settings()
         options.update(queues=list(queues), redis_settings=redis, max_jobs=20, cron_jobs=[])
         classes = (call.WorkerSettings, lead.WorkerSettings)
-        await serve(create_worker(*classes, **options))
+        worker = create_worker(*classes, **options)
+        opening, closing = worker.on_startup, worker.on_shutdown
+        assert opening is not None
+        assert closing is not None
+        worker.on_startup = in_turn([opening, *after_startup])  # type: ignore[assignment]  # arq wants a __qualname__ with it
+        worker.on_shutdown = in_turn([*before_shutdown, closing])  # type: ignore[assignment]  # arq wants a __qualname__ with it
+        await serve(worker)
 
     asyncio.run(run())
 

@@ -181,7 +181,7 @@ class Arena:
         with self.team(contestant) as team:
             if deferred:
                 self.produce(contestant, replace(order, role="defer", count=deferred))
-            self.produce(contestant, replace(order, role="produce", count=count))
+            self.produce(contestant, replace(order, role="produce", count=count + _beyond(count)))
             for _ in range(processes):
                 team.start(contestant, contestant.module, order)
             return self._timed(team, count - 1, order.every, processes)
@@ -192,7 +192,7 @@ class Arena:
         with self.team(contestant) as team:
             self.warm_up(team, contestant, order)
             module = contestant.producer or contestant.module
-            producing = replace(order, role="produce", count=count)
+            producing = replace(order, role="produce", count=count + _beyond(count))
             producer = Team(contestant.name)
             try:
                 producer.start(contestant, module, producing)
@@ -240,6 +240,12 @@ class Arena:
             report = team.report()
             done[report.pid] = report.value
         return self.reading(team, report, sum(done.values())).run_since(first)
+
+
+def _beyond(count: int) -> int:
+    """How many jobs more there are than are timed: the clock stops while all is still under way, so
+    that those who claim or finish by the batch gain nothing at either end."""
+    return max(count // 20, 5)
 
 
 def _cpu(process: psutil.Popen) -> float:

@@ -23,7 +23,7 @@ from benchmarks.idle import idle
 from benchmarks.latency import latency
 from benchmarks.plan import Plan
 from benchmarks.tables import Table, introduced
-from benchmarks.throughput import drain, live, scaling, settings, waiting
+from benchmarks.throughput import drain, live, logging, scaling, settings, waiting
 
 Measurement = Callable[[Plan], list[Table]]
 
@@ -34,6 +34,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,
     "io": waiting,
     "scaling": scaling,
+    "logging": logging,
     "depth": depth,
     "idle": idle,
 }

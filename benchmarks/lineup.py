@@ -1,7 +1,7 @@
 """Who takes part, in which version, at which setting, and why at that one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 Setting = tuple[int, Mapping[str, Any]]
@@ -44,14 +44,7 @@ OURS: Final = Contestant(
     "JSON; leases, fencing, dead letters and outcome counters are on",
     tried=((100, {}), (250, {}), (500, {}), (1000, {}), (2000, {})),
 )
-OURS_STOCK_PRODUCER: Final = Contestant(
-    "ours, enqueued by arq",
-    "ours",
-    1000,
-    100_000,
-    "the jobs come from arq's own pool",
-    producer="stock_arq",
-)
+OURS_STOCK_PRODUCER: Final = replace(OURS, name="ours, enqueued by arq", producer="stock_arq")
 BARE_LOOP: Final = Contestant(
     "bare loop",
     "bare_loop",
@@ -82,6 +75,10 @@ ARQ_BEST: Final = Contestant(
         (1000, {"poll_delay": 0}),
         (3000, {}),
     ),
+)
+OURS_LOGGED: Final = replace(OURS, name="ours, one line a job", options={"log": True})
+ARQ_LOGGED: Final = replace(
+    ARQ_BEST, name="arq, two lines a job", options={**ARQ_BEST.options, "log": True}
 )
 SAQ: Final = Contestant(
     "SAQ",

@@ -68,6 +68,18 @@ def waiting(plan: Plan) -> list[Table]:
     return [_compared(title, "The ideal is 10,000/s.", runs, {"ours": runs.get("ours", [])})]
 
 
+def logging(plan: Plan) -> list[Table]:
+    """What the log line of each job costs, for which the other measurements leave it out."""
+
+    def measure(one: Contestant, _: int) -> Run:
+        return plan.arena.drain(one, plan.count(one.count))
+
+    contestants = (lineup.OURS, lineup.OURS_LOGGED, lineup.ARQ_BEST, lineup.ARQ_LOGGED)
+    runs = plan.contest(contestants, measure)
+    note = "Results kept; the lines go to a file."
+    return [_compared("With a log line for each job", note, runs, {})]
+
+
 def settings(plan: Plan) -> list[Table]:
     """Each contestant at several settings, of which the lineup has the best."""
 

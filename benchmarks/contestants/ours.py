@@ -8,6 +8,8 @@ from arq.connections import RedisSettings
 from benchmarks.contestants.order import Order
 from benchmarks.contestants.reporting import REPORTER, WAIT, obey
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, serialize
+from jobs.engine.observers import log_outcome
+from jobs.monitor.logs import configure
 
 QUEUE: Final = "arq:queue"
 KEEP: Final = 3600.0
@@ -27,17 +29,21 @@ async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
+    """Option `log`: the line for each job that `jobs worker` writes by default."""
+    log = order.options.get("log")
+    if log:
+        configure("INFO", "json")
     worker = Worker(
         [noop, wait, stamp],
         redis_settings=RedisSettings.from_dsn(order.url),
         handle_signals=False,
         max_jobs=order.concurrency,
-        queue_read_limit=1000,
         keep_result=KEEP if order.results else 0,
         job_serializer=serialize,
         job_deserializer=deserialize,
         dead_letters=True,
         counters=True,
+        observers=[log_outcome] if log else [],
     )
     await worker.main()
 

@@ -1,6 +1,7 @@
 """arq itself, with a fast JSON serializer in place of pickle."""
 
 import asyncio
+import logging
 from typing import Any
 
 import arq.worker
@@ -25,7 +26,9 @@ async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """Options: of arq's worker."""
+    """Option `log`: the two lines for each job that arq writes by default."""
+    if order.options.get("log"):
+        logging.getLogger("arq.worker").setLevel(logging.INFO)
     worker = arq.worker.Worker(
         [noop, wait, stamp],
         redis_settings=RedisSettings.from_dsn(order.url),
@@ -34,7 +37,7 @@ async def work(order: Order) -> None:
         keep_result=3600 if order.results else 0,
         job_serializer=orjson.dumps,
         job_deserializer=orjson.loads,
-        **order.options,
+        poll_delay=order.options.get("poll_delay", 0.5),
     )
     await worker.async_run()
 

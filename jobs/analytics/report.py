@@ -28,6 +28,8 @@ MOST_VALUES: Final = 20_000
 """A column with more values tells leads apart rather than groups them."""
 LATE_EVENTS: Final = timedelta(days=2)
 """For so long after its end a campaign's figures may still change."""
+DAYS_MADE_UP_FOR: Final = 7
+"""A day whose report was lost gets one for so long, yesterday included."""
 
 
 @job("analytics.report", timeout=300)
@@ -74,19 +76,32 @@ async def report_day(ctx: JobContext, day: date | None = None, zone: str = "UTC"
     """Brings the figures up to date and stores those of all calls of a local day; answers the
     report's name.
 
-    day: of `zone`; yesterday, unless named. Raises ValidationError for a zone that does not exist.
+    day: of `zone`. Unless it is named, it is yesterday, and earlier days of the last week that
+    have no report get theirs too. Raises ValidationError for a zone that does not exist.
     """
     await roll_up(ctx["store"])
     now = ctx["clock"].now()
-    day = day or now.astimezone(zone_info(zone)).date() - timedelta(days=1)
-    start, end = metrics.local_day_bounds(day, zone)
+    yesterday = now.astimezone(zone_info(zone)).date() - timedelta(days=1)
     async with ctx["store"].begin() as work:
-        buckets = await work.analytics.buckets(None, start, end)
-        sums = _summed(buckets, lambda one: one.key.campaign_id)
-        report = DailyReport(day=day, zone=zone, made_at=now, campaigns=sums)
-        name = f"day:{zone}:{day}"
-        await work.analytics.save_report(name, report.model_dump(mode="json"), now)
+        if day is None:
+            for days in range(1, DAYS_MADE_UP_FOR):
+                earlier = yesterday - timedelta(days=days)
+                if await work.analytics.report(_day_name(earlier, zone)) is None:
+                    await _save_day(work, earlier, zone, now)
+        return await _save_day(work, day or yesterday, zone, now)
+
+
+async def _save_day(work: Work, day: date, zone: str, now: datetime) -> str:
+    buckets = await work.analytics.buckets(None, *metrics.local_day_bounds(day, zone))
+    sums = _summed(buckets, lambda one: one.key.campaign_id)
+    report = DailyReport(day=day, zone=zone, made_at=now, campaigns=sums)
+    name = _day_name(day, zone)
+    await work.analytics.save_report(name, report.model_dump(mode="json"), now)
     return name
+
+
+def _day_name(day: date, zone: str) -> str:
+    return f"day:{zone}:{day}"
 
 
 async def build_report(

@@ -56,6 +56,15 @@ def domain_settings() -> dict[str, type[DomainSettings]]:
     }
 
 
+def scheduled_jobs() -> list[str]:
+    """The names of the jobs that the domains' crons enqueue."""
+    return [
+        cron.coroutine.__qualname__
+        for one in domain_settings().values()
+        for cron in one.cron_jobs or ()
+    ]
+
+
 def job_names() -> frozenset[str]:
     """The name of each job, and its aliases."""
     return frozenset(name for one in domain_settings().values() for name in one.functions.names)

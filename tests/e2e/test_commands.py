@@ -173,6 +173,19 @@ def test_an_id_is_enqueued_once(jobs: Command) -> None:
     assert "one" in line(again)
 
 
+def test_reconciling_runs_the_job_of_every_schedule(jobs: Command, redis_url: str) -> None:
+    scheduled = {
+        json.loads(text)["name"].removeprefix("cron:")
+        for text in jobs("schedule", "--json").stdout.splitlines()
+    }
+    result = jobs("reconcile")
+    assert result.exit_code == 0, result.stderr
+    assert set(result.stdout.removeprefix("enqueued ").strip().split(", ")) == scheduled
+    assert {"campaign.tick", "call.reconcile", "default.relay_outbox"} < scheduled
+    queues = json.loads(jobs("status", "--json").stdout)["queues"]
+    assert sum(one["waiting"] for one in queues) == len(scheduled)
+
+
 def test_the_schedule_tells_the_next_runs(jobs: Command) -> None:
     entries = [json.loads(text) for text in jobs("schedule", "--json").stdout.splitlines()]
     names = {entry["name"] for entry in entries}

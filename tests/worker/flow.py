@@ -1,5 +1,5 @@
-"""The call and campaign jobs on the real store, run one after another by hand: no worker, a clock
-that stands still, and a provider that follows a script."""
+"""The domains' jobs run one after another by hand, on the real store or the one in memory: no
+worker, a clock that stands still, and a provider that follows a script."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,14 +9,18 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from jobs import call, campaign
+from obstore.store import MemoryStore as MemoryRecordings
+
+from jobs import analytics, call, campaign, lead
 from jobs.campaign.schedule_calls import attempt_id
 from jobs.context import JobContext
 from jobs.engine import JobRequest
 from jobs.inbox import receive
 from jobs.rules.policy import CampaignPolicy
+from jobs.store.memory import MemoryStore
 from jobs.store.model import Call, Enrolment, LeadFilter, NewLead
 from jobs.store.postgres import PostgresStore
+from jobs.store.protocol import Store
 from jobs.testing.clock import FrozenClock
 from jobs.testing.voice import FixedPlan
 from jobs.voice.faults import Trouble
@@ -28,10 +32,9 @@ NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)
 NUMBER = "+12125550101"
 JOBS = {
     job.__qualname__: job
-    for domain in (call, campaign)
+    for domain in (analytics, call, campaign, lead)
     for job in domain.WorkerSettings.functions.given
 }
-OTHERS_DOMAIN = {"analytics.rollup", "analytics.report"}
 
 
 class Queue:
@@ -48,18 +51,22 @@ class Queue:
                 self._seen.add(request.job_id or "")
         return [None] * len(requests)
 
+    def flush(self) -> None:
+        """Nothing is left: no job, and no result by which a second one would be refused."""
+        self.waiting.clear()
+        self._seen.clear()
+
 
 @dataclass
 class Flow:
     """One running campaign and the means to push it on."""
 
-    store: PostgresStore
+    store: Store
     clock: FrozenClock
     voice: Simulator
     queue: Queue
     campaign_id: UUID
-    left_over: list[JobRequest] = field(default_factory=list)
-    """Follow-ups for other domains."""
+    recordings: MemoryRecordings = field(default_factory=MemoryRecordings)
 
     @property
     def ctx(self) -> JobContext:
@@ -68,6 +75,7 @@ class Flow:
             "clock": self.clock,
             "voice": self.voice,
             "redis": self.queue,
+            "recordings": self.recordings,
         }
         return cast("JobContext", context)
 
@@ -83,13 +91,21 @@ class Flow:
                 return
             self.queue.waiting = [r for r in self.queue.waiting if not self._is_due(r)]
             for request in due:
-                if request.function in OTHERS_DOMAIN:
-                    self.left_over.append(request)
-                else:
-                    await self.run(request.function, *request.args, **request.kwargs)
+                await self.run(request.function, *request.args, **request.kwargs)
 
     def _is_due(self, request: JobRequest) -> bool:
         return request.defer_until is None or request.defer_until <= self.clock.now()
+
+    async def run_next(self, choice: int) -> bool:
+        """Runs one of the jobs that are due; False if there is none."""
+        await self.voice.settle()
+        due = [request for request in self.queue.waiting if self._is_due(request)]
+        if not due:
+            return False
+        request = due[choice % len(due)]
+        self.queue.waiting.remove(request)
+        await self.run(request.function, *request.args, **request.kwargs)
+        return True
 
     async def schedule(self) -> None:
         """One tick of the campaign and what follows at once."""
@@ -120,7 +136,7 @@ class Flow:
 
 @asynccontextmanager
 async def open_flow(
-    database_url: str,
+    database_url: str | None,
     *,
     scripts: Mapping[str, Sequence[CallScript]] | None = None,
     leads: Sequence[NewLead] = (NewLead(NUMBER),),
@@ -128,9 +144,14 @@ async def open_flow(
     trouble: Trouble | None = None,
     now: datetime = NOON,
 ) -> AsyncIterator[Flow]:
-    """A campaign that runs over `leads`, all of them enrolled."""
+    """A campaign that runs over `leads`, all of them enrolled.
+
+    database_url: without one, the store is in memory.
+    """
     clock, queue = FrozenClock(now), Queue()
-    store = await PostgresStore.open(database_url, publish=queue.enqueue_many, clock=clock)
+    store: Store = MemoryStore(clock=clock, publish=queue.enqueue_many)
+    if database_url is not None:
+        store = await PostgresStore.open(database_url, publish=queue.enqueue_many, clock=clock)
     voice = Simulator(
         FixedPlan(scripts or {}), clock, partial(receive, store, clock), trouble=trouble
     )

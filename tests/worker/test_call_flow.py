@@ -330,7 +330,8 @@ async def test_failing_carriers_trip_the_breaker(database_url: str) -> None:
 
 
 async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: str) -> None:
-    """Every follow-up is derivable from the rows: the queue is emptied after each step."""
+    """Every follow-up is derivable from the rows: the queue is emptied after each step. Whenever
+    else it is emptied, see `test_flush.py`."""
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         for _ in range(40):
             flow.queue.waiting.clear()

@@ -284,6 +284,20 @@ async def test_the_daily_report_is_of_yesterday_in_its_zone(campaign: Campaign) 
     assert utc.campaigns[campaign.id].attempts == 5
 
 
+async def test_a_day_whose_report_was_lost_gets_one_within_a_week(campaign: Campaign) -> None:
+    await called(campaign)
+    campaign.clock.advance(timedelta(days=3))
+    assert await report_day(campaign.ctx) == "day:UTC:2026-03-05"
+    async with campaign.store.begin() as work:
+        stored = await work.analytics.report("day:UTC:2026-03-02")
+        assert await work.analytics.report("day:UTC:2026-02-26") is None
+    assert DailyReport.model_validate(stored).campaigns[campaign.id].attempts == 5
+    campaign.clock.advance(timedelta(hours=1))
+    await report_day(campaign.ctx)
+    async with campaign.store.begin() as work:
+        assert await work.analytics.report("day:UTC:2026-03-02") == stored
+
+
 async def test_campaigns_at_work_and_just_ended_are_reported(campaign: Campaign) -> None:
     assert await report_campaigns(campaign.ctx) == 0
     async with campaign.store.begin() as work:

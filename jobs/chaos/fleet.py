@@ -68,13 +68,15 @@ class Worker:
         await self._up.wait()
 
     async def kill(self, down: float) -> None:
-        """As kill -9; it is started again after `down` seconds."""
+        """As kill -9; returns when its successor runs, which is started after `down` seconds."""
         self._may_run.clear()
         self._asked = True
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
+        self._up.clear()
         await asyncio.sleep(down)
         self._may_run.set()
+        await self.up()
 
     async def freeze(self, seconds: float) -> None:
         """As SIGSTOP, and SIGCONT after `seconds`."""

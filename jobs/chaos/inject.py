@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections import Counter
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Final
 
 from jobs.chaos.fleet import KILL_AFTER, Fleet, Worker
 from jobs.chaos.links import State
 from jobs.chaos.load import USUAL
-from jobs.chaos.recovery import Recoveries
+from jobs.chaos.recovery import Recoveries, Span
 from jobs.chaos.schedule import Fault, Kind, Schedule
 from jobs.chaos.servers import OwnServers
 from jobs.engine import Pool
@@ -33,7 +33,7 @@ _STATES: Final[Mapping[Kind, State]] = {
 
 
 class Injector:
-    """Plays a schedule. injected: how many faults of each kind have come about."""
+    """Plays a schedule. spans: of the faults that have come about and are over."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Injector:
         stock_environment: Mapping[str, str],
         output: IO[bytes],
     ) -> None:
-        self.injected: Counter[Kind] = Counter()
+        self.spans: list[Span] = []
         self._servers = servers
         self._fleet = fleet
         self._provider = provider
@@ -65,8 +65,9 @@ class Injector:
     async def _at_its_time(self, fault: Fault, tell: Callable[[Fault], None]) -> None:
         await asyncio.sleep(fault.at)
         tell(fault)
-        self.injected[fault.kind] += 1
+        began = time.monotonic()
         await self._bring(fault)
+        self.spans.append(Span(fault, began, time.monotonic()))
 
     async def _bring(self, fault: Fault) -> None:
         match fault.kind:

@@ -8,23 +8,41 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from jobs.chaos.schedule import Fault
+from jobs.chaos.schedule import Fault, disturbs
 from jobs.engine import Pool
 from jobs.engine.health import workers
 from jobs.engine.holders import holders
 
 POLL: Final = 0.05
 PATIENCE: Final = 60.0
+AFTERWARDS: Final = 3.0
+"""Seconds after a fault for which the workers are busy with what it left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a fault really was there, by `time.monotonic()`: processes take their time to start."""
+
+    fault: Fault
+    began: float
+    ended: float
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """fault: that made the worker fall silent. jobs: that it held. seconds: until none of them
-    waited for it any more; PATIENCE where that did not come about."""
+    """fault: that made the worker fall silent, at `since`, by `time.monotonic()`. jobs: that it
+    held. seconds: until none of them waited for it any more; PATIENCE where that did not come
+    about."""
 
     fault: Fault
+    since: float
     jobs: int
     seconds: float
+
+    def disturbed_by(self, span: Span) -> bool:
+        """Whether another fault had a part in how long it took."""
+        meanwhile = span.began < self.since + self.seconds and self.since < span.ended + AFTERWARDS
+        return meanwhile and span.fault != self.fault and disturbs(span.fault)
 
 
 class Recoveries:
@@ -60,7 +78,7 @@ class Recoveries:
                 waiting = await self._still(waiting, worker_id)
             except (RedisError, OSError):
                 continue
-        self.seen.append(Recovery(fault, len(held), round(time.monotonic() - since, 2)))
+        self.seen.append(Recovery(fault, since, len(held), round(time.monotonic() - since, 2)))
 
     async def _held_by(self, worker_id: str) -> frozenset[str]:
         found = await holders(self._pool, self._queues)

@@ -1,29 +1,35 @@
 """What a run has to tell."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
 
 from jobs.chaos.books import Facts
-from jobs.chaos.recovery import Recovery
-from jobs.chaos.schedule import LEASE, Schedule, overlap, stops_work
+from jobs.chaos.recovery import Recovery, Span
+from jobs.chaos.schedule import LEASE, Schedule
 from jobs.demo.books import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. seconds: all of it, in real time; faults: by kind; figures: by name.
+    """One run. seconds: all of it, in real time; spans: of the faults; figures: by name.
 
     recoveries: of each worker that was killed or frozen while it held jobs.
     """
 
     schedule: Schedule
     seconds: float
-    faults: Mapping[str, int]
+    spans: Sequence[Span]
     figures: Mapping[str, int]
     recoveries: Sequence[Recovery]
     books: Sequence[Entry]
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How many of each kind have come about."""
+        return dict(Counter(span.fault.kind.value for span in self.spans))
 
     @property
     def balances(self) -> bool:
@@ -36,15 +42,10 @@ class Report:
 
     @property
     def undisturbed(self) -> list[Recovery]:
-        """The recoveries during which Redis was up and all other workers were at work."""
-        return [one for one in self.recoveries if not self._disturbed(one)]
-
-    def _disturbed(self, recovery: Recovery) -> bool:
-        return any(
-            overlap(recovery.fault, other, recovery.seconds)
-            for other in self.schedule.faults
-            if other != recovery.fault and stops_work(other)
-        )
+        """The recoveries during which both servers and all other workers were at work."""
+        return [
+            one for one in self.recoveries if not any(one.disturbed_by(span) for span in self.spans)
+        ]
 
     def as_json(self) -> bytes:
         """All of it, with `balances` and the longest recoveries."""
@@ -54,7 +55,7 @@ class Report:
             "flush": self.schedule.flush,
             "balances": self.balances,
             "seconds": round(self.seconds, 1),
-            "faults": dict(self.faults),
+            "faults": self.faults,
             "figures": dict(self.figures),
             "recoveries": {
                 "count": len(self.recoveries),
@@ -69,6 +70,7 @@ class Report:
                         "at": one.fault.at,
                         "jobs": one.jobs,
                         "seconds": one.seconds,
+                        "undisturbed": one in self.undisturbed,
                     }
                     for one in self.recoveries
                 ],

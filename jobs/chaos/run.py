@@ -79,7 +79,7 @@ async def play(schedule: Schedule, show: Display, log: Path | None = None) -> Re
             return Report(
                 schedule=schedule,
                 seconds=time.monotonic() - started,
-                faults={kind.value: count for kind, count in injector.injected.items()},
+                spans=injector.spans,
                 figures=figures(facts, nurse.resumed),
                 recoveries=recoveries.seen,
                 books=entries(facts),

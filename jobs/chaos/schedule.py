@@ -186,12 +186,6 @@ def _clash(one: Fault, other: Fault) -> bool:
     return one.worker is not None and other.worker is not None
 
 
-def overlap(one: Fault, other: Fault, seconds: float) -> bool:
-    """Whether the other fault was there at any time from the first one on, for `seconds`."""
-    until = other.end + _MARGIN.get(other.kind, 0.0)
-    return other.at < one.at + seconds and one.at < until
-
-
-def stops_work(fault: Fault) -> bool:
-    """Whether a worker, or Redis, is out of work meanwhile."""
-    return fault.kind in _AT_REDIS or fault.kind is Kind.DEPLOY or fault.worker is not None
+def disturbs(fault: Fault) -> bool:
+    """Whether a worker, or a server, is out of work meanwhile."""
+    return fault.worker is not None or fault.kind in _AT_A_SERVER | {Kind.DEPLOY}

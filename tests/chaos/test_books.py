@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from jobs.chaos.books import Facts, entries
-from jobs.chaos.recovery import Recovery
+from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.report import Report, figures
 from jobs.chaos.schedule import Fault, Kind, Schedule
 from jobs.engine.journal import Ledger
@@ -101,29 +101,45 @@ def test_after_a_flush_there_is_no_ledger() -> None:
 
 
 KILL = Fault(10, 1, Kind.KILL, worker=0)
+RECOVERY = Recovery(KILL, since=110.0, jobs=3, seconds=2.5)
 
 
-def report(faults: Sequence[Fault], recoveries: Sequence[Recovery], facts: Facts = FACTS) -> Report:
-    schedule = Schedule(1, 60, flush=False, faults=tuple(faults))
-    return Report(schedule, 70, {}, figures(facts, 0), recoveries, entries(facts))
+def report(spans: Sequence[Span], recoveries: Sequence[Recovery], facts: Facts = FACTS) -> Report:
+    schedule = Schedule(1, 60, flush=False, faults=tuple(span.fault for span in spans))
+    return Report(schedule, 70, spans, figures(facts, 0), recoveries, entries(facts))
 
 
-def test_the_longest_recovery_is_that_of_undisturbed_ones() -> None:
-    freeze, later = Fault(20, 5, Kind.FREEZE, worker=1), Fault(50, 1, Kind.KILL, worker=2)
-    seen = [Recovery(KILL, 3, 2.5), Recovery(freeze, 1, 9.0), Recovery(later, 1, 3.0)]
-    restart = Fault(22, 1, Kind.REDIS)
-    slow = Fault(9, 10, Kind.SLOW)
-    assert report([slow, KILL, freeze, restart, later], seen).longest == 3.0
-    assert report([slow, KILL, freeze, later], seen).longest == 9.0
+@pytest.mark.parametrize(
+    ("fault", "began", "ended", "disturbed"),
+    [
+        (KILL, 110, 112, False),
+        (Fault(9, 10, Kind.SLOW), 109, 119, False),
+        (Fault(11, 1, Kind.REDIS), 111, 112, True),
+        (Fault(11, 1, Kind.POSTGRES), 112, 113, True),
+        (Fault(7, 1, Kind.CUT, 1), 107, 108, True),
+        (Fault(4, 1, Kind.CUT, 1), 104, 105, False),
+        (Fault(13, 1, Kind.KILL, 2), 113, 114, False),
+        (Fault(3, 3, Kind.DEPLOY), 103, 115, True),
+    ],
+)
+def test_a_recovery_is_disturbed_by_what_stops_others(
+    fault: Fault, began: float, ended: float, *, disturbed: bool
+) -> None:
+    told = report([Span(KILL, 110, 113), Span(fault, began, ended)], [RECOVERY])
+    assert told.longest == (None if disturbed else 2.5)
+
+
+def test_without_recoveries_there_is_no_longest() -> None:
     assert report([], []).longest is None
 
 
 def test_the_report_says_in_json_whether_the_books_balance() -> None:
-    told = orjson.loads(report([KILL], [Recovery(KILL, 3, 2.5)]).as_json())
+    told = orjson.loads(report([Span(KILL, 110, 113)], [RECOVERY]).as_json())
     assert told["balances"] is True
+    assert told["faults"] == {"kill a worker": 1}
     assert told["recoveries"]["longest_undisturbed"] == 2.5
     assert told["figures"]["jobs enqueued"] == 3
-    broken = report([KILL], [], replace(FACTS, outbox=1))
+    broken = report([], [], replace(FACTS, outbox=1))
     told = orjson.loads(broken.as_json())
     assert told["balances"] is False
     assert [line["name"] for line in told["books"] if not line["balances"]] == [

@@ -5,9 +5,11 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableError
 
@@ -24,6 +26,13 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 class SettingsError(Exception):
     """A setting is unknown or has a bad value; the text is one line that names it."""
+
+
+def _of_the_web(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("url", "an http:// or https:// URL is wanted")
+    return url
 
 
 class Settings(BaseSettings):
@@ -64,6 +73,12 @@ class Settings(BaseSettings):
     """Seconds after which a silent worker's jobs are given to another."""
     task_shutdown_grace: Annotated[float, Field(ge=0)] = 10
     """Seconds that running jobs have to finish after SIGTERM, before they are put back."""
+    task_alert_url: Annotated[SecretStr, AfterValidator(_of_the_web)] | None = None
+    """Where dead letters are told of, as JSON in a POST: a chat's webhook, say."""
+    task_alert_every: Annotated[float, Field(ge=1)] = 600
+    """Seconds in which failures that are the same but for the data are told of once."""
+    task_dead_letter_days: Annotated[float, Field(gt=0, le=36500)] = 30
+    """Days for which a dead letter is kept."""
 
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     """ISO 3166 region in which a phone number without a country code is read."""

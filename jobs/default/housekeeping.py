@@ -10,7 +10,6 @@ from jobs.engine import DeadLetters, job, retry
 
 UNPUBLISHED_FOR: Final = timedelta(seconds=5)
 """Real time after which nobody is about to publish a row of the outbox any more."""
-DEAD_LETTERS_KEPT: Final = timedelta(days=30)
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +30,9 @@ async def relay_outbox(ctx: JobContext) -> int:
 @job("default.housekeeping", timeout=300)
 @retry()
 async def keep_house(ctx: JobContext) -> int:
-    """Discards dead letters that are past their retention; answers how many."""
-    redis = ctx["redis"].everywhere()
-    purged = sum([await DeadLetters(one).purge(DEAD_LETTERS_KEPT) for one in redis])
+    """Discards dead letters that are older than TASK_DEAD_LETTER_DAYS; answers how many."""
+    kept = timedelta(days=ctx["settings"].task_dead_letter_days)
+    purged = sum([await DeadLetters(one).purge(kept) for one in ctx["redis"].everywhere()])
     if purged:
         log.info("dead_letters_purged", letters=purged)
     return purged

@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Function, func
 
+from jobs.engine.alerts import post_alert
 from jobs.engine.connection import (
     BadSettingsError,
     LazyRedisSettings,
@@ -64,6 +65,7 @@ class EngineSettings:
     counters: ClassVar[bool] = True
     put_back_unknown: ClassVar[bool] = True
     observers: ClassVar[Sequence[Observer]] = (log_outcome,)
+    on_dead_letter: Any = staticmethod(post_alert)
     health_check_interval: ClassVar[float] = 5
     job_timeout: ClassVar[float] = 60
     """Seconds; for what `@job` says nothing of, such as crons. arq's worker gives the jobs of a

@@ -99,9 +99,11 @@ class Endings:
         self.tally.jobs_failed += 1
         ended = time()
         letter = self._letter(one, error)
-        finish = self._end(one, error, ended, success=False, letter=letter or b"")
+        encoded = letter.encode() if letter else b""
+        finish = self._end(one, error, ended, success=False, letter=encoded)
         ending = Ending.DEAD if letter else Ending.DISCARDED
-        finish.outcome = self._outcome(one, ending, ended, error)
+        fingerprint = letter.fingerprint if letter else None
+        finish.outcome = self._outcome(one, ending, ended, error, fingerprint=fingerprint)
         return finish
 
     def aborted(self, one: Try) -> Finish:
@@ -172,7 +174,7 @@ class Endings:
             letter=letter,
         )
 
-    def _letter(self, one: Try, error: BaseException) -> bytes | None:
+    def _letter(self, one: Try, error: BaseException) -> DeadLetter | None:
         """What is kept of the job; None where there is nothing to run again, or nobody wants it.
         A schedule's slot is not kept: the next one comes."""
         payload, plan = one.claim.payload, one.plan
@@ -181,7 +183,7 @@ class Endings:
         job = None if plan is None else definition_of(plan.coroutine)
         if job is not None and not job.dead_letter:
             return None
-        letter = DeadLetter.of(
+        return DeadLetter.of(
             error,
             job_id=one.claim.job_id,
             function=one.name,
@@ -192,7 +194,6 @@ class Endings:
             failed_at=datetime.now(UTC),
             parameters=_parameters(one),
         )
-        return letter.encode()
 
     def _outcome(
         self,
@@ -201,6 +202,7 @@ class Endings:
         ended: float,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
+        fingerprint: str | None = None,
     ) -> Outcome | None:
         if not self.wants_outcomes:
             return None
@@ -215,6 +217,7 @@ class Endings:
             ended,
             None if error is None else masked_error(error, _arguments(one)),
             retry_in,
+            fingerprint,
         )
 
 

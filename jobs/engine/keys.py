@@ -38,6 +38,8 @@ LOST: Final = "ringline:lost"
 """hash: job id to how many of its leases lapsed; a finished job is not in it."""
 UNKNOWN: Final = "unknown:"
 """Before a job id, a field of LOST: how often it was put back because its function is unknown."""
+ALERTED: Final = "ringline:alerted:"
+"""string for each fingerprint, with expiry: the job that the last alert was about."""
 WORKERS: Final = "ringline:workers"
 """zset: worker id by the time of its last sign of life, in ms."""
 

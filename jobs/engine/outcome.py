@@ -26,7 +26,8 @@ class Outcome(NamedTuple):
     """The end of one try.
 
     try_number counts from 1. enqueued, started, finished: POSIX seconds. error: `ErrorClass:
-    message`, masked. retry_in: set when RETRIED.
+    message`, masked. retry_in: set when RETRIED. fingerprint: set when DEAD, the same for failures
+    that are the same but for the data.
     """
 
     job_id: str
@@ -39,6 +40,7 @@ class Outcome(NamedTuple):
     finished: float
     error: str | None = None
     retry_in: timedelta | None = None
+    fingerprint: str | None = None
 
     @property
     def seconds(self) -> float:

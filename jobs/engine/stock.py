@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import structlog
 from arq.connections import ArqRedis
@@ -12,6 +13,7 @@ from arq.jobs import serialize_job
 from arq.worker import Retry
 from redis.exceptions import RedisError
 
+from jobs.engine.alerts import Alerts, post_alert
 from jobs.engine.dead_letters import DeadLetter, DeadLetters
 from jobs.engine.logs import remember_arguments
 from jobs.engine.observers import add_counts, log_outcome, log_start, masked_error
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from jobs.engine.definition import JobDefinition
 
 logger = structlog.get_logger("jobs.engine")
+
+_ALERTS: Final[WeakKeyDictionary[ArqRedis, Alerts]] = WeakKeyDictionary()
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -39,7 +43,10 @@ async def reported(
     log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
     def outcome(
-        ending: Ending, error: BaseException | None = None, retry_in: timedelta | None = None
+        ending: Ending,
+        error: BaseException | None = None,
+        retry_in: timedelta | None = None,
+        fingerprint: str | None = None,
     ) -> Outcome:
         return Outcome(
             job_id=ctx["job_id"],
@@ -52,6 +59,7 @@ async def reported(
             finished=time(),
             error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
             retry_in=retry_in,
+            fingerprint=fingerprint,
         )
 
     redis: ArqRedis = ctx["redis"]
@@ -66,8 +74,11 @@ async def reported(
         raise
     except Exception as error:
         remember_arguments(error, named(*arguments, job.parameters))
-        await _keep(job, ctx, queue, arguments, error)
-        await _tell(redis, outcome(Ending.DEAD if job.dead_letter else Ending.DISCARDED, error))
+        letter = await _keep(job, ctx, queue, arguments, error)
+        if letter is None:
+            await _tell(redis, outcome(Ending.DISCARDED, error))
+        else:
+            await _tell(redis, outcome(Ending.DEAD, error, fingerprint=letter.fingerprint))
         raise
     await _tell(redis, outcome(Ending.DONE))
     return result
@@ -80,8 +91,14 @@ def queue_of(job: "JobDefinition", ctx: Mapping[str, Any]) -> str:
     return queue or job.queue or QueueNames.from_settings().of_job(job.name)
 
 
+def _alerts_by(redis: ArqRedis) -> Alerts:
+    """arq's worker has no observers, so they are made for its connections."""
+    return _ALERTS.setdefault(redis, Alerts(post_alert, redis))
+
+
 async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
     log_outcome(outcome)
+    _alerts_by(redis)(outcome)
     try:
         await add_counts(redis, [outcome])
     except RedisError as error:
@@ -94,9 +111,9 @@ async def _keep(
     queue: str,
     arguments: Arguments,
     error: BaseException,
-) -> None:
+) -> DeadLetter | None:
     if not job.dead_letter:
-        return
+        return None
     redis: ArqRedis = ctx["redis"]
     letters = DeadLetters(redis)
     enqueued_at: datetime = ctx["enqueue_time"]
@@ -119,3 +136,4 @@ async def _keep(
         parameters=job.parameters,
     )
     await letters.add(letter)
+    return letter

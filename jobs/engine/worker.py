@@ -22,6 +22,8 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from jobs.engine import keys
+from jobs.engine.alerts import Alerts
+from jobs.engine.alerts import Hook as AlertHook
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.claiming import Claiming
 from jobs.engine.claims import Claim, Claims, Finish
@@ -61,6 +63,7 @@ class Worker(arq.worker.Worker):
     clock: business time, for schedules; by default what `on_startup` puts into `ctx["clock"]`,
         else the machine's.
     observers: are shown the outcome of each try; arq's own log lines about jobs are left out then.
+    on_dead_letter: is told of dead letters in the background; see `jobs.engine.alerts`.
     counters: outcomes and durations are counted in Redis, for all workers of a queue together,
         and each worker has a health key of its own.
     """
@@ -75,6 +78,7 @@ class Worker(arq.worker.Worker):
         put_back_unknown: bool = False,
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
+        on_dead_letter: AlertHook | None = None,
         counters: bool = False,
         **arq_options: Any,
     ) -> None:
@@ -92,6 +96,8 @@ class Worker(arq.worker.Worker):
         self.put_back_unknown = put_back_unknown
         self.clock = clock
         self.observers = list(observers)
+        self.on_dead_letter = on_dead_letter
+        self._alerts: Alerts | None = None
         self.dead_letters = dead_letters
         self.counters = counters
         self._stopping = False
@@ -156,10 +162,14 @@ class Worker(arq.worker.Worker):
             on_lost=lambda claim: self._tries.lost(claim),
             on_back=self._claiming.changed.set,
         )
+        self._told = list(self.observers)
+        if self.on_dead_letter is not None:
+            self._alerts = Alerts(self.on_dead_letter, self.pool)
+            self._told.append(self._alerts)
         self._finisher = Finisher(
             self._claims,
             given_up=self._given_up,
-            observe=self._observe if self.observers else None,
+            observe=self._observe if self._told else None,
             count=count if self.counters else None,
         )
         endings = Endings(
@@ -169,7 +179,7 @@ class Worker(arq.worker.Worker):
             retry_jobs=self.retry_jobs,
             unread_keep_ms=keep_ms(None, None, self),
             log_results=self.log_results,
-            wants_outcomes=bool(self.observers or self.counters),
+            wants_outcomes=bool(self._told or self.counters),
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
@@ -197,6 +207,8 @@ class Worker(arq.worker.Worker):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._finisher.drain(), CLOSING_PATIENCE)
             self._finisher.stop()
+            if self._alerts is not None:
+                await self._alerts.close()
             self._tries.close()
             await self._channel.close()
             self._opened, self._schedule = False, None
@@ -263,7 +275,7 @@ class Worker(arq.worker.Worker):
             self._claiming.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:
-        for observer in self.observers:
+        for observer in self._told:
             try:
                 observer(outcome)
             except Exception:

@@ -120,6 +120,7 @@ async def test_each_kind_of_failure_is_posted_once(
             await pool.enqueue_job("alert.fail", number)
         letters = DeadLetters(pool)
         await wait_until(lambda: _count(letters, 5))
+        await wait_until(lambda: server.posted)
         await pool.enqueue_job("alert.stumble", _job_id="two")
         await wait_until(lambda: len(server.posted) == 2)
 

@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from benchmarks.enqueuing import enqueuing
 from benchmarks.idle import idle
 from benchmarks.latency import latency
 from benchmarks.plan import Plan
-from benchmarks.tables import Table, introduced
+from benchmarks.tables import Table, introduced, updated
 from benchmarks.throughput import drain, live, logging, scaling, settings, waiting
 
 Measurement = Callable[[Plan], list[Table]]
@@ -44,20 +44,28 @@ EXTRA: Final[dict[str, Measurement]] = {"settings": settings}
 
 def main() -> None:
     given = _arguments()
-    tables: dict[str, list[Table]] = {}
+    found: dict[str, list[Table]] = {}
     with server.running() as redis:
         plan = Plan(Arena(redis), given.rounds, given.scale, given.only)
-        plan = Plan(Arena(redis), given.rounds, given.scale, given.only)
-        print(_about(redis.version(), given.rounds), flush=True)
-        print("\n" + introduced(plan.taking_part(lineup.ALL)).markdown(), flush=True)
+        about = _about(redis.version(), given.rounds)
+        found["contestants"] = [introduced(plan.taking_part(lineup.ALL))]
+        print(f"{about}\n\n{found['contestants'][0].markdown()}", flush=True)
         for name in given.names or MEASUREMENTS:
             began = time.monotonic()
-            tables[name] = (MEASUREMENTS | EXTRA)[name](plan)
-            for table in tables[name]:
+            found[name] = (MEASUREMENTS | EXTRA)[name](plan)
+            for table in found[name]:
                 print("\n" + table.markdown(), flush=True)
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            _keep(given, about, found)
+
+
+def _keep(given: argparse.Namespace, about: str, found: Mapping[str, Sequence[Table]]) -> None:
+    """Write what was found so far: the run is long."""
+    if given.update:
+        tables = "\n".join(table.markdown() for tables in found.values() for table in tables)
+        given.update.write_text(updated(given.update.read_text(), f"{about}\n\n{tables}"))
     if given.json:
-        raw = {name: {t.title: t.raw for t in found} for name, found in tables.items()}
+        raw = {name: {table.title: table.raw for table in tables} for name, tables in found.items()}
         given.json.write_text(json.dumps(raw, indent=1) + "\n")
 
 
@@ -72,10 +80,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=lambda words: words.split(","), default=(),
                         metavar="MODULE,…", help="who takes part, by default all")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="where each run is written")
+    parser.add_argument("--update", type=Path, metavar="FILE",
+                        help="a Markdown file whose tables are replaced")  # fmt: skip
     given = parser.parse_args()
     for name in given.names:
         if name not in MEASUREMENTS | EXTRA:
             parser.error(f"there is no measurement {name!r}: {every}")
+    if given.update:
+        try:
+            updated(given.update.read_text(), "")
+        except (OSError, ValueError) as error:
+            parser.error(f"--update {given.update}: {error}")
     return given
 
 

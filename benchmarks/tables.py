@@ -4,10 +4,13 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.arena import Run
 from benchmarks.lineup import Contestant
+
+_BEGIN: Final = "<!-- measured by make bench -->"
+_END: Final = "<!-- end of what was measured -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,15 @@ class Table:
     def markdown(self) -> str:
         lines = [_line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
         return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
+
+
+def updated(text: str, tables: str) -> str:
+    """`text` with `tables` between its two marks. Raises ValueError where it has none."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"no place for the tables: write {_BEGIN} and {_END} where they belong")
+    return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 
 def introduced(contestants: Sequence[Contestant]) -> Table:

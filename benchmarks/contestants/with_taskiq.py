@@ -1,5 +1,5 @@
-"""taskiq-redis: a Redis list, which is faster than its streams but loses what a killed worker had;
-option `stream` takes the stream."""
+"""taskiq-redis: a Redis list, from which a killed worker loses what it had taken, or with option
+`stream` a stream."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

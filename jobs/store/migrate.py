@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from alembic import command
@@ -10,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from jobs.store.grants import grant
 from jobs.store.session import database_errors, open_engine
 
 T = TypeVar("T")
@@ -18,17 +20,20 @@ _LOCK = 0x52494E47
 """The advisory lock under which one process at a time migrates."""
 
 
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, *, grant_to: str | None = None) -> None:
     """Brings the schema to this version; several processes may do so at once.
 
-    Not for use within a running event loop: see `upgrade_async`. Raises DatabaseError.
+    grant_to: a role that gets what workers need (`jobs.store.grants`).
+
+    Not for use within a running event loop: see `upgrade_async`. Raises DatabaseError, and
+    UsageError for a role to which nothing can be granted.
     """
-    asyncio.run(upgrade_async(database_url))
+    asyncio.run(upgrade_async(database_url, grant_to=grant_to))
 
 
-async def upgrade_async(database_url: str) -> None:
+async def upgrade_async(database_url: str, *, grant_to: str | None = None) -> None:
     """As `upgrade`, within an event loop."""
-    await _on_connection(database_url, _upgrade)
+    await _on_connection(database_url, partial(_upgrade, grant_to=grant_to))
 
 
 def current(database_url: str) -> str | None:
@@ -62,7 +67,13 @@ def _config() -> Config:
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, grant_to: str | None) -> None:
+    _bring_up(connection)
+    if grant_to is not None:
+        grant(connection, grant_to)
+
+
+def _bring_up(connection: Connection) -> None:
     config = _config()
     if _revision(connection) == newest():
         return

@@ -38,6 +38,8 @@ def open_engine(
             "prepared_statement_cache_size": 500,
             "server_settings": {
                 "application_name": "jobs",
+                # A process that was frozen within a transaction must not keep its locks.
+                "idle_in_transaction_session_timeout": "30s",
                 "jit": "off",
                 # A plan that was cached while a table was small reads it whole when it has grown.
                 "plan_cache_mode": "force_custom_plan",

@@ -16,7 +16,7 @@ from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.scripts import REVIVE, pack
 from jobs.engine.serializer import deserialize
-from jobs.rules.personal import mask_repeated, masked, named
+from jobs.rules.personal import mask_repeated, masked_argument, named
 
 BATCH: Final = 500
 """Letters in one round trip."""
@@ -99,8 +99,8 @@ class DeadLetter(BaseModel):
         except DeserializationError:
             return f"({len(self.payload)} bytes that are not ours to read)"
         parts = [
-            *(repr(masked(value, name)) for name, value in named(args, {}, self.parameters)),
-            *(f"{name}={value!r}" for name, value in masked(kwargs).items()),
+            *(repr(masked_argument(one, name)) for name, one in named(args, {}, self.parameters)),
+            *(f"{name}={masked_argument(one, name)!r}" for name, one in kwargs.items()),
         ]
         return ", ".join(parts)
 

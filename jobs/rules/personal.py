@@ -7,7 +7,7 @@ error's text that repeats one of them.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any, Final
@@ -45,8 +45,9 @@ _MASKS: Final[Mapping[str, Mask]] = {
     **dict.fromkeys(ADDRESSES, mask_email),
     **dict.fromkeys(ALL_BENEATH, _hidden),
 }
-_SHORTEST_PART: Final = 3
-"""Characters; shorter parts of a name, such as "de", would hide half of a text."""
+_SHORTEST: Final = 3
+"""Characters; shorter texts, such as the "de" of a name, would hide half of an error."""
+_SIGNS: Final = frozenset("0123456789_./:")
 _LONGEST_COUNT: Final = 6
 """Digits; a longer whole number in a field of numbers is a phone number."""
 
@@ -61,22 +62,25 @@ def named(args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Sequence[s
     return [*zip(names, args, strict=False), *kwargs.items()]
 
 
-def masked(value: Any, field: str = "") -> Any:
-    """`value` as it may be shown: as JSON has it, with personal data masked."""
-    _, mask = _rule(field)
+def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
+    """`value` as it may be shown: as JSON has it, with personal data masked.
+
+    free: masks the texts of fields that are not known.
+    """
+    mask = _rule(field)
     match value:
         case str():
-            return mask(value) if mask else mask_text(value)
+            return (mask or free)(value)
         case bool() | None | float():
             return value
         case int():
             counts = mask is not mask_phone or len(str(value)) <= _LONGEST_COUNT
             return value if counts else mask_phone(str(value))
         case Mapping():
-            beneath = field if mask is _hidden else None
-            return {_rule(str(k))[0]: masked(v, beneath or str(k)) for k, v in value.items()}
+            inner = field if mask is _hidden else None
+            return {free(str(k)): masked(v, inner or str(k), free) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [masked(one, field) for one in value]
+            return [masked(one, field, free) for one in value]
         case bytes():
             return f"({len(value)} bytes)"
         case BaseException():
@@ -85,38 +89,56 @@ def masked(value: Any, field: str = "") -> Any:
             return mask_text(str(value))
 
 
+def masked_argument(value: Any, parameter: str) -> Any:
+    """As `masked`, and of other fields too no text is shown that might be somebody's name."""
+    return masked(value, parameter, _unless_technical)
+
+
 def mask_repeated(text: str, arguments: Named) -> str:
     """`text` with what it repeats of the personal data in `arguments` masked, and all that
     `mask_text` finds."""
     text = mask_text(text)
-    known = sorted(set(chain(*(_texts(value, field) for field, value in arguments))), key=len)
-    if not known:
+    known = set(chain(*(_texts(value, field) for field, value in arguments)))
+    long_enough = sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
+    if not long_enough:
         return text
-    words = "|".join(map(re.escape, reversed(known)))
+    words = "|".join(map(re.escape, long_enough))
     return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: mask_name(found[0]), text)
 
 
 def _texts(value: Any, field: str) -> Iterator[str]:
-    """The personal texts in a value, and the parts of the names."""
-    _, mask = _rule(field)
+    """The texts in a value that may be personal, and the parts of what is a name."""
+    mask = _rule(field)
     match value:
         case str() if mask is not None:
-            parts = value.split() if mask is mask_name else ()
-            yield from (one for one in (value.strip(), *parts) if len(one) >= _SHORTEST_PART)
+            yield value.strip()
+            yield from value.split() if mask is mask_name else ()
+        case str() if not _is_technical(value):
+            yield value.strip()
         case Mapping():
-            beneath = field if mask is _hidden else None
-            yield from _all_texts((beneath or str(key), one) for key, one in value.items())
+            inner = field if mask is _hidden else None
+            for key, one in value.items():
+                yield from _texts(str(key), "")
+                yield from _texts(one, inner or str(key))
         case list() | tuple() | set() | frozenset():
-            yield from _all_texts((field, one) for one in value)
+            for one in value:
+                yield from _texts(one, field)
 
 
-def _all_texts(fields: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    return chain.from_iterable(_texts(value, field) for field, value in fields)
+def _unless_technical(text: str) -> str:
+    return mask_text(text) if _is_technical(text) else mask_name(text)
+
+
+def _is_technical(text: str) -> bool:
+    """Whether it is written as ids, paths, moments and names of options are, and people's are not:
+    one word, all in small or all in capital letters, or with digits or signs between."""
+    if not text.isascii() or any(map(str.isspace, text)):
+        return not text
+    return text.islower() or text.isupper() or not _SIGNS.isdisjoint(text)
 
 
 @lru_cache(maxsize=1024)
-def _rule(field: str) -> tuple[str, Mask | None]:
-    """The field's name as it may be shown, and what masks its values. Names are compared as
-    headings of lead files are."""
+def _rule(field: str) -> Mask | None:
+    """What masks the values of a field; names are compared as headings of lead files are."""
     text = unicodedata.normalize("NFKC", field).strip().casefold()
-    return mask_text(field), _MASKS.get(re.sub(r"[\W_]+", "_", text))
+    return _MASKS.get(re.sub(r"[\W_]+", "_", text))

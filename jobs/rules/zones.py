@@ -35,10 +35,11 @@ def zone(name: str) -> ZoneInfo:
 
 
 def normalise_timezone(text: str) -> str:
-    """The IANA name that `text` spells, in whatever case. Raises ValidationError."""
+    """The IANA name that `text` spells, in whatever case. Raises ValidationError with a reason that
+    does not contain it."""
     name = _BY_FOLDED_NAME.get(text.strip().casefold())
     if name is None:
-        raise ValidationError(f"{text!r} is not a time zone; one is named like Europe/Lisbon")
+        raise ValidationError("this is not a time zone; one is named like Europe/Lisbon")
     return name
 
 

@@ -94,6 +94,7 @@ def test_any_text_can_be_masked_and_masked_again(text: str) -> None:
         ("at redis://:p/s?w@rd@host:1/0, lost", "at redis://•••@host:1/0, lost"),
         ("redis://h?db=1&password=secret", "redis://h?db=1&password=•••"),
         ("100%40", "100%40"),
+        ("ada@a\x7fbob@b", "a•••@•••@b"),
         ("sha256 a4155550123b", "sha256 a4155550123b"),
         (
             "DETAIL:  Key (tenant, e164)=(default, Ann) already exists.\n[SQL: x]",

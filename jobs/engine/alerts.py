@@ -4,13 +4,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis.asyncio import Redis
 
 from jobs.engine.keys import ALERTED
 from jobs.engine.outcome import Ending, Outcome
 from settings import get_settings
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("jobs.alerts")
 
@@ -76,17 +79,22 @@ async def post_alert(outcome: Outcome) -> None:
     url = get_settings().task_alert_url
     if url is None:
         return
-    import httpx  # slow to import, and seldom needed
-
-    # Made in a thread, as it reads the certificates.
-    client = await asyncio.to_thread(httpx.AsyncClient, timeout=PATIENCE / 2)
+    # In a thread, as it takes a while: the import, and the reading of certificates.
+    client = await asyncio.to_thread(_client)
     async with client:
         try:
             response = await client.post(url.get_secret_value(), json=alert(outcome))
-        except httpx.HTTPError as error:
+        except Exception as error:  # noqa: BLE001 - whatever the library raises
+            # Without its text, which may have the URL in it, and with that a secret.
             raise ConnectionError(f"TASK_ALERT_URL: {type(error).__name__}") from None
     if not response.is_success:
         raise ConnectionError(f"TASK_ALERT_URL answered {response.status_code}")
+
+
+def _client() -> "httpx.AsyncClient":
+    import httpx
+
+    return httpx.AsyncClient(timeout=PATIENCE / 2)
 
 
 def alert(outcome: Outcome) -> dict[str, object]:

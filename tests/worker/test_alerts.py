@@ -142,7 +142,7 @@ async def _count(letters: DeadLetters, wanted: int) -> bool:
 async def test_a_receiver_that_fails_holds_nobody_up(
     pool: Pool, redis_url: str, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(subject, "PATIENCE", 0.2)
+    monkeypatch.setattr(subject, "PATIENCE", 3.0)
     async with receiver(monkeypatch, status) as server, running(worker_of(redis_url)):
         await pool.enqueue_job("alert.fail", 1)
         await wait_until(lambda: len(server.posted) == 1)

@@ -13,7 +13,7 @@ local call = redis.call
 local token, lease, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
-local count, claimed, payload_keys, runs = 0, {}, {}, {}
+local count, claimed, payloads, retries, runs = 0, {}, {}, {}, {}
 
 local function claim_from(number, most)
     local queue, taken, passed = KEYS[number], 0, 0
@@ -22,13 +22,13 @@ local function claim_from(number, most)
         local due = call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
         local moved, at = {}, 0
         for i = 1, #due, 2 do
-            local id, score = due[i], due[i + 1]
+            local id = due[i]
             local owner = IN_PROGRESS .. id
-            if call('SET', owner, token, 'NX', 'PX', lease) then
+            if call('SET', owner, token, 'PX', lease, 'NX') then
                 count, at = count + 1, at + 2
-                claimed[2 * count - 1], claimed[2 * count] = id, score
-                payload_keys[count] = JOB .. id
-                moved[at - 1], moved[at] = '-' .. score, id
+                claimed[2 * count - 1], claimed[2 * count] = id, due[i + 1]
+                payloads[count], retries[count] = JOB .. id, RETRY .. id
+                moved[at - 1], moved[at] = '-' .. due[i + 1], id
             elseif call('GET', owner) == FIRED then
                 -- a schedule's slot that has already run, enqueued once more
                 call('ZREM', queue, id)
@@ -52,8 +52,8 @@ if #KEYS > 1 then
     for number = 1, #KEYS do claim_from(number, limit - count) end
 end
 
--- A claim that leaves slots free ends on a read of the queues: with client tracking on, Redis then
--- tells this connection of their next change.
+-- A claim that leaves slots free ends on a read of the queues: a client that watches is then told
+-- of their next change.
 local next_due, left = false, false
 if count < limit then
     left = 0
@@ -67,22 +67,17 @@ if count < limit then
 end
 if count == 0 then return {now, next_due, left, runs, claimed, {}, false} end
 
-local ids, names = {}, {}
-for i = 1, count do
-    ids[i] = claimed[2 * i - 1]
-    names[i] = RETRY .. ids[i]
+local past = false
+local has_aborts = ARGV[4] == '1' and call('EXISTS', ABORT) == 1
+local has_lapses = call('EXISTS', LOST) == 1
+if has_aborts or has_lapses or call('EXISTS', unpack(retries)) > 0 then
+    local ids = {}
+    for i = 1, count do ids[i] = claimed[2 * i - 1] end
+    past = {call('MGET', unpack(retries)), {}, {}}
+    if has_aborts then past[2] = call('ZMSCORE', ABORT, unpack(ids)) end
+    if has_lapses then
+        for i = 1, count do ids[count + i] = UNKNOWN .. ids[i] end
+        past[3] = call('HMGET', LOST, unpack(ids))
+    end
 end
-local tries, aborts, lapses = call('MGET', unpack(names)), {}, {}
-local has_past = false
-for i = 1, count do
-    if tries[i] then has_past = true break end
-end
-if ARGV[4] == '1' and call('EXISTS', ABORT) == 1 then
-    has_past, aborts = true, call('ZMSCORE', ABORT, unpack(ids))
-end
-if call('EXISTS', LOST) == 1 then
-    for i = 1, count do ids[count + i] = UNKNOWN .. ids[i] end
-    has_past, lapses = true, call('HMGET', LOST, unpack(ids))
-end
-return {now, next_due, left, runs, claimed, call('MGET', unpack(payload_keys)),
-        has_past and {tries, aborts, lapses}}
+return {now, next_due, left, runs, claimed, call('MGET', unpack(payloads)), past}

@@ -29,22 +29,21 @@ for i = 1, tonumber(ARGV[1]) do
     at = at + 6
 end
 local tries = at
-local owners = {}
-for i = 1, count do owners[i] = IN_PROGRESS .. ARGV[tries + 4 * i - 4] end
-if count > 0 then owners = call('MGET', unpack(owners)) end
+local leases = {}
+for i = 1, count do leases[i] = IN_PROGRESS .. ARGV[tries + 4 * i - 4] end
+local owners = count > 0 and call('MGET', unpack(leases))
 
-local function is_ours(owner, manner, id, score)
-    if owner then return owner == manner.token end
+local function is_ours(manner, id, score)
     local found = call('ZSCORE', KEYS[manner.queue], id)
     -- One that is to run again and stands at its old place has been put back already.
     return found and (found == '-' .. score or manner.ends and found == score)
 end
 
 local refused, is_refused, gone, over, ended, again = {}, {}, {}, {}, {}, {}
-local freed = 0
+local freed, ending = 0, 0
 for i = 1, count do
-    local id, manner = ARGV[at], manners[ARGV[at + 2]]
-    if not is_ours(owners[i], manner, id, ARGV[at + 1]) then
+    local id, manner, owner = ARGV[at], manners[ARGV[at + 2]], owners[i]
+    if owner ~= manner.token and (owner or not is_ours(manner, id, ARGV[at + 1])) then
         refused[#refused + 1] = i - 1
         is_refused[i - 1] = true
     elseif manner.ends then
@@ -52,12 +51,12 @@ for i = 1, count do
         freed = freed + 2
         if manner.second == '' then
             freed = freed + 1
-            gone[freed] = IN_PROGRESS .. id
+            gone[freed] = leases[i]
         end
         local ids = over[manner.queue]
         if not ids then ids = {} over[manner.queue] = ids end
-        ids[#ids + 1] = id
-        ended[#ended + 1] = at
+        ending = ending + 1
+        ids[#ids + 1], ended[ending] = id, at
     else
         again[#again + 1] = at
     end
@@ -77,18 +76,19 @@ if call('EXISTS', LOST) == 1 then
     end
 end
 
-for _, try in ipairs(ended) do
+for i = 1, ending do
+    local try = ended[i]
     local id, manner, result = ARGV[try], manners[ARGV[try + 2]], ARGV[try + 3]
     if result ~= '' then
-        local key, ttl = RESULT .. id, manner.first
+        local ttl = manner.first
         if manner.kind == 'end' and ttl ~= '0' then
-            call('SET', key, result, 'PX', ttl)
+            call('SET', RESULT .. id, result, 'PX', ttl)
         elseif manner.kind == 'end' then
-            call('SET', key, result)
+            call('SET', RESULT .. id, result)
         elseif ttl ~= '0' then
-            call('SET', key, result, 'PX', ttl, 'NX')
+            call('SET', RESULT .. id, result, 'PX', ttl, 'NX')
         else
-            call('SET', key, result, 'NX')
+            call('SET', RESULT .. id, result, 'NX')
         end
     end
     if manner.second ~= '' then call('SET', IN_PROGRESS .. id, FIRED, 'PX', manner.second) end

@@ -19,7 +19,8 @@ class Facts:
     unsettled: what had not come to its end when nothing moved any more. unlinked: calls that the
     provider took and that we do not know its id of. in_flight: calls that hold a slot. left: jobs
     that are not done. scripts: how the scripted jobs should have ended, succeeded and dead: how
-    they did. unasked, stubborn: of the workers, see `Worker`. ledger: None where Redis was flushed.
+    they did. unasked, stubborn: of the workers, see `Worker`. counted: jobs that ended, by the
+    workers' own counters. ledger: None where Redis was flushed.
     """
 
     unsettled: str
@@ -38,6 +39,7 @@ class Facts:
     dead: frozenset[str]
     unasked: int
     stubborn: int
+    counted: int
     ledger: Ledger | None
 
 

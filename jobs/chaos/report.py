@@ -100,6 +100,7 @@ def figures(facts: Facts, resumed: int) -> dict[str, int]:
             "jobs done": ledger.done,
             "jobs dead-lettered": ledger.dead,
             "jobs discarded": ledger.discarded,
+            "jobs ended, as the workers counted": facts.counted,
             "jobs put back since their worker fell silent": ledger.recovered,
         }
     return told

@@ -23,7 +23,7 @@ from jobs.demo.ground import Ground
 from jobs.demo.steps import Run, import_leads, prepare, services
 from jobs.demo.workers import logging_to
 from jobs.embedded import postgres_server, redis_server
-from jobs.engine import DeadLetters, ScaledClock
+from jobs.engine import DeadLetters, ScaledClock, read_stats
 from jobs.engine.journal import read_ledger
 from jobs.engine.leftovers import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT
@@ -33,7 +33,7 @@ POLL: Final = 0.5
 PATIENCE: Final = 60.0
 """Seconds without any progress after which the books are closed as they are."""
 NUDGE_EVERY: Final = 5.0
-"""Seconds; as `jobs reconcile`, so that nobody has to wait for the schedules."""
+"""Seconds between two searches for what was lost, so that nobody waits for the schedules."""
 SETTINGS: Final = {
     "TASK_DEFAULT_RETRY_DELAY": "0.5",
     "TASK_MAX_RETRIES": "7",
@@ -261,5 +261,12 @@ async def _facts(
             dead=frozenset(letter.job_id for letter in await DeadLetters(run.pool).find()),
             unasked=stage.fleet.unasked,
             stubborn=stage.fleet.stubborn,
+            counted=await _counted(run),
             ledger=None if schedule.flush else read_ledger(stage.servers.journal),
         )
+
+
+async def _counted(run: Run) -> int:
+    """Jobs that ended, as the workers counted them."""
+    stats = [await read_stats(run.pool, queue) for queue in run.pool.queues.all()]
+    return sum(one.done + one.dead + one.discarded + one.aborted for one in stats)

@@ -52,6 +52,7 @@ FACTS = Facts(
     dead=frozenset({"dies"}),
     unasked=0,
     stubborn=0,
+    counted=2,
     ledger=Ledger(enqueued=3, done=1, dead=1, left={"cron"}),
 )
 

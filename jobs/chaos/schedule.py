@@ -152,9 +152,16 @@ def _place(kind: Kind, end: float, placed: Sequence[Fault], random: Random) -> F
     """The fault at a time and on a worker where it does not clash with the others."""
     for _ in range(_TRIES):
         fault = _draw(kind, end, random)
-        if fault.end <= end and not any(_clash(fault, other) for other in placed):
+        if fault.end <= end and _fits(fault, placed):
             return fault
     return None
+
+
+def _fits(fault: Fault, placed: Sequence[Fault]) -> bool:
+    """Whether it clashes with none of the others, and leaves a worker alone."""
+    meanwhile = [other for other in placed if _meet(fault, other)]
+    hit = {one.worker for one in (fault, *meanwhile) if one.worker is not None}
+    return len(hit) < WORKERS and not any(_clash(fault, other) for other in meanwhile)
 
 
 def _draw(kind: Kind, end: float, random: Random) -> Fault:
@@ -170,11 +177,15 @@ def _draw(kind: Kind, end: float, random: Random) -> Fault:
     return Fault(at, seconds, kind, worker, peer, amount)
 
 
+def _meet(one: Fault, other: Fault) -> bool:
+    """Whether they are there at the same time, with what it takes until each is over."""
+    return one.at < other.end + _MARGIN.get(other.kind, 0.0) and other.at < one.end + _MARGIN.get(
+        one.kind, 0.0
+    )
+
+
 def _clash(one: Fault, other: Fault) -> bool:
-    if one.at >= other.end + _MARGIN.get(other.kind, 0.0):
-        return False
-    if other.at >= one.end + _MARGIN.get(one.kind, 0.0):
-        return False
+    """Whether they must not meet."""
     kinds = {one.kind, other.kind}
     if Kind.STOCK in kinds:
         # A stock worker dies with its connection, and its jobs then wait for five minutes.
@@ -183,7 +194,7 @@ def _clash(one: Fault, other: Fault) -> bool:
         return kinds <= _AT_THE_PROVIDER
     if kinds <= _AT_A_SERVER or (Kind.DEPLOY in kinds and not kinds & _AT_A_SERVER):
         return True
-    return one.worker is not None and other.worker is not None
+    return one.worker is not None and one.worker == other.worker
 
 
 def disturbs(fault: Fault) -> bool:

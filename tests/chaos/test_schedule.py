@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.chaos.schedule import LEASE, SHORTEST, WORKERS, Fault, Kind, Schedule, plan
 from jobs.errors import UsageError
 
 seeds = st.integers(min_value=-(2**63), max_value=2**63)
-minutes = st.floats(min_value=SHORTEST, max_value=5)
+minutes = st.floats(min_value=SHORTEST, max_value=2)
+few = settings(max_examples=30)
+"""Each example is a whole schedule, of dozens of faults."""
 ALONE_WITH_REDIS = {Kind.STOCK, Kind.REDIS, Kind.FLUSH}
 TROUBLE = {Kind.SLOW, Kind.FAILING, Kind.LYING}
 
@@ -25,11 +27,13 @@ def together(faults: Sequence[Fault]) -> list[tuple[Fault, Fault]]:
     ]
 
 
+@few
 @given(seeds, minutes, st.booleans())
 def test_the_same_seed_gives_the_same_faults(seed: int, minutes: float, flush: bool) -> None:
     assert plan(seed, minutes, flush=flush) == plan(seed, minutes, flush=flush)
 
 
+@few
 @given(seeds, minutes, st.booleans())
 def test_faults_are_sorted_and_over_before_the_end(seed: int, minutes: float, flush: bool) -> None:
     schedule = plan(seed, minutes, flush=flush)
@@ -39,20 +43,34 @@ def test_faults_are_sorted_and_over_before_the_end(seed: int, minutes: float, fl
     assert all(0 < fault.at <= fault.end <= schedule.seconds for fault in schedule.faults)
 
 
+@few
 @given(seeds, minutes)
 def test_redis_is_flushed_only_where_that_is_asked_for(seed: int, minutes: float) -> None:
     assert all(fault.kind is not Kind.FLUSH for fault in plan(seed, minutes).faults)
 
 
+@few
 @given(seeds, minutes, st.booleans())
 def test_some_worker_is_always_left_alone(seed: int, minutes: float, flush: bool) -> None:
+    faults = plan(seed, minutes, flush=flush).faults
+    for one in faults:
+        now = [other for other in faults if other.at <= one.at < other.end] or [one]
+        hit = [other.worker for other in now if other.worker is not None]
+        assert len(hit) == len(set(hit)) < WORKERS
+        assert not hit or all(other.kind is not Kind.DEPLOY for other in now)
+
+
+@few
+@given(seeds, minutes, st.booleans())
+def test_some_faults_never_meet(seed: int, minutes: float, flush: bool) -> None:
     for one, other in together(plan(seed, minutes, flush=flush).faults):
-        assert one.worker is None or other.worker is None
         kinds = {one.kind, other.kind}
+        assert one.kind is not other.kind or one.worker is not None
         assert len(kinds & ALONE_WITH_REDIS) < 2
         assert len(kinds & TROUBLE) < 2
 
 
+@few
 @given(seeds, minutes, st.booleans())
 def test_each_fault_says_whom_it_is_about(seed: int, minutes: float, flush: bool) -> None:
     for fault in plan(seed, minutes, flush=flush).faults:

@@ -8,7 +8,7 @@ from arq.connections import RedisSettings
 from benchmarks.contestants.order import Order
 from benchmarks.contestants.reporting import REPORTER, WAIT, obey
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, serialize
-from jobs.engine.observers import log_outcome
+from jobs.engine.outcome_log import OutcomeLog
 from jobs.monitor.logs import configure
 
 QUEUE: Final = "arq:queue"
@@ -43,7 +43,7 @@ async def work(order: Order) -> None:
         job_deserializer=deserialize,
         dead_letters=True,
         counters=True,
-        observers=[log_outcome] if log else [],
+        observers=[OutcomeLog()] if log else [],
     )
     await worker.main()
 

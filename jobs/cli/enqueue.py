@@ -12,7 +12,7 @@ from arq.jobs import Job
 from jobs.cli.duration import DURATION
 from jobs.cli.services import job_names, opened_pool
 from jobs.engine import find_job
-from jobs.engine.observers import masked_error
+from jobs.engine.outcome_log import masked_error
 from jobs.errors import UsageError
 from jobs.rules.personal import masked, named
 

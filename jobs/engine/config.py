@@ -21,7 +21,7 @@ from jobs.engine.connection import (
 from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.logs import mask_logs_of_worker
-from jobs.engine.observers import log_outcome
+from jobs.engine.outcome_log import OutcomeLog
 from jobs.engine.pool import Pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.serializer import deserialize, serialize
@@ -64,7 +64,7 @@ class EngineSettings:
     dead_letters: ClassVar[bool] = True
     counters: ClassVar[bool] = True
     put_back_unknown: ClassVar[bool] = True
-    observers: ClassVar[Sequence[Observer]] = (log_outcome,)
+    observers: ClassVar[Sequence[Observer]] = (OutcomeLog(),)
     on_dead_letter: Any = staticmethod(post_alert)
     health_check_interval: ClassVar[float] = 5
     job_timeout: ClassVar[float] = 60

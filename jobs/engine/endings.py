@@ -15,8 +15,8 @@ from arq.worker import Retry, RetryJob
 from jobs.engine.claims import Finish
 from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.definition import definition_of
-from jobs.engine.observers import masked_error
 from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.outcome_log import masked_error
 from jobs.engine.running import Stop, Try
 from jobs.rules.personal import Named, named
 

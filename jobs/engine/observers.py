@@ -1,4 +1,4 @@
-"""What outcomes become: a log line each, and counters in Redis that all workers share."""
+"""What outcomes become in Redis: counters that all workers share."""
 
 import asyncio
 import math
@@ -8,15 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, cast
 
-import structlog
 from redis.asyncio import Redis
 
 from jobs.engine.keys import counters
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.scripts import QUEUE_STATE
-from jobs.rules.personal import Named, mask_repeated
-
-logger = structlog.get_logger("jobs.engine")
 
 GROWTH: Final = 1.1
 """Each bucket of the histogram ends 10 % above the one before: quantiles are right to 5 %."""
@@ -26,43 +22,7 @@ _LAST: Final = 400
 """The number of the last bucket: a thousand years."""
 _TOOK_BUCKET: Final = [f"{_TOOK}{number}" for number in range(_LAST + 1)]
 
-_LEVELS: Final = {
-    Ending.DONE: "info",
-    Ending.RETRIED: "warning",
-    Ending.DEAD: "error",
-    Ending.DISCARDED: "error",
-    Ending.ABORTED: "info",
-    Ending.RELEASED: "info",
-}
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
-
-
-def masked_error(error: BaseException, arguments: Named = ()) -> str:
-    """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
-    too."""
-    return mask_repeated(" ".join(f"{type(error).__name__}: {error}".split()), arguments)
-
-
-def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:
-    logger.debug("job_started", job=function, id=job_id, queue=queue, try_number=try_number)
-
-
-def log_outcome(outcome: Outcome) -> None:
-    """One line: DONE at INFO, a retry at WARNING, a dead or discarded job at ERROR."""
-    details: dict[str, object] = {}
-    if outcome.error is not None:
-        details["error"] = outcome.error
-    if outcome.retry_in is not None:
-        details["retry_in"] = round(outcome.retry_in.total_seconds(), 3)
-    getattr(logger, _LEVELS[outcome.ending])(
-        f"job_{outcome.ending}",
-        job=outcome.function,
-        id=outcome.job_id,
-        queue=outcome.queue,
-        try_number=outcome.try_number,
-        seconds=round(outcome.seconds, 6),
-        **details,
-    )
 
 
 def count(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:

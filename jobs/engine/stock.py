@@ -16,8 +16,9 @@ from redis.exceptions import RedisError
 from jobs.engine.alerts import Alerts, post_alert
 from jobs.engine.dead_letters import DeadLetter, DeadLetters
 from jobs.engine.logs import remember_arguments
-from jobs.engine.observers import add_counts, log_outcome, log_start, masked_error
+from jobs.engine.observers import add_counts
 from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.outcome_log import log_outcome, log_start, masked_error
 from jobs.engine.queues import QueueNames
 from jobs.rules.personal import named
 

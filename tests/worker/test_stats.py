@@ -17,11 +17,10 @@ from jobs.engine.observers import (
     add_counts,
     bucket,
     count,
-    log_outcome,
-    masked_error,
     read_stats,
 )
 from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.outcome_log import OutcomeLog, log_outcome, masked_error
 from jobs.engine.pool import JobRequest, Pool, create_pool
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,6 +136,18 @@ def test_each_outcome_is_one_line(ending: Ending, level: str) -> None:
     assert (line["job"], line["seconds"]) == ("lead.qualify", 0.02)
     assert line["error"] == "RuntimeError: bug"
     assert line.get("retry_in") == (5 if ending is Ending.RETRIED else None)
+
+
+def test_of_many_jobs_a_second_only_some_have_a_line() -> None:
+    log = OutcomeLog(lines_a_second=3)
+    second = timedelta(seconds=1)
+    with capture_logs() as lines:
+        for _ in range(10):
+            log(outcome(took=second / 2))
+        log(outcome(Ending.DEAD, took=second / 2))
+        log(outcome(took=second))
+    assert [line["event"] for line in lines] == ["job_done"] * 3 + ["job_dead", "job_done"]
+    assert [line.get("unlogged", 0) for line in lines] == [0, 0, 0, 7, 0]
 
 
 def test_an_error_is_masked_and_on_one_line() -> None:

@@ -1,0 +1,199 @@
+"""Workers of ours and one of arq's hold the same schedules: whoever ticks, stops, starts and runs
+what is due, in whatever order, each slot runs once."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+import arq.worker
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from jobs.engine import Cron, cron, keys, serialize
+from jobs.engine.claims import Claims, Finish
+from jobs.engine.schedule import LATE, Schedule
+from jobs.testing import FrozenClock
+from tests.model.ground import Ground, opened
+
+QUEUE = "arq:queue"
+STARTS = [
+    datetime(2025, 3, 29, 23, 50, tzinfo=UTC),  # an hour before Berlin's clocks go forward
+    datetime(2025, 10, 25, 23, 50, tzinfo=UTC),  # and back
+    datetime(2025, 7, 1, 11, 50, tzinfo=UTC),
+]
+MINUTES_OF = {"all": (0, 20, 40), "once": (5,), "skip": (0, 30)}
+
+
+async def note(ctx: dict[str, Any]) -> None:
+    await ctx["redis"].rpush("ran", ctx["job_id"])
+
+
+def schedules() -> list[Cron]:
+    """Each missed slot runs; the last missed one; none."""
+    return [
+        cron(note, name="all", expression="*/20 * * * *", timezone="Europe/Berlin", missed="all"),
+        cron(note, name="once", expression="5 * * * *", timezone="America/New_York", missed="once"),
+        cron(note, name="skip", minute={0, 30}),
+    ]
+
+
+def slots(name: str, since: datetime, until: datetime) -> list[datetime]:
+    """Minute by minute: the zones' offsets are whole hours."""
+    first = since.replace(second=0, microsecond=0)
+    minutes = (
+        first + timedelta(minutes=n) for n in range((until - first) // timedelta(minutes=1) + 1)
+    )
+    marked = (one.replace(microsecond=123_456) for one in minutes if one.minute in MINUTES_OF[name])
+    return [one for one in marked if since < one <= until]
+
+
+def job_id(name: str, slot: datetime) -> str:
+    return f"{name}:{round(slot.timestamp() * 1000)}"
+
+
+class StockWorker(arq.worker.Worker):
+    """arq's worker, whose clock is the test's, for schedules only."""
+
+    async def heart_beat(self) -> None: ...
+
+    async def run_all(self) -> None:
+        await self._poll_iteration()
+        for task in list(self.tasks.values()):
+            await task
+
+
+class ScheduleMachine(RuleBasedStateMachine):
+    ground: ClassVar[Ground]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis = self.ground.redis
+        self.redis.flushdb()
+        self.clock, self.first_started = FrozenClock(STARTS[0]), STARTS[0]
+        self.ours: list[Schedule | None] = [None, None]
+        self.started: list[datetime] = [STARTS[0]] * 2
+        self.claims = Claims(self.ground.channels[0], [QUEUE], lease=60)
+        self.stock: StockWorker | None = None
+        self.known: set[str] = set()
+
+    @initialize(start=st.sampled_from(STARTS))
+    def one_of_ours_runs_at(self, start: datetime) -> None:
+        self.clock, self.first_started = FrozenClock(start), start
+        self.one_of_ours_starts(0)
+
+    @rule(minutes=st.sampled_from([1, 7, 20, 61, 300]))
+    def time_passes(self, minutes: int) -> None:
+        """By real time too: two firings of a schedule are some way apart."""
+        self.clock.advance(timedelta(minutes=minutes))
+        for key in self.redis.scan_iter(match=keys.CRON + "*"):
+            self.redis.hset(key, "at", 0)
+
+    # --- our workers
+
+    @rule(who=st.integers(0, 1))
+    def one_of_ours_starts(self, who: int) -> None:
+        self.ours[who] = Schedule(
+            schedules(),
+            redis=self.ground.pool,
+            channel=self.ground.channels[who],
+            clock=self.clock,
+            zone=UTC,
+            queue=QUEUE,
+            fired=lambda: None,
+        )
+        self.started[who] = self.clock.now()
+        self.one_of_ours_ticks(who)
+
+    @rule(who=st.integers(0, 1))
+    def one_of_ours_ticks(self, who: int) -> None:
+        schedule, now = self.ours[who], self.clock.now()
+        if schedule is None:
+            return
+        self.ground.run(schedule.tick())
+        new = self._enqueued() - self.known
+        for slot in slots("all", self.first_started, now):
+            assert job_id("all", slot) in self._enqueued()
+        for slot in slots("once", self.first_started, now)[-1:]:
+            assert job_id("once", slot) in self._enqueued()
+        for slot in slots("skip", self.started[who], now)[-1:]:
+            if slot > now - LATE:
+                assert job_id("skip", slot) in self._enqueued()
+        in_time = {job_id("skip", slot) for slot in slots("skip", now - LATE, now)}
+        assert {one for one in new if one.startswith("skip")} <= in_time
+
+    @rule(who=st.integers(0, 1))
+    def one_of_ours_stops(self, who: int) -> None:
+        self.ours[who] = None
+
+    @rule(limit=st.integers(1, 5))
+    def one_of_ours_runs_what_is_due(self, limit: int) -> None:
+        claims = self.ground.run(self.claims.claim(limit)).claims
+        for claim in claims:
+            self.redis.rpush("ran", claim.job_id)
+        done = [Finish.end(claim, None, 0, fired_slot=True) for claim in claims]
+        assert not self.ground.run(self.claims.finish(done, {}))
+
+    # --- a stock worker
+
+    @rule()
+    @precondition(lambda self: self.stock is None)
+    def a_stock_worker_starts(self) -> None:
+        self.stock = StockWorker(
+            cron_jobs=schedules(),
+            redis_pool=self.ground.stock_pool,
+            handle_signals=False,
+            timezone=ZoneInfo("UTC"),  # type: ignore[arg-type]  # arq's annotation is too narrow
+            job_serializer=serialize,
+            keep_result=0,
+        )
+        self.stock.ctx["redis"] = self.ground.stock_pool
+        self.a_stock_worker_beats()
+
+    @rule()
+    @precondition(lambda self: self.stock is not None)
+    def a_stock_worker_beats(self) -> None:
+        assert self.stock is not None
+        self.ground.run(self.stock.run_cron(self.clock.now(), 0.5))
+
+    @rule()
+    @precondition(lambda self: self.stock is not None)
+    def a_stock_worker_runs_what_is_due(self) -> None:
+        assert self.stock is not None
+        self.ground.run(self.stock.run_all())
+
+    # --- what holds at any time
+
+    def _enqueued(self) -> set[str]:
+        waiting = self.redis.zrange(QUEUE, 0, -1) + self.redis.lrange("ran", 0, -1)
+        return {one.decode() for one in waiting}
+
+    @invariant()
+    def no_slot_has_run_twice(self) -> None:
+        self.known |= self._enqueued()
+        ran = Counter(one.decode() for one in self.redis.lrange("ran", 0, -1))
+        assert not [one for one, times in ran.items() if times > 1]
+
+    @invariant()
+    def nothing_is_enqueued_but_slots(self) -> None:
+        for one in self._enqueued():
+            name, _, ms = one.partition(":")
+            slot = datetime.fromtimestamp(int(ms) // 1000, UTC)
+            assert (slot.minute in MINUTES_OF[name], slot.second, int(ms) % 1000) == (True, 0, 123)
+            assert slot <= self.clock.now()
+
+
+def test_each_slot_runs_once(redis_url: str) -> None:
+    with opened(redis_url) as ground:
+        machine = type("Machine", (ScheduleMachine,), {"ground": ground})
+        run_state_machine_as_test(
+            machine, settings=settings(max_examples=settings().max_examples // 2)
+        )

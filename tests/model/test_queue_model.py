@@ -190,8 +190,6 @@ class QueueMachine(RuleBasedStateMachine):
             finish, ending, ended = self._ending(claim, held, kind, before)
             batch.append((finish, ending))
             wanted.append((held, ended))
-        if {"retry", "release"} & set(how):
-            heard = 1
         taken = self.ground.run(worker.finish(batch, lossy=not heard))
         for held, ended in wanted:
             accepted = self.model.accepts(held)

@@ -10,7 +10,6 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, ov
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import (
     Deserializer,
-    Job,
     JobDef,
     JobResult,
     Serializer,
@@ -26,6 +25,7 @@ from jobs.engine.connection import configured_url, connect, resolve
 from jobs.engine.definition import definition_of, find_job
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
+from jobs.engine.results import Job
 from jobs.engine.scripts import ENQUEUE, pack
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import UsageError

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from arq.jobs import Job, JobDef
+from arq.jobs import JobDef
 from redis.asyncio import ConnectionPool
 
 from jobs.engine import JobRequest, Pool, deserialize, serialize
 from jobs.engine.clock import Clock
 from jobs.engine.pool import Seconds
+from jobs.engine.results import Job
 from jobs.store.memory import MemoryStore
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs.engine import Cron, cron, keys, serialize
+from jobs.engine import Cron, cron, deserialize, keys, serialize
 from jobs.engine.claims import Claims, Finish
 from jobs.engine.schedule import LATE, Schedule
 from jobs.testing import FrozenClock
@@ -153,6 +153,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             handle_signals=False,
             timezone=ZoneInfo("UTC"),  # type: ignore[arg-type]  # arq's annotation is too narrow
             job_serializer=serialize,
+            job_deserializer=deserialize,
             keep_result=0,
         )
         self.stock.ctx["redis"] = self.ground.stock_pool

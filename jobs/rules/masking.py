@@ -20,7 +20,8 @@ def mask_email(address: str) -> str:
     """Its first letter and its top-level domain: "a•••@•••.com"."""
     local, _, domain = address.rpartition("@")
     _, dot, top = domain.rpartition(".")
-    return f"{local[:1]}•••@•••{dot}{top if dot else ''}"
+    first = local[:1].strip(_HIDDEN)  # masked again, it stays as it is
+    return f"{first}•••@•••{dot}{top if dot else ''}"
 
 
 def mask_name(name: str) -> str:

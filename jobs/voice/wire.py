@@ -7,8 +7,8 @@ import asyncio
 import os
 import socket
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -153,6 +153,15 @@ def _answer_in(parts: Sequence[Any]) -> Answer:
     return Accepted(*parts) if len(parts) == 1 else Refused(*parts)
 
 
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Raises ExternalServiceError where an answer has another form than ours."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ExternalServiceError("the simulator's answer is not understood") from error
+
+
 class SimulatorClient:
     """A VoiceProvider that asks the simulator behind the socket `path`.
 
@@ -183,15 +192,17 @@ class SimulatorClient:
             return {request.call_id: Refused(str(error)) for request in requests}
         rows = [(request.call_id.hex, request.to) for request in requests]
         answers = await self._request(peer, "place", rows)
-        return {UUID(hex=call_id): _answer_in(parts) for call_id, *parts in answers}
+        with _understood():
+            return {UUID(hex=call_id): _answer_in(parts) for call_id, *parts in answers}
 
     async def lookup(self, call_ids: Sequence[UUID]) -> Mapping[UUID, CallState]:
         """As VoiceProvider."""
         rows = await self._ask("lookup", [call_id.hex for call_id in call_ids])
-        return {
-            UUID(hex=call_id): CallState(provider_id, UUID(hex=call_id), payload, last)
-            for call_id, provider_id, payload, last in rows
-        }
+        with _understood():
+            return {
+                UUID(hex=call_id): CallState(provider_id, UUID(hex=call_id), payload, last)
+                for call_id, provider_id, payload, last in rows
+            }
 
     async def recording(self, url: str) -> AsyncIterator[bytes]:
         """As VoiceProvider. Raises ValidationError for a foreign URL, NotFoundError if none is
@@ -203,11 +214,15 @@ class SimulatorClient:
                 raise NotFoundError("recording", url)
             if not chunk:
                 return
-            yield b64decode(chunk)
+            with _understood():
+                data = b64decode(chunk)
+            yield data
 
     async def books(self) -> Books:
         """The simulator's books, over all its clients."""
-        return Books(**await self._ask("books", None))
+        books = await self._ask("books", None)
+        with _understood():
+            return Books(**books)
 
     async def close(self) -> None:
         """Disconnects."""

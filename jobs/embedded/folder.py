@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -79,13 +80,22 @@ class Folder:
         folder = cls.at(home)
         with folder.errors_explained():
             folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = folder.path.stat().st_uid
-        if owner != os.geteuid():
-            raise ServerError(
-                f"{folder.path} belongs to another user (uid {owner}, this process runs as uid "
-                f"{os.geteuid()}); run as that user, or set JOBS_HOME to a folder of your own"
-            )
+            folder.refuse_foreign()
         return folder
+
+    def refuse_foreign(self) -> None:
+        """Raises ServerError where others may say what the servers are, and OSError."""
+        status = self.path.stat()
+        if status.st_uid != os.geteuid():
+            raise ServerError(
+                f"{self.path} belongs to another user (uid {status.st_uid}, this process runs as "
+                f"uid {os.geteuid()}); run as that user, or set JOBS_HOME to a folder of your own"
+            )
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ServerError(
+                f"others may write into {self.path}; close it with `chmod go-w`, or set JOBS_HOME "
+                "to another folder"
+            )
 
     @contextmanager
     def errors_explained(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from jobs.embedded import flock
 from jobs.embedded.folder import Folder, Servers
@@ -50,6 +50,7 @@ def find(home: Path) -> Servers | None:
         # Whoever has not joined before looking may be handed servers that are just being stopped.
         joined_before = folder.path in _memberships
         try:
+            folder.refuse_foreign()
             if not _join(folder, timeout=_LOOK_TIMEOUT, create=False):
                 return None
         except FileNotFoundError:
@@ -78,6 +79,7 @@ def down(home: Path) -> bool:
     if not folder.path.is_dir():
         return False
     with folder.errors_explained():
+        folder.refuse_foreign()
         folder.pinned.unlink(missing_ok=True)
         starting = _starting_lock(folder)
         try:
@@ -136,7 +138,7 @@ def _launch_holder(folder: Folder) -> Servers:
     receive, send = os.pipe()
     with os.fdopen(receive, "rb", buffering=0) as answer:
         try:
-            with folder.log("holder").open("wb") as log:
+            with _opened_for_owner(folder.log("holder")) as log:
                 launcher = subprocess.Popen(  # noqa: S603  # our own command
                     [sys.executable, "-P", "-m", "jobs.embedded.holder", folder.path, str(send)],
                     stdin=subprocess.DEVNULL,
@@ -159,6 +161,10 @@ def _launch_holder(folder: Folder) -> Servers:
     if "error" in reply:
         raise ServerError(reply["error"])
     return Servers(**reply)
+
+
+def _opened_for_owner(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _import_path() -> str:

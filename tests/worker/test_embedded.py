@@ -1,7 +1,7 @@
 """The embedded servers in their ordinary life: started, shared, kept and stopped."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -77,6 +77,34 @@ def test_the_sockets_are_private(home: Path) -> None:
         folder = path if socket else path.parent
         assert folder.stat().st_mode & 0o777 == 0o700
         assert len(f"{path}{socket}") < 104
+
+
+def test_only_the_owner_reaches_the_servers_and_their_data(home: Path) -> None:
+    embedded.use(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    for path in home.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+    servers = processes(home)
+    assert {"valkey-server", "postgres"} <= {one.name() for one in servers}
+    assert not [one.net_connections("inet") for one in servers if one.net_connections("inet")]
+    for server in servers:
+        for connection in server.net_connections("unix"):
+            if connection.laddr:
+                assert Path(str(connection.laddr)).stat().st_mode & 0o077 == 0
+    rules = (home / "postgres" / "pg_hba.conf").read_text().splitlines()
+    kept = [rule.split() for rule in rules if rule and not rule.startswith("#")]
+    assert {(rule[0], rule[-1]) for rule in kept} == {("local", "peer"), ("host", "reject")}
+
+
+@pytest.mark.parametrize("call", [embedded.use, embedded.find, embedded.down])
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    home: Path, call: Callable[[Path], object]
+) -> None:
+    home.mkdir()
+    home.chmod(0o777)
+    with pytest.raises(ServerError, match=f"others may write into {home}"):
+        call(home)
+    home.chmod(0o700)
 
 
 def test_processes_that_start_at_the_same_moment_share_the_servers(home: Path) -> None:

@@ -49,8 +49,13 @@ def shared_home() -> Iterator[Path]:
     """A folder in which any user may make `.jobs`."""
     parent = Path(tempfile.mkdtemp(prefix="ringline-"))
     parent.chmod(0o777)
-    yield parent / ".jobs"
-    embedded.down(parent / ".jobs")
+    home = parent / ".jobs"
+    yield home
+    os.seteuid(home.stat().st_uid if home.exists() else os.geteuid())
+    try:
+        embedded.down(home)
+    finally:
+        os.seteuid(os.getuid())
     assert not processes(parent)
     shutil.rmtree(parent)
 
@@ -268,6 +273,11 @@ async def test_for_root_postgresql_runs_as_nobody_and_lets_only_root_in(home: Pa
     try:
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match="Peer"):
             await asyncpg.connect(servers.database_url)
+        async with Redis.from_url(servers.redis_url) as client:
+            with pytest.raises(RedisError, match="Permission denied"):
+                await client.ping()
+        with pytest.raises(ServerError):
+            embedded.find(home)
     finally:
         os.seteuid(0)
 

@@ -3,6 +3,7 @@ in one line."""
 
 import asyncio
 import dataclasses
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -136,7 +137,11 @@ async def _connect(address: Address) -> ConnectionPool:
             except (RedisError, OSError) as error:
                 passing = is_passing(error)
                 if not tries_left or not passing:
-                    what = "no answer from Redis at {}" if passing else "the Redis at {} refuses"
+                    what = (
+                        "no answer from Redis at {}"
+                        if passing
+                        else "the Redis at {} cannot be used"
+                    )
                     raise NoRedisError(
                         f"{what.format(address.shown)}: {explained(error)}"
                     ) from error
@@ -169,6 +174,7 @@ def is_too_old(version: str) -> bool:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether Redis may just be coming up; a wrong password or database is there to stay."""
+    """Whether Redis may just be coming up; a wrong password or certificate is there to stay."""
     lost = isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
-    return lost and not is_wrong_password(error)
+    distrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
+    return lost and not distrusted and not is_wrong_password(error)

@@ -28,10 +28,10 @@ _OF_SERVERS = {
 _OF_SENTINELS = """\
 port {port}
 bind 127.0.0.1
-requirepass "{password}"
-sentinel sentinel-pass "{password}"
-sentinel monitor {service} 127.0.0.1 {master} 2
-sentinel auth-pass {service} {master_password}
+requirepass "{own_password}"
+sentinel sentinel-pass "{own_password}"
+sentinel monitor {service} 127.0.0.1 {master} {quorum}
+sentinel auth-pass {service} "{password}"
 sentinel down-after-milliseconds {service} 1000
 sentinel failover-timeout {service} 5000
 """
@@ -48,9 +48,7 @@ class Trio:
     def __init__(self, sentinel_password: str = "") -> None:
         self.sentinel_password = sentinel_password
         self.folder = Path(mkdtemp(prefix="rl-"))
-        with ExitStack() as held:
-            ports = [_free_port(held) for _ in range(5)]
-        master, replica, *self.sentinels = ports
+        master, replica, *self.sentinels = free_ports(5)
         self.servers = {
             master: self._start(master, {}),
             replica: self._start(replica, {"replicaof": f"127.0.0.1 {master}"}),
@@ -77,7 +75,10 @@ class Trio:
         """Wait until each Sentinel knows the others, and the replica."""
         await wait_until(self._is_replicated, timeout=20)
         # Only now, as they look for new replicas every ten seconds.
-        self._watchers = [self._watch(port, self._master) for port in self.sentinels]
+        self._watchers = [
+            watch(self.folder, port, self._master, 2, self.password, self.sentinel_password)
+            for port in self.sentinels
+        ]
         await wait_until(self._is_complete, timeout=20)
 
     def kill(self, port: int) -> None:
@@ -126,32 +127,38 @@ class Trio:
             }.items()
             for word in (f"--{name}", *value.split(" "))
         ]
-        return self._run(*words)
+        return _run(self.folder, *words)
 
-    def _watch(self, port: int, master: int) -> Popen[bytes]:
-        file = self.folder / f"sentinel-{port}.conf"
-        file.write_text(
-            _OF_SENTINELS.format(
-                port=port,
-                password=self.sentinel_password,
-                service=SERVICE,
-                master=master,
-                master_password=self.password,
-            )
+
+def watch(
+    folder: Path, port: int, master: int, quorum: int, password: str = "", own_password: str = ""
+) -> Popen[bytes]:
+    """A Sentinel on `port`. password: what the servers want, as it wants its own."""
+    file = folder / f"sentinel-{port}.conf"
+    file.write_text(
+        _OF_SENTINELS.format(
+            port=port,
+            own_password=own_password,
+            service=SERVICE,
+            master=master,
+            quorum=quorum,
+            password=password,
         )
-        return self._run(str(file), "--sentinel")
-
-    def _run(self, *words: str) -> Popen[bytes]:
-        command = [str(binaries.redis_server()), *words]
-        return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - our own
+    )
+    return _run(folder, str(file), "--sentinel")
 
 
-def _free_port(held: ExitStack) -> int:
-    """Held until all are known, so that they differ."""
-    listener = held.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
-    port: int = listener.getsockname()[1]
-    return port
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:  # until all are known, so that they differ
+        listeners = [
+            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def _run(folder: Path, *words: str) -> Popen[bytes]:
+    command = [str(binaries.redis_server()), *words]
+    return Popen(command, cwd=folder, stdout=DEVNULL)  # noqa: S603 - our own
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ from redis.exceptions import (
     ReadOnlyError,
 )
 
-# redis-py takes the code off the text where it has a class for it; up to Redis 6.2 it stands in the
-# midst of the text of a script's error, which has no class of its own.
+# redis-py takes the code off the text where it has a class for it. Else the code begins it, but
+# after other words in what a script (up to Redis 6.2) or a pipeline raises.
 _CLASSES: Final = {
     OutOfMemoryError: "OOM",
     ReadOnlyError: "READONLY",
@@ -32,7 +32,7 @@ _PASSING: Final = {
     "BUSY": "it is busy with a script",
     "UNKILLABLE": "it is busy with a script",
 }
-_CODE: Final = re.compile(rf"(?:^|: -)({'|'.join(_PASSING)})\b")
+_CODE: Final = re.compile(rf"(?:^|: -|caused error: \(\W)({'|'.join(_PASSING)})\b")
 _WRONG_PASSWORD: Final = "it wants another user or password than its URL has"  # noqa: S105 - none
 
 

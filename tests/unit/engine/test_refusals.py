@@ -28,6 +28,10 @@ SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1
         (ResponseError(f"{SCRIPT}-READONLY You can't write against …"), "read-only replica"),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
         (ResponseError(f"{SCRIPT}-NOREPLICAS Not enough good replicas …"), "too few replicas"),
+        (
+            ResponseError("Command # 1 (SET a 1) of pipeline caused error: ('NOREPLICAS Not …',)"),
+            "too few replicas",
+        ),
         (ResponseError("MISCONF Redis is configured to save RDB …"), "cannot save"),
         (BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
     ],

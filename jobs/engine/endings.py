@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any, Protocol
 
-from arq.jobs import Serializer, serialize_result
+from arq.jobs import SerializationError, Serializer, serialize_result
 from arq.utils import args_to_string, truncate
 from arq.worker import Retry, RetryJob
 
@@ -60,11 +61,14 @@ class Endings:
 
     def returned(self, one: Try, value: Any) -> Finish:
         ended = time()
+        try:
+            finish = self._end(one, value, ended, success=True)
+        except SerializationError as error:
+            return self.failed(one, error, ended - one.started)
         self.tally.jobs_complete += 1
         if self.chatty and logger.isEnabledFor(logging.INFO):
             text = _shown(value) if self.log_results and value is not None else ""
             logger.info("%6.2fs ← %s ● %s", ended - one.started, one.ref, text)
-        finish = self._end(one, value, ended, success=True)
         finish.outcome = self._outcome(one, Ending.DONE, ended)
         return finish
 
@@ -160,12 +164,7 @@ class Endings:
         keep_ms = self.unread_keep_ms if plan is None else plan.keep_ms
         data = None
         if keep_ms is not None:
-            data = serialize_result(
-                one.name, one.args, one.kwargs, one.number, one.enqueued_ms,
-                success, result, in_ms(one.started), in_ms(ended), one.ref, one.claim.queue,
-                one.claim.job_id,
-                serializer=self.serializer,
-            )  # fmt: skip
+            data = self._written(one, result, ended, success=success)
         return Finish.end(
             one.claim,
             data,
@@ -173,6 +172,26 @@ class Endings:
             fired_slot=plan is not None and plan.fires_slots,
             letter=letter,
         )
+
+    def _written(self, one: Try, result: Any, ended: float, *, success: bool) -> bytes | None:
+        """The result as arq keeps it. Raises SerializationError for one that has no form, where
+        dead letters tell of it; else arq has a word in its place."""
+        started_ms, ended_ms = in_ms(one.started), in_ms(ended)
+        queue, job_id = one.claim.queue, one.claim.job_id
+        data = {
+            "t": one.number, "f": one.name, "a": one.args, "k": one.kwargs, "et": one.enqueued_ms,
+            "s": success, "r": result, "st": started_ms, "ft": ended_ms, "q": queue, "id": job_id,
+        }  # fmt: skip
+        try:
+            return self.serializer(data) if self.serializer else pickle.dumps(data)
+        except Exception as error:
+            if success and self.dead_letters:
+                reason = masked_error(error, _arguments(one))
+                raise SerializationError(f"its result cannot be serialized: {reason}") from error
+        return serialize_result(
+            one.name, one.args, one.kwargs, one.number, one.enqueued_ms, success, result,
+            started_ms, ended_ms, one.ref, queue, job_id, serializer=self.serializer,
+        )  # fmt: skip
 
     def _letter(self, one: Try, error: BaseException) -> DeadLetter | None:
         """What is kept of the job; None where there is nothing to run again, or nobody wants it.

@@ -9,7 +9,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
 from arq.constants import abort_job_max_age
-from arq.jobs import SerializationError, deserialize_job_raw
+from arq.jobs import DeserializationError, SerializationError, deserialize_job_raw
 from arq.utils import ms_to_datetime
 from arq.worker import JobExecutionFailed
 
@@ -19,6 +19,7 @@ from jobs.engine.duties import described
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
+from jobs.engine.observers import masked_error
 from jobs.engine.running import Deadlines, Plan, Stop, Try, start_task
 from jobs.engine.serializer import refusal_in
 from jobs.errors import WorkerLost
@@ -91,17 +92,15 @@ class Tries:
                 and isinstance(enqueued_ms, int)
                 and 0 <= enqueued_ms < _LAST_MS
             ):
-                raise TypeError("not a job's payload")
+                raise DeserializationError("not a job's payload")
             one.name, one.args, one.kwargs, one.enqueued_ms = name, tuple(args), kwargs, enqueued_ms
             one.number = max(one.number, first_try or 0)
             one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
-            refusal = refusal_in(error)
-            if refusal is None:
-                logger.exception("deserializing job %s failed", claim.job_id)
-            else:
-                logger.error("deserializing job %s failed: %s", claim.job_id, refusal)
-            return self._finisher.add(self._endings.over(one, refusal or error))
+            flaw = refusal_in(error) or error
+            reason = masked_error(flaw.__cause__ or flaw)
+            logger.error("deserializing job %s failed: %s", claim.job_id, reason)
+            return self._finisher.add(self._endings.over(one, flaw))
         ended = self._over_before_start(one)
         if ended is not None:
             return self._finisher.add(ended)

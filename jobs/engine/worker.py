@@ -38,6 +38,7 @@ from jobs.engine.leases import Leases
 from jobs.engine.observers import count
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
+from jobs.engine.refusals import explained
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
 from jobs.engine.tries import Tries
@@ -117,6 +118,7 @@ class Worker(arq.worker.Worker):
         logger.info(
             "Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions)
         )
+        await refuse_old(self.pool)
         await log_redis_info(self.pool, logger.info)
         if self.on_startup:
             await self.on_startup(self.ctx)
@@ -138,8 +140,6 @@ class Worker(arq.worker.Worker):
                 self.queue_name,
                 self.expires_extra_ms,
             )
-        else:
-            await refuse_old(self._pool)
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
@@ -254,12 +254,12 @@ class Worker(arq.worker.Worker):
         await self._claim(min(len(job_ids), self.max_jobs - len(self.tasks)))
 
     async def _poll_iteration(self) -> None:
-        """One turn of the loop, for those who drive it themselves."""
+        """One turn of the loop, for those who drive it themselves, and hear of an outage."""
         await self._open()
+        await super().heart_beat()
         await self._claim(self.free())
         if self.allow_abort_jobs:
             await self._tries.cancel_aborted()
-        await self.heart_beat()
 
     async def _claim(self, limit: int) -> None:
         if limit > 0:
@@ -303,7 +303,7 @@ class Worker(arq.worker.Worker):
             try:
                 await beat()
             except OUTAGE as error:
-                logger.warning("a sign of life waits for Redis: %s", error)
+                logger.warning("a sign of life waits for Redis: %s", explained(error))
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""

@@ -19,7 +19,7 @@ from jobs.engine.duties import described
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
-from jobs.engine.observers import masked_error
+from jobs.engine.outcome_log import masked_error
 from jobs.engine.running import Deadlines, Plan, Stop, Try, start_task
 from jobs.engine.serializer import refusal_in
 from jobs.errors import WorkerLost

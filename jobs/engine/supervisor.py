@@ -171,7 +171,8 @@ def _answer(descriptor: int) -> asyncio.Future[bool]:
         loop.remove_reader(descriptor)
         said = os.read(descriptor, 1)
         os.close(descriptor)
-        answer.set_result(bool(said))
+        if not answer.done():  # nobody may be waiting for it any more
+            answer.set_result(bool(said))
 
     loop.add_reader(descriptor, read)
     return answer

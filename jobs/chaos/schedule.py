@@ -104,7 +104,7 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.FAILING: (2.0, 6.0),
     Kind.LYING: (2.0, 6.0),
     Kind.SKEW: (3.0, 8.0),
-    Kind.STOCK: (3.0, 6.0),
+    Kind.STOCK: (5.0, 9.0),  # half of it goes into its start where the machine is busy
     Kind.DEPLOY: (3.0, 3.0),
 }
 """How long each lasts, at least and at most. Of a killed worker and a stopped server: how long it

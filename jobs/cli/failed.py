@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -13,8 +13,8 @@ from rich.text import Text
 from jobs.cli.console import CONSOLE
 from jobs.cli.duration import DURATION
 from jobs.cli.services import opened_pool
-from jobs.engine import DeadLetter, DeadLetters, LetterFilter
-from jobs.errors import NotFoundError, UsageError
+from jobs.engine import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
+from jobs.errors import ConflictError, NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,32 +34,62 @@ def filtered(command: F) -> F:
         click.option(
             "--older-than", type=DURATION, help="Only those that failed longer ago, as 2h or 7d."
         ),
+        click.option(
+            "--newer-than", type=DURATION, help="Only those that failed since then, as 10m or 1d."
+        ),
     )
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def filter_of(older_than: timedelta | None, **wanted: str | None) -> LetterFilter:
-    before = None if older_than is None else datetime.now(UTC) - older_than
-    return LetterFilter(failed_before=before, **wanted)
+def filter_of(
+    older_than: timedelta | None, newer_than: timedelta | None, **wanted: Any
+) -> LetterFilter:
+    now = datetime.now(UTC)
+    return LetterFilter(
+        failed_before=None if older_than is None else now - older_than,
+        failed_after=None if newer_than is None else now - newer_than,
+        **wanted,
+    )
 
 
 @failed.command("list")
 @filtered
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_letters(limit: int, as_json: bool, older_than: timedelta | None, **wanted: Any) -> None:
+def list_letters(limit: int, as_json: bool, **wanted: Any) -> None:
     """The newest first."""
-    letters = asyncio.run(_list(filter_of(older_than, **wanted), limit))
+    letters = asyncio.run(_list(filter_of(**wanted), limit + 1))
     if as_json:
-        for letter in letters:
+        for letter in letters[:limit]:
             click.echo(json.dumps(shown(letter)))
         return
     if not letters:
         click.echo("no dead letters")
         return
-    CONSOLE.print(_table(letters))
+    CONSOLE.print(_table(letters[:limit]))
+    if len(letters) > limit:
+        click.echo(f"and more: these are the newest {limit}, see --limit")
+
+
+@failed.command()
+@filtered
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def groups(as_json: bool, **wanted: Any) -> None:
+    """Failures that are the same but for the data, together; the largest group first.
+
+    `list`, `retry` and `discard` take a group by its --fingerprint.
+    """
+    found = asyncio.run(_groups(filter_of(**wanted)))
+    if as_json:
+        for group in found:
+            click.echo(json.dumps(_shown_group(group)))
+        return
+    if not found:
+        click.echo("no dead letters")
+        return
+    CONSOLE.print(_table_of_groups(found))
 
 
 @failed.command()
@@ -81,11 +111,9 @@ def show(job_id: str, as_json: bool) -> None:
 @click.argument("job_ids", nargs=-1)
 @filtered
 @click.option("--all", "everything", is_flag=True, help="All of them, or all that the rest leaves.")
-def retry(
-    job_ids: tuple[str, ...], everything: bool, older_than: timedelta | None, **wanted: Any
-) -> None:
+def retry(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
     """Put jobs back into their queues, with all their tries; by id or by filter."""
-    which = _which(job_ids, everything, filter_of(older_than, **wanted))
+    which = _which(job_ids, everything, filter_of(**wanted))
     click.echo(f"{asyncio.run(_each(which, DeadLetters.retry))} put back")
 
 
@@ -93,11 +121,9 @@ def retry(
 @click.argument("job_ids", nargs=-1)
 @filtered
 @click.option("--all", "everything", is_flag=True, help="All of them, or all that the rest leaves.")
-def discard(
-    job_ids: tuple[str, ...], everything: bool, older_than: timedelta | None, **wanted: Any
-) -> None:
+def discard(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
     """Remove letters; by id or by filter."""
-    which = _which(job_ids, everything, filter_of(older_than, **wanted))
+    which = _which(job_ids, everything, filter_of(**wanted))
     click.echo(f"{asyncio.run(_each(which, DeadLetters.discard))} discarded")
 
 
@@ -130,6 +156,17 @@ async def _list(where: LetterFilter, limit: int) -> list[DeadLetter]:
     return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:limit]
 
 
+async def _groups(where: LetterFilter) -> list[LetterGroup]:
+    async with opened_pool() as pool:
+
+        async def letters() -> AsyncIterator[DeadLetter]:
+            for redis in pool.everywhere():
+                async for letter in DeadLetters(redis).walk(where):
+                    yield letter
+
+        return await grouped(letters())
+
+
 async def _get(job_id: str) -> DeadLetter:
     async with opened_pool() as pool:
         for redis in pool.everywhere():
@@ -146,9 +183,41 @@ async def _each(which: Sequence[str | LetterFilter], do: Callable[..., Any]) -> 
         for one in which:
             changed = sum([await do(of_one_redis, one) for of_one_redis in letters])
             if not changed and isinstance(one, str):
+                if any([await of_one_redis.get(one) for of_one_redis in letters]):
+                    raise ConflictError(f"job {one} is queued or running again: its letter stays")
                 raise NotFoundError("dead letter", one)
             done += changed
     return done
+
+
+def _shown_group(group: LetterGroup) -> dict[str, object]:
+    return {
+        "fingerprint": group.fingerprint,
+        "count": group.count,
+        "first_failed_at": group.first_failed_at.isoformat(),
+        "last_failed_at": group.last_failed_at.isoformat(),
+        "example": shown(group.example),
+    }
+
+
+def _table_of_groups(found: Sequence[LetterGroup]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("fingerprint", no_wrap=True)
+    table.add_column("count", justify="right")
+    for name in ("job", "first failed at", "last failed at", "example", "error"):
+        table.add_column(name)
+    for group in found:
+        example = group.example
+        table.add_row(
+            Text(group.fingerprint),
+            f"{group.count:,}",
+            Text(example.function),
+            f"{group.first_failed_at:%Y-%m-%d %H:%M:%S}",
+            f"{group.last_failed_at:%Y-%m-%d %H:%M:%S}",
+            Text(example.job_id),
+            Text(f"{example.error_class}: {example.message}"),
+        )
+    return table
 
 
 def _table(letters: Sequence[DeadLetter]) -> Table:

@@ -7,7 +7,7 @@ from jobs.engine.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.config import EngineSettings
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.crons import Cron, cron
-from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter
+from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
 from jobs.engine.definition import find_job, job
 from jobs.engine.observers import QueueStats, read_stats
 from jobs.engine.outcome import Ending, Outcome
@@ -34,6 +34,7 @@ __all__ = [
     "JobRequest",
     "LazyRedisSettings",
     "LetterFilter",
+    "LetterGroup",
     "NoRedisError",
     "Outcome",
     "Pool",
@@ -51,6 +52,7 @@ __all__ = [
     "deserialize",
     "deserialize_or_unpickle",
     "find_job",
+    "grouped",
     "job",
     "read_stats",
     "register_error",

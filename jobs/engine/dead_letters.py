@@ -1,22 +1,25 @@
 """What ended badly and is kept: to be listed, shown, retried and discarded."""
 
 import hashlib
+import logging
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from arq.jobs import DeserializationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
 from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
-from jobs.engine.scripts import REVIVE, pack
+from jobs.engine.scripts import BURY, REVIVE, pack
 from jobs.engine.serializer import deserialize
 from jobs.rules.personal import mask_repeated, masked_argument, named
+
+logger = logging.getLogger("jobs.engine")
 
 BATCH: Final = 500
 """Letters in one round trip."""
@@ -128,15 +131,18 @@ def fingerprint(function: str, error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which letters; what is None does not matter. failed_before: for those older than that."""
+    """Which letters; what is None does not matter. failed_before, failed_after: by the queue's
+    time, the second one included."""
 
     function: str | None = None
     queue: str | None = None
     error_class: str | None = None
     fingerprint: str | None = None
     failed_before: datetime | None = None
+    failed_after: datetime | None = None
 
     def __call__(self, letter: DeadLetter) -> bool:
+        """Whether what is in the letter is right; when it failed is told by its place."""
         return all(
             wanted is None or wanted == actual
             for wanted, actual in (
@@ -145,66 +151,111 @@ class LetterFilter:
                 (self.error_class, letter.error_class),
                 (self.fingerprint, letter.fingerprint),
             )
-        ) and (self.failed_before is None or letter.failed_at < self.failed_before)
+        )
+
+    @property
+    def reads(self) -> bool:
+        """Whether the letters have to be read to know which."""
+        return any((self.function, self.queue, self.error_class, self.fingerprint))
+
+
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """Failures that are the same but for the data. example: the newest of them."""
+
+    fingerprint: str
+    count: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    example: DeadLetter
+
+
+async def grouped(letters: AsyncIterable[DeadLetter]) -> list[LetterGroup]:
+    """The groups of these letters, the largest first."""
+    groups: dict[str, LetterGroup] = {}
+    async for one in letters:
+        found = groups.get(one.fingerprint)
+        if found is None:
+            found = LetterGroup(one.fingerprint, 0, one.failed_at, one.failed_at, one)
+        newest = max(found.example, one, key=lambda letter: letter.failed_at)
+        groups[one.fingerprint] = LetterGroup(
+            one.fingerprint,
+            found.count + 1,
+            min(found.first_failed_at, one.failed_at),
+            newest.failed_at,
+            newest,
+        )
+    return sorted(groups.values(), key=lambda group: (-group.count, group.fingerprint))
+
+
+_Place = tuple[bytes, float]
+"""A job's id, and the time of its death in ms."""
 
 
 class DeadLetters:
-    """The dead letters of one Redis database."""
+    """The dead letters of one Redis database. However many they are, a batch is in memory."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._revive = redis.register_script(REVIVE.text)
+        self._bury = redis.register_script(BURY.text)
 
     async def add(self, letter: DeadLetter) -> None:
         """Keeps a letter, in place of an older one of the same job id."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(DEAD_LETTERS, mapping={letter.job_id: letter.encode()})
-            pipe.zadd(DEAD_INDEX, {letter.job_id: round(letter.failed_at.timestamp() * 1000)})
+            pipe.zadd(DEAD_INDEX, {letter.job_id: _ms(letter.failed_at)})
             await pipe.execute()
 
-    async def count(self) -> int:
-        return int(await self._redis.zcard(DEAD_INDEX))
+    async def count(self, where: LetterFilter = LetterFilter()) -> int:
+        if not where.reads:
+            return int(await self._redis.zcount(DEAD_INDEX, _oldest(where), _newest(where)))
+        return sum([1 async for _ in self.walk(where)])
 
     async def get(self, job_id: str) -> DeadLetter | None:
-        found = await self._read([job_id])
-        return found[0] if found else None
+        found = await self._read([(job_id.encode(), 0)])
+        return found[0][1] if found else None
 
     async def find(
         self, where: LetterFilter = LetterFilter(), limit: int | None = None
     ) -> list[DeadLetter]:
         """The newest first."""
         letters: list[DeadLetter] = []
-        start = 0
-        while limit is None or len(letters) < limit:
-            ids = await self._redis.zrevrangebyscore(
-                DEAD_INDEX, _score(where.failed_before), "-inf", start=start, num=BATCH
-            )
-            if not ids:
+        async for letter in self.walk(where):
+            letters.append(letter)
+            if len(letters) == limit:
                 break
-            start += len(ids)
-            letters += filter(where, await self._read([job_id.decode() for job_id in ids]))
-        return letters[:limit]
+        return letters
+
+    async def walk(self, where: LetterFilter = LetterFilter()) -> AsyncIterator[DeadLetter]:
+        """The newest first, without those that die meanwhile."""
+        async for page in self._pages(where):
+            for _, letter in await self._read(page):
+                if where(letter):
+                    yield letter
 
     async def retry(self, which: str | LetterFilter) -> int:
         """Puts a job, or all that match, back into its queue, due at once and with all its tries;
-        answers how many. Left out: ids that have been enqueued again in the meantime."""
+        answers how many. Left out: ids that have been enqueued again in the meantime, and what
+        has failed again since this began."""
         revived = 0
-        for letters in _batches(await self._matching(which)):
-            fields = [part for one in letters for part in (one.job_id, one.queue, one.payload)]
-            packed = pack((DEFAULT_EXPIRY_MS, fields))
-            revived += len(await self._revive(args=[packed]))
+        async for page in self._selected(which):
+            fields = [
+                part
+                for (job_id, died), letter in await self._matching(page, which)
+                for part in (job_id, f"{died:.0f}", letter.queue, letter.payload)
+            ]
+            revived += len(await self._revive(args=[pack((DEFAULT_EXPIRY_MS, fields))]))
         return revived
 
     async def discard(self, which: str | LetterFilter) -> int:
         """Removes a letter, or all that match; answers how many."""
         discarded = 0
-        for letters in _batches(await self._matching(which)):
-            ids = [letter.job_id for letter in letters]
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(DEAD_LETTERS, *ids)
-                pipe.zrem(DEAD_INDEX, *ids)
-                removed, _ = await pipe.execute()
-            discarded += removed
+        async for page in self._selected(which):
+            if isinstance(which, LetterFilter) and which.reads:
+                page = [place for place, _ in await self._matching(page, which)]
+            fields = [part for job_id, died in page for part in (job_id, f"{died:.0f}")]
+            discarded += int(await self._bury(args=[pack(fields)]))
         return discarded
 
     async def purge(self, older_than: timedelta) -> int:
@@ -216,20 +267,58 @@ class DeadLetters:
         payload: bytes | None = await self._redis.get(JOB + job_id)
         return payload
 
-    async def _matching(self, which: str | LetterFilter) -> list[DeadLetter]:
+    async def _selected(self, which: str | LetterFilter) -> AsyncIterator[list[_Place]]:
         if isinstance(which, LetterFilter):
-            return await self.find(which)
-        return await self._read([which])
+            async for page in self._pages(which):
+                yield page
+        elif (died := await self._redis.zscore(DEAD_INDEX, which)) is not None:
+            yield [(which.encode(), died)]
 
-    async def _read(self, job_ids: Sequence[str]) -> list[DeadLetter]:
-        found: Sequence[bytes | None] = await self._redis.hmget(DEAD_LETTERS, list(job_ids))  # type: ignore[misc]  # typed for both kinds of client
-        return [DeadLetter.model_validate_json(letter) for letter in found if letter is not None]
+    async def _pages(self, where: LetterFilter) -> AsyncIterator[list[_Place]]:
+        """Batches of places, the newest first: each once, whoever adds or removes meanwhile."""
+        newest, seen = _newest(where), set[bytes]()
+        while True:
+            found: list[_Place] = await self._redis.zrevrangebyscore(
+                DEAD_INDEX, newest, _oldest(where), 0, BATCH + len(seen), withscores=True
+            )
+            page = [place for place in found if place[0] not in seen]
+            if not page:
+                return
+            yield page
+            # The next batch begins at the time of the last one of this, of which there may be more.
+            _, last = page[-1]
+            newest, seen = f"{last:.0f}", {job_id for job_id, died in found if died == last}
+
+    async def _matching(
+        self, page: Sequence[_Place], which: str | LetterFilter
+    ) -> list[tuple[_Place, DeadLetter]]:
+        letters = await self._read(page)
+        if isinstance(which, str):
+            return letters
+        return [(place, letter) for place, letter in letters if which(letter)]
+
+    async def _read(self, page: Sequence[_Place]) -> list[tuple[_Place, DeadLetter]]:
+        """The letters at these places; those that nobody can read are left out."""
+        ids = [job_id for job_id, _ in page]
+        found: Sequence[bytes | None] = await self._redis.hmget(DEAD_LETTERS, ids)  # type: ignore[misc]  # typed for both kinds of client
+        letters = []
+        for place, letter in zip(page, found, strict=True):
+            if letter is None:
+                continue
+            try:
+                letters.append((place, DeadLetter.model_validate_json(letter)))
+            except ValidationError:
+                logger.warning("the dead letter of job %s cannot be read", place[0].decode())
+        return letters
 
 
-def _score(before: datetime | None) -> str:
-    return "+inf" if before is None else f"({round(before.timestamp() * 1000)}"
+def _newest(where: LetterFilter) -> str:
+    return "+inf" if where.failed_before is None else f"({_ms(where.failed_before)}"
 
 
-def _batches(letters: Sequence[DeadLetter]) -> Iterable[Sequence[DeadLetter]]:
-    for start in range(0, len(letters), BATCH):
-        yield letters[start : start + BATCH]
+def _oldest(where: LetterFilter) -> str:
+    return "-inf" if where.failed_after is None else str(_ms(where.failed_after))
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from redis import Redis
 
 from jobs.cli import main
 from jobs.default import WorkerSettings
@@ -131,6 +132,8 @@ def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redi
     only = jobs("failed", "list", "--error", "ConflictError", "--json").stdout
     assert [json.loads(text)["job_id"] for text in only.splitlines()] == ["two"]
     assert jobs("failed", "list", "--older-than", "1h").stdout == "no dead letters\n"
+    newest = jobs("failed", "list", "--newer-than", "1h", "--limit", "1").stdout
+    assert newest.endswith("and more: these are the newest 1, see --limit\n")
     shown = jobs("failed", "show", "one").stdout
     assert "ValidationError" in shown
     assert "Traceback" in shown
@@ -140,6 +143,37 @@ def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redi
     assert jobs("failed", "discard", "--job", "default.scripted").stdout == "2 discarded\n"
     assert jobs("failed", "list").stdout == "no dead letters\n"
     assert jobs("failed", "discard", "one", "--all").exit_code == 2
+
+
+def test_dead_letters_are_grouped_by_what_went_wrong(jobs: Command, redis_url: str) -> None:
+    for number in range(3):
+        jobs("enqueue", "default.scripted", "fail:ConflictError", "--id", f"same-{number}")
+    jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "other")
+    work_off(redis_url)
+    groups = [json.loads(text) for text in jobs("failed", "groups", "--json").stdout.splitlines()]
+    assert [group["count"] for group in groups] == [3, 1]
+    same, other = groups
+    assert same["first_failed_at"] <= same["last_failed_at"]
+    assert other["example"]["job_id"] == "other"
+    text = jobs("failed", "groups").stdout
+    assert same["fingerprint"] in text
+    assert "ConflictError" in text
+    assert jobs("failed", "retry", "--fingerprint", same["fingerprint"]).stdout == "3 put back\n"
+    left = jobs("failed", "list", "--fingerprint", other["fingerprint"], "--json").stdout
+    assert json.loads(left)["job_id"] == "other"
+    assert jobs("failed", "groups", "--error", "ConflictError").stdout == "no dead letters\n"
+
+
+def test_a_job_that_is_queued_again_keeps_its_letter(jobs: Command, redis_url: str) -> None:
+    jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "one")
+    work_off(redis_url)
+    with Redis.from_url(redis_url) as redis:
+        redis.delete("arq:result:one")  # its retention is over
+    jobs("enqueue", "default.scripted", "--id", "one")
+    refused = jobs("failed", "retry", "one")
+    assert refused.exit_code == 1
+    assert line(refused) == "jobs: job one is queued or running again: its letter stays"
+    assert jobs("failed", "discard", "one").stdout == "1 discarded\n"
 
 
 def test_the_status_has_each_queues_figures(jobs: Command, redis_url: str) -> None:

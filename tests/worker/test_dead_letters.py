@@ -1,18 +1,35 @@
 """Dead letters in Redis: found, put back without loss or double, discarded, forgotten in time."""
 
 import asyncio
+import os
+import sys
+import tracemalloc
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from arq.jobs import DeserializationError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from jobs.engine.dead_letters import BATCH, DeadLetter, DeadLetters, LetterFilter, fingerprint
-from jobs.engine.keys import JOB, RESULT, RETRY
+from jobs.engine.dead_letters import (
+    BATCH,
+    LONGEST_TRACEBACK,
+    DeadLetter,
+    DeadLetters,
+    LetterFilter,
+    fingerprint,
+    grouped,
+)
+from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB, RESULT, RETRY
 from jobs.engine.pool import Pool, create_pool
 from jobs.engine.serializer import serialize
 from jobs.errors import DatabaseError
+from jobs.testing.waiting import wait_until
 
 NOW = datetime.now(UTC)
 
@@ -98,8 +115,98 @@ async def test_letters_are_found_by_what_they_say(letters: DeadLetters) -> None:
     assert await ids(LetterFilter(queue="call_tasks")) == ["new"]
     assert await ids(LetterFilter(error_class="DatabaseError")) == ["mid"]
     assert await ids(LetterFilter(failed_before=NOW - timedelta(days=1))) == ["old"]
+    assert await ids(LetterFilter(failed_after=NOW - timedelta(days=1))) == ["new", "mid"]
     (new,) = await letters.find(LetterFilter(function="call.dispatch"))
     assert await ids(LetterFilter(fingerprint=new.fingerprint)) == ["new"]
+
+
+async def test_letters_are_counted(letters: DeadLetters) -> None:
+    for number in range(5):
+        await letters.add(letter(str(number), age=timedelta(days=number)))
+    await letters.add(letter("other", error=DatabaseError("gone")))
+    assert await letters.count() == 6
+    assert await letters.count(LetterFilter(failed_before=NOW - timedelta(days=1.5))) == 3
+    assert await letters.count(LetterFilter(error_class="DatabaseError")) == 1
+
+
+async def test_failures_that_are_the_same_are_one_group(letters: DeadLetters) -> None:
+    for number in range(3):
+        await letters.add(letter(f"bug-{number}", age=timedelta(hours=number)))
+    await letters.add(letter("gone", error=DatabaseError("gone")))
+    largest, other = await grouped(letters.walk())
+    assert (largest.count, other.count) == (3, 1)
+    assert largest.example.job_id == "bug-0"
+    assert largest.last_failed_at == NOW
+    assert largest.first_failed_at == NOW - timedelta(hours=2)
+    (one,) = await letters.find(LetterFilter(fingerprint=other.fingerprint))
+    assert one.job_id == "gone"
+
+
+async def test_a_letter_that_nobody_can_read_hides_no_other(
+    letters: DeadLetters, pool: Pool
+) -> None:
+    await letters.add(letter("good"))
+    await letters.add(letter("bad", age=timedelta(days=40)))
+    await pool.hset(DEAD_LETTERS, "bad", "{}")  # type: ignore[misc]  # typed for both clients
+    assert [one.job_id for one in await letters.find()] == ["good"]
+    assert await letters.retry(LetterFilter()) == 1
+    assert await letters.purge(timedelta(days=30)) == 1
+    assert await pool.hlen(DEAD_LETTERS) == 0  # type: ignore[misc]
+
+
+async def test_a_letter_that_came_meanwhile_is_not_taken_for_the_one_that_was_read(
+    letters: DeadLetters, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was retried by someone else, and has failed again in another way."""
+    read = letters._read
+
+    async def read_and_wait(page: Any) -> Any:
+        found = await read(page)
+        await letters.add(letter(error=DatabaseError("gone"), age=timedelta(seconds=-1)))
+        return found
+
+    await letters.add(letter())
+    with monkeypatch.context() as patched:
+        patched.setattr(letters, "_read", read_and_wait)
+        assert await letters.discard(LetterFilter(error_class="RuntimeError")) == 0
+        assert await letters.retry(LetterFilter(error_class="RuntimeError")) == 0
+    (left,) = await letters.find()
+    assert left.error_class == "DatabaseError"
+
+
+async def test_all_of_one_moment_are_found(letters: DeadLetters, pool: Pool) -> None:
+    """A batch of jobs that ends in one script call has one time of death."""
+    total = 2 * BATCH + 7
+    async with pool.pipeline(transaction=False) as pipe:
+        for number in range(total):
+            pipe.hset(DEAD_LETTERS, str(number), letter(str(number)).encode())  # type: ignore[arg-type]  # bytes will do
+            pipe.zadd(DEAD_INDEX, {str(number): 1000 if number else 2000})
+        await pipe.execute()
+    assert len({one.job_id async for one in letters.walk()}) == total
+    assert await letters.retry(LetterFilter()) == total
+    assert await pool.zcard("lead_tasks") == total
+
+
+async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetters, pool: Pool) -> None:
+    one = letter()
+    large = one.model_copy(update={"traceback": LONGEST_TRACEBACK * "x"})
+    async with pool.pipeline(transaction=False) as pipe:
+        for number in range(10 * BATCH):
+            encoded = large.model_copy(update={"job_id": str(number)}).encode()
+            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes will do
+            pipe.zadd(DEAD_INDEX, {str(number): number})
+            if number % BATCH == 0:
+                await pipe.execute()
+        await pipe.execute()
+    tracemalloc.start()
+    try:
+        assert await letters.count(LetterFilter(function=one.function)) == 10 * BATCH
+        assert len(await letters.find(limit=3)) == 3
+        assert [group.count for group in await grouped(letters.walk())] == [10 * BATCH]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * BATCH * LONGEST_TRACEBACK
 
 
 async def test_retrying_one(letters: DeadLetters, pool: Pool) -> None:
@@ -146,6 +253,104 @@ async def test_what_is_older_than_the_retention_goes(letters: DeadLetters) -> No
     assert await letters.purge(timedelta(days=30)) == 1
     assert [one.job_id for one in await letters.find()] == ["new"]
     assert await letters.discard("new") == 1
+
+
+async def test_a_retry_that_dies_midway_has_lost_and_doubled_nothing(
+    letters: DeadLetters, pool: Pool, redis_url: str
+) -> None:
+    """Two at once, and one of them is killed: what it has not put back still has its letter."""
+    total = 20 * BATCH
+    async with pool.pipeline(transaction=False) as pipe:
+        for number in range(total):
+            encoded = letter(f"{number}").encode()
+            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes will do
+            pipe.zadd(DEAD_INDEX, {str(number): number // 3})
+        await pipe.execute()
+    command = [str(Path(sys.executable).parent / "jobs"), "failed", "retry", "--all"]
+    environment = os.environ | {"REDIS_URL": redis_url}
+    one, other = [
+        await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
+        for _ in range(2)
+    ]
+    await wait_until(lambda: pool.zcard("lead_tasks"), timeout=60)
+    with suppress(ProcessLookupError):
+        one.kill()
+    await one.communicate()
+    said, _ = await other.communicate()
+    assert other.returncode == 0
+
+    queued = {job_id.decode() for job_id in await pool.zrange("lead_tasks", 0, -1)}
+    assert len(queued) >= int(said.split()[0])
+    left = {one.job_id async for one in letters.walk()}
+    assert queued.isdisjoint(left)
+    assert len(queued | left) == total
+    await letters.retry(LetterFilter())
+    assert await pool.zcard("lead_tasks") == total
+    assert await letters.count() == 0
+
+
+FUNCTIONS = ("lead.qualify", "lead.update")
+job_ids, few = st.integers(0, 5), st.integers(0, 2)
+acts = st.one_of(
+    st.tuples(st.just("die"), job_ids),
+    st.tuples(st.just("run"), job_ids),
+    st.tuples(st.sampled_from(["retry", "discard"]), job_ids, st.integers(1, 3)),
+    st.tuples(
+        st.just("all"), st.sampled_from([None, *FUNCTIONS]), st.integers(0, 2), st.integers(0, 2)
+    ),
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(acts, max_size=20))
+async def test_whatever_is_done_at_once_a_job_is_in_one_place(
+    pool: Pool, script: list[tuple[Any, ...]]
+) -> None:
+    """Queued, or a dead letter, or gone: never two of them, and never gone by itself."""
+    await pool.flushdb()
+    letters = DeadLetters(pool)
+    dead, queued = set[str](), set[str]()
+
+    def matching(function: str | None) -> set[str]:
+        return {one for one in dead if function in (None, FUNCTIONS[int(one) % 2])}
+
+    for act in script:
+        match act:
+            case ("die", number) if str(number) not in queued:
+                await letters.add(letter(str(number), function=FUNCTIONS[number % 2]))
+                dead.add(str(number))
+            case ("run", number) if str(number) in queued:
+                await pool.delete(JOB + str(number))
+                await pool.zrem("lead_tasks", str(number))
+                queued.remove(str(number))
+            case ("retry" | "discard" as name, number, times):
+                do = letters.retry if name == "retry" else letters.discard
+                done = sum(await asyncio.gather(*(do(str(number)) for _ in range(times))))
+                assert done == (str(number) in dead)
+                if done and name == "retry":
+                    queued.add(str(number))
+                dead.discard(str(number))
+            case ("all", function, retries, discards) if retries + discards:
+                where = LetterFilter(function=function)
+                expected = matching(function)
+                done = sum(
+                    await asyncio.gather(
+                        *(letters.retry(where) for _ in range(retries)),
+                        *(letters.discard(where) for _ in range(discards)),
+                    )
+                )
+                assert done == len(expected)
+                dead -= expected
+                now_queued = {one.decode() for one in await pool.zrange("lead_tasks", 0, -1)}
+                assert queued <= now_queued <= queued | (expected if retries else set())
+                assert discards or now_queued == queued | expected
+                queued = now_queued
+        assert {one.job_id for one in await letters.find()} == dead
+        assert {one.decode() for one in await pool.zrange("lead_tasks", 0, -1)} == queued
+        keys = {key.decode() for key in await pool.keys(JOB + "*")}
+        assert keys == {JOB + one for one in queued}
 
 
 def test_failures_at_one_place_have_one_fingerprint() -> None:

@@ -43,6 +43,8 @@ def test_the_environment_goes_before_the_file(
         ("TASK_LEASE", "0"),
         ("LOG_LEVEL", "LOUD"),
         ("DEFAULT_REGION", "usa"),
+        ("TASK_ALERT_URL", "ftp://host/hook"),
+        ("TASK_DEAD_LETTER_DAYS", "0"),
     ],
 )
 def test_a_bad_value_ends_in_one_line_that_names_it(

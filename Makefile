@@ -5,12 +5,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test cov lint format bench compat requirements clean
+.PHONY: help install demo test cov lint format bench compat requirements clean audit
 
 help:
 	@echo "make demo     run a whole campaign on embedded Redis and PostgreSQL"
 	@echo "make test     run the tests"
 	@echo "make lint     ruff and mypy, as CI runs them"
+	@echo "make audit    the dependencies: pins, licences, and what is known to be vulnerable"
 	@echo "make cov      the tests, with coverage"
 	@echo "make install  .venv with the jobs and arq commands, from the pinned requirements"
 
@@ -50,6 +51,13 @@ format: install
 # .venv/bin/python -m benchmarks --help
 bench: install
 	@$(BIN)/python -m benchmarks
+
+# What is known to be vulnerable is asked online, where `pip install pip-audit` was run in .venv.
+audit: install
+	@$(BIN)/python -m pip check
+	@$(BIN)/python -m pytest -n 0 tests/test_dependencies.py
+	@if [ -x $(BIN)/pip-audit ]; then $(BIN)/pip-audit --no-deps --disable-pip -r requirements-dev.txt; \
+	else echo "known vulnerabilities were not looked up: that takes pip-audit and the network"; fi
 
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:

@@ -53,7 +53,7 @@ def mask_url(url: str) -> str:
 # comes first, and is hidden up to the last "@".
 _EMAIL: Final = re.compile(
     r"""://(?P<entry>(?:(?!://)\S)*@)|(?<![^\s@<>()\[\]{},;:"'=&/|\\])[^\s@<>()\[\]{},;:"'=&/|\\]*[{}'=&/|]{0,64}"""
-    r"""(?:@|%40)[^\s@<>()\[\]{},;:"'=&/|\\]+"""
+    r"""(?:@|%40)+[^\s@<>()\[\]{},;:"'=&/|\\]+"""
 )
 
 _OPTION: Final = re.compile(

@@ -115,3 +115,17 @@ def test_values_are_bound_since_statements_are_made_before_there_are_any(path: P
 def test_a_value_within_a_statement_is_found() -> None:
     wrong = "async def f(s, x):\n await s.run(text(f'SELECT {x}'))\n await s.run(text(x + 'y'))"
     assert len(built_while_running(ast.parse(wrong), set())) == 2
+
+
+def follow_ups(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{WORK}.enqueue":
+            name = node.args[0]
+            yield str(name.value) if isinstance(name, ast.Constant) else "lead.batch"
+
+
+def test_it_is_written_down_how_each_follow_up_is_found_again() -> None:
+    told = (ROOT / "docs" / "recovery.md").read_text()
+    enqueued = {name for path in JOBS for name in follow_ups(ast.parse(path.read_text()))}
+    assert len(enqueued) > 8
+    assert {name for name in enqueued if f"`{name}`" not in told} == set()

@@ -1,0 +1,109 @@
+"""Redis flushed under working processes: the campaign ends as if nothing had been lost, on what
+`jobs reconcile` finds in the rows."""
+
+import asyncio
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import cast
+from uuid import UUID
+
+import pytest
+from click.testing import CliRunner
+
+from jobs.campaign.status import Action, set_status
+from jobs.cli import main as command
+from jobs.context import JobContext
+from jobs.demo.books import calls, explained
+from jobs.demo.ground import Ground
+from jobs.demo.scenario import AN_AFTERNOON, START
+from jobs.demo.workers import workers
+from jobs.engine import create_pool
+from jobs.engine.clock import ScaledClock
+from jobs.rules.states import CampaignStatus
+from jobs.store.model import LeadFilter, NewLead
+from jobs.store.postgres import PostgresStore
+from jobs.testing.waiting import wait_until
+from jobs.voice import SeededPlan, Simulator, serve
+from settings import get_settings
+from tests.contract.given import EASTERN, number
+
+SEED = 11
+LEADS = 120
+FLUSHES = 2
+
+
+async def started(store: PostgresStore, clock: ScaledClock) -> UUID:
+    """A running campaign over new leads."""
+    async with store.begin() as work:
+        now = clock.now()
+        leads = [NewLead(number(n), timezone=EASTERN) for n in range(LEADS)]
+        await work.leads.add(leads, now)
+        made = await work.campaigns.add("default", "spring", AN_AFTERNOON, now)
+        await work.campaigns.enrol(made.id, LeadFilter(), now)
+    ctx = cast("JobContext", {"store": store, "clock": clock})
+    await set_status(ctx, made.id, Action.START)
+    return made.id
+
+
+async def taken(voice: Simulator, calls: int) -> bool:
+    return (await voice.books()).accepted >= calls
+
+
+async def reconciled(store: PostgresStore, campaign_id: UUID) -> bool:
+    """Whether the campaign is over and all of it in the books; the command is run meanwhile."""
+    result = await asyncio.to_thread(CliRunner().invoke, command, ["reconcile"])
+    assert result.exit_code == 0, result.output
+    async with store.begin() as work:
+        campaign = await work.campaigns.get(campaign_id)
+        totals = await work.analytics.totals(campaign_id)
+        unread = await work.calls.overdue(
+            scheduled_before=START.max, dialed_before=START.max, limit=1
+        )
+        recordings = await work.calls.unfetched_recordings(
+            received_after=START.min, received_before=START.max, limit=1
+        )
+        buckets = await work.analytics.buckets(campaign_id, None, None)
+    rolled_up = sum(one.attempts for one in buckets) == totals.attempts
+    over = campaign.status is CampaignStatus.COMPLETED
+    return over and rolled_up and not unread and not recordings
+
+
+async def test_a_campaign_survives_the_loss_of_redis(
+    redis_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Random(SEED)
+    clock = ScaledClock(START, 600, time.time())
+    folder = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has little room
+    ground = Ground(redis_url, database_url, folder)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("JOBS_CLOCK", str(clock))
+    get_settings.cache_clear()
+    voice = Simulator(SeededPlan(SEED, recorded=0.3, callback_hours=(0.25, 1.5)), clock, seed=SEED)
+    environment = ground.environment(clock, tmp_path / "recordings")
+    async with await create_pool(redis_url, clock=clock) as pool:
+        store = await PostgresStore.open(database_url, publish=pool.enqueue_many, clock=clock)
+        async with serve(voice, ground.socket), workers(2, environment, tmp_path / "log"):
+            campaign_id = await started(store, clock)
+            for _ in range(FLUSHES):
+                mark = (await voice.books()).accepted + order.randint(1, LEADS // 2)
+                await wait_until(partial(taken, voice, mark), 60)
+                await pool.flushdb()
+            await wait_until(partial(reconciled, store, campaign_id), 90, interval=1)
+            await voice.idle.wait()
+        async with store.begin() as work:
+            campaign = await work.campaigns.get(campaign_id)
+            totals = await work.analytics.totals(campaign_id)
+            histories = await work.analytics.histories(campaign_id)
+        await store.close()
+    books = [
+        explained(LEADS, histories, AN_AFTERNOON.retries, campaign.status),
+        *calls(totals, await voice.books()),
+    ]
+    await voice.close()
+    await asyncio.to_thread(folder.rmdir)
+    get_settings.cache_clear()
+    assert [entry for entry in books if not entry.balances] == []

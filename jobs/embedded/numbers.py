@@ -11,6 +11,7 @@ import redis
 
 from jobs.errors import ServerError
 
+_SCHEMES: Final = {"redis", "rediss", "unix"}
 _LEASE: Final = 3600
 """Seconds after which the number of a killed process is free again."""
 _USUAL_COUNT: Final = 16
@@ -35,8 +36,10 @@ def own_number(url: str) -> Iterator[str]:
     """The URL of an empty database that nobody else gets meanwhile; emptied afterwards.
 
     Numbers go round, so that what dying processes still write hits nobody. Raises ServerError
-    when no database is free.
+    when no database is free, or the URL is of Sentinels.
     """
+    if urlsplit(url).scheme not in _SCHEMES:
+        raise ServerError("a database of its own is wanted, on one Redis: not by way of Sentinels")
     with redis.Redis.from_url(numbered(url, 0)) as leases:
         number = _lease(leases, url)
         own = numbered(url, number)

@@ -58,6 +58,25 @@ def test_a_bad_value_ends_in_one_line_that_names_it(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        ("TASK_DOMAINS", "lead,call", '["lead", "call"]'),
+        ("TASK_QUEUE_URLS", "call_tasks=redis://me:secret@host", '{"call_tasks": "redis://host'),
+    ],
+)
+def test_what_has_to_be_json_is_shown_by_an_example(
+    name: str, value: str, example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=f"^{name}: ") as caught:
+        load_settings()
+
+    assert example in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_misspelt_name_is_refused(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASK_MAX_RETRYS", "5")
     with pytest.raises(SettingsError, match="did you mean TASK_MAX_RETRIES"):

@@ -1,0 +1,134 @@
+"""Addresses of Redis: URLs with all of redis-py's options, and arq's settings."""
+
+from typing import Any
+
+import pytest
+from arq.connections import RedisSettings
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
+
+from jobs.engine.address import MOST_CONNECTIONS, Address, SentinelPool
+from jobs.engine.queues import QueueUrls
+from jobs.errors import UsageError
+from settings import Settings
+
+SENTINELS = [("one", 26379), ("two", 7), ("::1", 8)]
+
+
+def connection_of(redis: str | RedisSettings) -> Any:
+    return made_by(Address.of(redis).connections())
+
+
+def made_by(pool: ConnectionPool) -> Any:
+    return pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
+
+
+def test_a_url_with_all_options() -> None:
+    url = "rediss://me:p%2Fw@host:7/3?ssl_check_hostname=yes&client_name=x&socket_timeout=5"
+    connection = connection_of(f"{url}&health_check_interval=30")
+    assert isinstance(connection, SSLConnection)
+    assert (connection.host, connection.port, connection.db) == ("host", 7, 3)
+    assert (connection.username, connection.password) == ("me", "p/w")
+    assert (connection.client_name, connection.socket_timeout) == ("x", 5)
+    assert connection.health_check_interval == 30
+    assert connection.check_hostname
+
+
+def test_a_pool_waits_for_connections() -> None:
+    pool = Address.of("redis://host").connections()
+    assert isinstance(pool, BlockingConnectionPool)
+    assert (pool.max_connections, pool.timeout) == (MOST_CONNECTIONS, None)
+    assert Address.of("redis://host?max_connections=3").connections().max_connections == 3
+
+
+def test_a_socket() -> None:
+    connection = connection_of("unix://me:pw@/run/redis.sock?db=2")
+    assert isinstance(connection, UnixDomainSocketConnection)
+    assert (connection.path, connection.db, connection.password) == ("/run/redis.sock", 2, "pw")
+
+
+def test_sentinels_in_a_url() -> None:
+    url = "redis+sentinel://me:p%2Fw@one,two:7,[::1]:8/calls/3?sentinel_password=s&client_name=x"
+    pool = Address.of(url).connections()
+    assert isinstance(pool, SentinelPool)
+    assert pool.service_name == "calls"
+    told = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+    assert [(one["host"], one["port"]) for one in told] == SENTINELS
+    assert {one["password"] for one in told} == {"s"}
+    assert {one["socket_timeout"] for one in told} == {1.0}
+    connection = made_by(pool)
+    assert isinstance(connection, SentinelManagedConnection)
+    assert (connection.username, connection.password) == ("me", "p/w")
+    assert (connection.db, connection.client_name) == (3, "x")
+
+
+def test_sentinels_under_tls() -> None:
+    options = "ssl_ca_certs=/ca.pem&sentinel_ssl_ca_certs=/other.pem&ssl_certfile=/me.pem"
+    pool = Address.of(f"rediss+sentinel://one/calls?{options}").connections()
+    assert isinstance(pool, SentinelPool)
+    connection = made_by(pool)
+    assert isinstance(connection, SentinelManagedSSLConnection)
+    assert (connection.ca_certs, connection.certfile) == ("/ca.pem", "/me.pem")
+    (sentinel,) = pool.sentinel_manager.sentinels
+    to_sentinel = made_by(sentinel.connection_pool)
+    assert isinstance(to_sentinel, SSLConnection)
+    assert (to_sentinel.ca_certs, to_sentinel.certfile) == ("/other.pem", "/me.pem")
+
+
+def test_arqs_settings_keep_what_they_say() -> None:
+    connection = connection_of(
+        RedisSettings("host", 7, database=3, ssl=True, ssl_ca_certs="/ca.pem", conn_timeout=4)
+    )
+    assert isinstance(connection, SSLConnection)
+    assert (connection.host, connection.port, connection.db) == ("host", 7, 3)
+    assert (connection.ca_certs, connection.socket_connect_timeout) == ("/ca.pem", 4)
+    socket = connection_of(RedisSettings(unix_socket_path="/run/redis.sock", password="pw"))  # noqa: S106
+    assert (socket.path, socket.password) == ("/run/redis.sock", "pw")
+
+
+def test_arqs_settings_of_sentinel_keep_tls() -> None:
+    """arq's own way to Sentinel drops the authority, and so trusts nobody."""
+    settings = RedisSettings(
+        SENTINELS, sentinel=True, sentinel_master="calls", ssl=True, ssl_ca_certs="/ca.pem"
+    )
+    pool = Address.of(settings).connections()
+    assert isinstance(pool, SentinelPool)
+    connection = made_by(pool)
+    assert isinstance(connection, SentinelManagedSSLConnection)
+    assert connection.ca_certs == "/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("redis", "message"),
+    [
+        ("redis://host?colour=red", "unexpected keyword argument 'colour'"),
+        ("rediss://host?ssl_cert_reqs=perhaps", "Invalid SSL Certificate Requirements Flag"),
+        ("redis+sentinel:///calls", "not a Redis URL: redis\\+sentinel:///calls: it is like"),
+        (RedisSettings("host", sentinel=True), "a list of \\(host, port\\)"),
+    ],
+)
+def test_what_is_no_address(redis: str | RedisSettings, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Address.of(redis).connections()
+
+
+def test_what_arq_can_pass_on_to_sentinels() -> None:
+    settings = Address.of("rediss+sentinel://me:pw@one,two:7/calls/3").arq_settings()
+    assert (settings.sentinel, settings.sentinel_master, settings.ssl) == (True, "calls", True)
+    assert settings.host == SENTINELS[:2]
+    assert (settings.username, settings.password, settings.database) == ("me", "pw", 3)
+    for option in ("ssl_ca_certs=/ca.pem", "sentinel_password=s", "max_connections=3"):
+        with pytest.raises(UsageError, match=option.partition("=")[0]):
+            Address.of(f"rediss+sentinel://one/calls?{option}").arq_settings()
+
+
+def test_the_redis_of_each_queue() -> None:
+    urls = {"call_queue": "redis://calls", "other": "redis://other", "third": "redis://calls"}
+    settings = Settings(_env_file=None, task_queue_urls=urls)
+    known = QueueUrls.from_settings(settings, "redis://main")
+    assert known.of("call_tasks") == "redis://calls"
+    assert known.of("other") == "redis://other"
+    assert known.of("lead_tasks") == "redis://main"
+    assert known.all() == ["redis://main", "redis://calls", "redis://other"]
+    assert "calls" not in repr(settings.task_queue_urls)

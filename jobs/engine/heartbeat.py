@@ -73,7 +73,10 @@ class Heartbeat:
 
         async def renew() -> None:
             lost = await claims.renew(self._due())
-            self._home.call_soon_threadsafe(self._report, lost)
+            try:
+                self._home.call_soon_threadsafe(self._report, lost)
+            except RuntimeError:  # that loop is closed: the worker is gone, though nobody closed it
+                self._beating.cancel()
 
         try:
             await regularly(renew, self._lease / RENEWALS_PER_LEASE)

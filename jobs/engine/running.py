@@ -117,19 +117,19 @@ class Try:
 if sys.version_info >= (3, 12):
 
     def start_task(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, name: str
     ) -> asyncio.Task[None]:
         """A task that is at its first wait already: one that never waits costs no turn of the
         loop."""
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
 
 else:
 
     def start_task(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, name: str
     ) -> asyncio.Task[None]:
         """A task that starts with the loop's next turn."""
-        return loop.create_task(coroutine)
+        return asyncio.Task(coroutine, loop=loop, name=name)
 
 
 class Deadlines:

@@ -143,7 +143,7 @@ class Tries:
         if before is not None:
             before.cancel(Stop.LOST)
         self._running[job_id] = one
-        task = one.task = start_task(self._run(one), self._worker.loop)
+        task = one.task = start_task(self._run(one), self._worker.loop, job_id)
         if not one.forgotten:
             self._worker.tasks[job_id] = task
 

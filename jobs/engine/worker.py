@@ -105,6 +105,7 @@ class Worker(arq.worker.Worker):
         self._duties: list[asyncio.Task[None]] = []
         self._schedule: Schedule | None = None
         self._opened = False
+        self._opening = asyncio.Lock()
 
     # --- opening and closing
 
@@ -130,8 +131,11 @@ class Worker(arq.worker.Worker):
         await self._channel.close()
 
     async def _open(self) -> None:
-        if self._opened:
-            return
+        async with self._opening:  # `start_jobs` may be called several times at once
+            if not self._opened:
+                await self._open_once()
+
+    async def _open_once(self) -> None:
         if self._pool is None:
             self._pool = ArqRedis(
                 await connect(self.redis_settings or RedisSettings()),

@@ -76,14 +76,16 @@ def run(suite: Path, port: int, options: list[str], *, ours: bool) -> int:
         "COMPAT_REDIS_PORT": str(port),
         "COMPAT_WORKER": "ours" if ours else "arq",
     }
-    skipped = [f"--deselect=tests/{name}" for name in DIFFERENT] if ours else []
+    left_out = DIFFERENT if ours else {}
+    deselected = [f"--deselect=tests/{name}" for name in left_out]
     warnings = ["-W", "ignore::DeprecationWarning"]
     pytest = [str(PYTHON), "-m", "pytest", "-p", "compat_plugin", "-q"]
-    command = [*pytest, *warnings, *skipped, *options]
+    command = [*pytest, *warnings, *deselected, *options]
     done = subprocess.run(command, cwd=suite, env=environment, check=False)
-    if ours:
-        for name, reason in DIFFERENT.items():
-            print(f"left out: {name}: {reason}")
+    print(f"arq {VERSION}'s test suite with {'our' if ours else 'its own'} worker:", end=" ")
+    print("passed" if done.returncode == 0 else "FAILED", f"({len(left_out)} left out)")
+    for name, reason in left_out.items():
+        print(f"  left out: {name}: {reason}")
     return done.returncode
 
 

@@ -294,6 +294,17 @@ async def test_a_stock_workers_claim_is_left_alone(redis: ArqRedis, pool: ArqRed
     assert await redis.get("arq:in-progress:theirs") == b"1"
 
 
+async def test_jobs_started_by_hand_several_times_at_once(redis: ArqRedis, redis_url: str) -> None:
+    worker = Worker([double], redis_pool=await connect(redis_url), burst=True)
+    await redis.enqueue_job("double", 2, _job_id="x")
+    await asyncio.gather(*[worker.start_jobs([b"x"]) for _ in range(5)])
+    await worker.main()
+    await worker.close()
+    assert worker.jobs_complete == 1
+    database = str(redis.connection_pool.connection_kwargs["db"])
+    assert len([one for one in await redis.client_list() if one["db"] == database]) == 1
+
+
 async def test_undecodable_payloads_fail_alone(redis: ArqRedis, pool: ArqRedis) -> None:
     for number, garbage in enumerate([b"\xff\x00", b"", b"\x80\x04N."]):
         await redis.set(f"arq:job:bad{number}", garbage)

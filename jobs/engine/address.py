@@ -39,6 +39,8 @@ _DEFAULTS: Final = {
     "timeout": None,
     "socket_connect_timeout": 5.0,
 }
+_DEFAULTS_BEHIND_SENTINELS: Final = {**_DEFAULTS, "socket_timeout": 10.0}
+"""A master that is frozen or cut off must not hold its callers until the network gives up."""
 _DEFAULTS_OF_SENTINELS: Final = {"socket_connect_timeout": 1.0, "socket_timeout": 1.0}
 """Seconds: one that is gone must not keep the others from being asked."""
 _SENTINEL: Final = "sentinel_"
@@ -103,7 +105,8 @@ class Address:
 
     def connections(self) -> ConnectionPool:
         """A pool of connections, none of them open. Raises UsageError for a wrong option."""
-        options = {**_DEFAULTS, **self.options}
+        defaults = _DEFAULTS_BEHIND_SENTINELS if self.sentinels else _DEFAULTS
+        options = {**defaults, **self.options}
         try:
             if self.sentinels:
                 theirs = {**_DEFAULTS_OF_SENTINELS, **self.sentinel_options}

@@ -55,7 +55,10 @@ def explained(error: BaseException) -> str:
     code = _code(error)
     if code == "NOAUTH":
         return _WRONG_PASSWORD
-    return _PASSING.get(code or "") or " ".join(str(error).split()) or type(error).__name__
+    if code is not None:
+        return _PASSING[code]
+    silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return " ".join(str(error).split()) or silent
 
 
 def _code(error: BaseException) -> str | None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 from arq.jobs import JobStatus
@@ -22,7 +23,7 @@ from jobs.engine.launch import create_worker, create_workers, serve
 from jobs.errors import UsageError
 from settings import get_settings
 from tests.worker.scripted_settings import QUEUE, Aside, Chaos
-from tests.worker.workers import process
+from tests.worker.workers import own_redis, process
 
 
 @job("far.bounce", queue="far_tasks")
@@ -97,12 +98,36 @@ async def test_one_process_serves_queues_on_different_servers(
     async with await create_pool(urls) as pool:
         with process(redis_url, "Chaos,Aside", processes=2, environment=environment) as supervisor:
             for queue in (QUEUE, "aside_tasks"):
-                job = await pool.enqueue_job("chaos.work", 0, _queue_name=queue)
-                assert job is not None
-                assert await job.result(timeout=20, poll_delay=0.05)
+                await runs(pool, queue)
                 assert await pool.at(queue).llen("ended") == 1  # type: ignore[misc]  # typed for both clients
             supervisor.terminate()
             assert await asyncio.to_thread(supervisor.wait, 15) == 0
+
+
+async def test_one_server_that_goes_away_leaves_the_other_at_work(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with own_redis() as server:
+        with several(monkeypatch, redis_url, {"aside_tasks": server.url}):
+            workers = create_workers(Chaos, Aside)
+            serving = asyncio.create_task(serve(*workers))
+            async with await create_pool() as pool:
+                await runs(pool, "aside_tasks")
+                server.kill()
+                await runs(pool, QUEUE)
+                server.start()
+                await server.ready()
+                await runs(pool, "aside_tasks")
+            for worker in workers:
+                worker.handle_sig(SIGTERM)
+            await serving
+
+
+async def runs(pool: Pool, queue: str) -> None:
+    """A job that is enqueued now is done soon."""
+    job = await pool.enqueue_job("chaos.work", 0, _queue_name=queue)
+    assert job is not None
+    assert await job.result(timeout=20, poll_delay=0.05)
 
 
 async def test_a_burst_goes_on_while_one_server_brings_jobs_to_another(

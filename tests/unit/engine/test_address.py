@@ -61,6 +61,7 @@ def test_sentinels_in_a_url() -> None:
     assert isinstance(connection, SentinelManagedConnection)
     assert (connection.username, connection.password) == ("me", "p/w")
     assert (connection.db, connection.client_name) == (3, "x")
+    assert connection.socket_timeout == 10
 
 
 def test_sentinels_under_tls() -> None:

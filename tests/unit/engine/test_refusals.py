@@ -64,8 +64,9 @@ def test_a_wrong_password_is_known_even_when_wrapped() -> None:
     assert "password" in explained(wrapped)
 
 
-def test_an_error_without_words_has_a_name() -> None:
-    assert explained(TimeoutError()) == "TimeoutError"
+def test_an_error_without_words_is_named() -> None:
+    assert explained(TimeoutError()) == "no answer in time"
+    assert explained(ConnectionResetError()) == "ConnectionResetError"
 
 
 @pytest.mark.parametrize(

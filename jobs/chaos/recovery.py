@@ -8,7 +8,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from jobs.chaos.schedule import Fault, disturbs
+from jobs.chaos.schedule import Fault, at_a_server, disturbs
 from jobs.engine import Pool
 from jobs.engine.health import workers
 from jobs.engine.holders import holders
@@ -16,7 +16,7 @@ from jobs.engine.holders import holders
 POLL: Final = 0.05
 PATIENCE: Final = 60.0
 AFTERWARDS: Final = 3.0
-"""Seconds after a fault for which the workers are busy with what it left."""
+"""Seconds after an outage of a server for which the workers are busy with what it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Recovery:
 
     def disturbed_by(self, span: Span) -> bool:
         """Whether another fault had a part in how long it took."""
-        meanwhile = span.began < self.since + self.seconds and self.since < span.ended + AFTERWARDS
+        over = span.ended + AFTERWARDS * at_a_server(span.fault)
+        meanwhile = span.began < self.since + self.seconds and self.since < over
         return meanwhile and span.fault != self.fault and disturbs(span.fault)
 
 

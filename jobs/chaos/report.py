@@ -87,6 +87,7 @@ def figures(facts: Facts, resumed: int) -> dict[str, int]:
         "leads": facts.totals.leads,
         "calls": facts.totals.attempts,
         "requests to the provider": provider.requests,
+        "requests for a call that was taken before": provider.repeated_keys,
         "requests without an answer": provider.dropped + provider.unanswered,
         "requests refused": provider.refused,
         "callbacks": provider.delivered,
@@ -101,6 +102,6 @@ def figures(facts: Facts, resumed: int) -> dict[str, int]:
             "jobs dead-lettered": ledger.dead,
             "jobs discarded": ledger.discarded,
             "jobs ended, as the workers counted": facts.counted,
-            "jobs put back since their worker fell silent": ledger.recovered,
+            "jobs that ran again since their worker fell silent": ledger.recovered,
         }
     return told

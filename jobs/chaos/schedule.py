@@ -115,7 +115,7 @@ _AT_REDIS: Final = frozenset({Kind.REDIS, Kind.FLUSH})
 _AT_A_SERVER: Final = _AT_REDIS | {Kind.POSTGRES}
 _AT_THE_PROVIDER: Final = frozenset({Kind.SLOW, Kind.FAILING, Kind.LYING})
 _MARGIN: Final[dict[Kind, float]] = {
-    Kind.KILL: 2.0, Kind.SKEW: 2.0, Kind.DEPLOY: 5.0, Kind.STOCK: 3.0, Kind.REDIS: 3.0,
+    Kind.KILL: 5.0, Kind.SKEW: 10.0, Kind.DEPLOY: 12.0, Kind.STOCK: 3.0, Kind.REDIS: 3.0,
     Kind.POSTGRES: 3.0,
 }  # fmt: skip
 """Seconds after the fault that it takes to be over: a process has to start, or to stop."""
@@ -199,4 +199,10 @@ def _clash(one: Fault, other: Fault) -> bool:
 
 def disturbs(fault: Fault) -> bool:
     """Whether a worker, or a server, is out of work meanwhile."""
-    return fault.worker is not None or fault.kind in _AT_A_SERVER | {Kind.DEPLOY}
+    if fault.kind in _ON_THE_NETWORK:
+        return fault.peer is not Peer.PROVIDER
+    return fault.worker is not None or fault.kind is Kind.DEPLOY or at_a_server(fault)
+
+
+def at_a_server(fault: Fault) -> bool:
+    return fault.kind in _AT_A_SERVER

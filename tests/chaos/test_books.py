@@ -11,7 +11,7 @@ import pytest
 from jobs.chaos.books import Facts, entries
 from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.report import Report, figures
-from jobs.chaos.schedule import Fault, Kind, Schedule
+from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
 from jobs.engine.journal import Ledger
 from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.retry import RetryTable
@@ -117,8 +117,11 @@ def report(spans: Sequence[Span], recoveries: Sequence[Recovery], facts: Facts =
         (Fault(9, 10, Kind.SLOW), 109, 119, False),
         (Fault(11, 1, Kind.REDIS), 111, 112, True),
         (Fault(11, 1, Kind.POSTGRES), 112, 113, True),
-        (Fault(7, 1, Kind.CUT, 1), 107, 108, True),
-        (Fault(4, 1, Kind.CUT, 1), 104, 105, False),
+        (Fault(7, 1, Kind.REDIS), 107, 108, True),
+        (Fault(4, 1, Kind.REDIS), 104, 105, False),
+        (Fault(11, 1, Kind.CUT, 1, Peer.REDIS), 111, 112, True),
+        (Fault(7, 1, Kind.CUT, 1, Peer.REDIS), 107, 108, False),
+        (Fault(11, 1, Kind.CUT, 1, Peer.PROVIDER), 111, 112, False),
         (Fault(13, 1, Kind.KILL, 2), 113, 114, False),
         (Fault(3, 3, Kind.DEPLOY), 103, 115, True),
     ],

@@ -18,8 +18,8 @@ BIN = Path(sys.executable).parent
 TIMEOUT = 90
 
 PEOPLE = "name,phone,timezone\nAnn Example,+1 212 555 0101,America/New_York\nBroken,12,\n"
-ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|jobs (up|migrate)")
-"""Set-up, which other tests run; here the servers are those of the test."""
+ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|jobs (up|migrate|chaos)")
+"""Set-up and long runs, which other tests run; here the servers are those of the test."""
 GOES_ON = re.compile(r"jobs worker|--watch")
 """Commands that run until they are told to stop."""
 

@@ -22,6 +22,7 @@ from arq.constants import (
     in_progress_key_prefix,
     job_key_prefix,
     result_key_prefix,
+    retry_key_prefix,
 )
 from hiredis import Reader, pack_command
 
@@ -33,24 +34,26 @@ CLAIM: Final = f"""
 local time = redis.call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '(0', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
-if #due == 0 then return {{{{}}, {{}}}} end
 local ids, moved, payloads = {{}}, {{}}, {{}}
 for i = 1, #due, 2 do
     local id = due[i]
-    ids[#ids + 1], payloads[#payloads + 1] = id, '{job_key_prefix}' .. id
-    moved[#moved + 1], moved[#moved + 2] = '-' .. due[i + 1], id
-    redis.call('SET', '{in_progress_key_prefix}' .. id, '1', 'PX', 310000)
+    if redis.call('SET', '{in_progress_key_prefix}' .. id, '1', 'NX', 'PX', 310000) then
+        ids[#ids + 1], payloads[#payloads + 1] = id, '{job_key_prefix}' .. id
+        moved[#moved + 1], moved[#moved + 2] = '-' .. due[i + 1], id
+    end
 end
+if #ids == 0 then return {{{{}}, {{}}}} end
 redis.call('ZADD', KEYS[1], unpack(moved))
 return {{ids, redis.call('MGET', unpack(payloads))}}
 """
 FINISH: Final = f"""
+local PREFIXES = {{'{job_key_prefix}', '{in_progress_key_prefix}', '{retry_key_prefix}'}}
 local ended = cmsgpack.unpack(ARGV[1])
 local ids, gone = {{}}, {{}}
 for i = 1, #ended, 2 do
     local id = ended[i]
     ids[#ids + 1] = id
-    gone[#gone + 1], gone[#gone + 2] = '{job_key_prefix}' .. id, '{in_progress_key_prefix}' .. id
+    for _, prefix in ipairs(PREFIXES) do gone[#gone + 1] = prefix .. id end
     if ended[i + 1] then redis.call('SET', '{result_key_prefix}' .. id, ended[i + 1], 'PX', 3600000) end
 end
 redis.call('DEL', unpack(gone))

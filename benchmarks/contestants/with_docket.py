@@ -23,9 +23,11 @@ async def stamp(sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
+    """Option `check_ms`: for how long it sleeps when all its slots are taken."""
+    check = timedelta(milliseconds=order.options.get("check_ms", 250))
     async with (
         _docket(order) as docket,
-        Worker(docket, concurrency=order.concurrency, **order.options) as worker,
+        Worker(docket, concurrency=order.concurrency, minimum_check_interval=check) as worker,
     ):
         await worker.run_forever()
 
@@ -46,7 +48,8 @@ async def ping(order: Order) -> None:
 
 def _docket(order: Order) -> Docket:
     kept = timedelta(hours=1) if order.results else timedelta(0)
-    docket = Docket(url=order.url, execution_ttl=kept)
+    # redis-py allows 100 connections by default, and docket does not wait for one.
+    docket = Docket(url=f"{order.url}?max_connections=1000", execution_ttl=kept)
     for function in (noop, wait, stamp):
         docket.register(function)
     return docket

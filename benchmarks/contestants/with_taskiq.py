@@ -12,11 +12,20 @@ from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBr
 from benchmarks.contestants.order import Order
 from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
 
-BROKER: Final = (RedisStreamBroker if ORDER.options.get("stream") else ListQueueBroker)(ORDER.url)
+CONNECTIONS: Final = 1000
+"""More than jobs at once, so that none of them waits for one."""
+BROKER: Final = (RedisStreamBroker if ORDER.options.get("stream") else ListQueueBroker)(
+    ORDER.url, max_connection_pool_size=CONNECTIONS
+)
 BROKER.with_serializer(ORJSONSerializer())
 if ORDER.results:
     BROKER.with_result_backend(
-        RedisAsyncResultBackend(ORDER.url, result_ex_time=3600, serializer=ORJSONSerializer())
+        RedisAsyncResultBackend(
+            ORDER.url,
+            result_ex_time=3600,
+            max_connection_pool_size=CONNECTIONS,
+            serializer=ORJSONSerializer(),
+        )
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import ValidationError as PayloadError
 
 from jobs.batches import batched
@@ -29,19 +29,31 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
+def _of_our_days(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError("this is not a moment of a call")
+    return moment
+
+
+FIRST_YEAR, LAST_YEAR = 2000, 2900
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Price = Annotated[Decimal, Field(max_digits=18, decimal_places=9)]
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_days)]
+
+
 class StatusPayload(BaseModel):
     """What a status or machine-detection event may tell. Numbers may come as text."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     status: CallStatus | None = None
-    at: AwareDatetime | None = None
-    duration: Annotated[int | None, BeforeValidator(_empty_is_none)] = None
+    at: Moment | None = None
+    duration: Annotated[Count | None, BeforeValidator(_empty_is_none)] = None
     answered_by: AnsweredBy | None = None
     outcome: CallOutcome | None = None
-    sip_code: Annotated[int | None, BeforeValidator(_empty_is_none)] = None
-    price: Annotated[Decimal | None, BeforeValidator(_empty_is_none)] = None
-    callback_at: AwareDatetime | None = None
+    sip_code: Annotated[Count | None, BeforeValidator(_empty_is_none)] = None
+    price: Annotated[Price | None, BeforeValidator(_empty_is_none)] = None
+    callback_at: Moment | None = None
 
 
 FACTS = ("duration", "answered_by", "outcome", "sip_code", "price", "callback_at")

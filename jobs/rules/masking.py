@@ -20,7 +20,7 @@ def mask_email(address: str) -> str:
     """Its first letter and its top-level domain: "a•••@•••.com"."""
     local, _, domain = address.rpartition("@")
     _, dot, top = domain.rpartition(".")
-    first = local[:1].strip(_HIDDEN)  # masked again, it stays as it is
+    first = local[:1].strip(f"{_HIDDEN}@")  # masked again, it stays as it is
     return f"{first}•••@•••{dot}{top if dot else ''}"
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from jobs.errors import ValidationError
+from jobs.rules.masking import mask_url
 from jobs.voice.chance import chance
 
 SAMPLES_PER_SECOND: Final = 8000
@@ -21,13 +22,13 @@ def recording_url(call_id: UUID) -> str:
 
 def recorded_call(url: str) -> UUID:
     """The call whose recording is at `url`. Raises ValidationError where that is not ours."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         if (parts.scheme, parts.netloc) == ("simulator", "recordings"):
             return UUID(parts.path.removeprefix("/"))
     except ValueError:
         pass
-    raise ValidationError(f"the simulator has no recordings at {parts.scheme}://{parts.netloc}")
+    raise ValidationError(f"the simulator has no recordings at {mask_url(url)}")
 
 
 def wav_size(seconds: int) -> int:

@@ -73,6 +73,7 @@ def test_the_rest_is_left_alone(
 @given(st.text())
 @example("@u")
 @example("p@@u")
+@example("[@@u")
 def test_any_text_can_be_masked_and_masked_again(text: str) -> None:
     masked = mask_text(text)
     assert mask_text(masked) == masked

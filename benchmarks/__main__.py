@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ EXTRA: Final[dict[str, Measurement]] = {"settings": settings}
 
 def main() -> None:
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
     found: dict[str, list[Table]] = {}
     with server.running() as redis:
         plan = Plan(Arena(redis), given.rounds, given.scale, given.only)

@@ -143,8 +143,8 @@ class Outbox:
         except TimeoutError:
             pass
 
-    async def relay(self, older_than: timedelta, limit: int, first: UUID = _FIRST) -> int:
-        """Publishes and deletes rows from `first` on that nobody published; answers how many.
+    async def relay(self, older_than: timedelta, limit: int, after: UUID = _FIRST) -> int:
+        """Publishes and deletes rows after that id that nobody published; answers how many.
 
         Calls that follow on each other go on where the last one stopped, so that they do not
         read again over what was deleted meanwhile. Raises what publishing raises.
@@ -153,7 +153,7 @@ class Outbox:
             rows = await session.rows(
                 _NEXT,
                 {
-                    "after": max(self._relayed, first),
+                    "after": max(self._relayed, after),
                     "older_than": older_than,
                     "lease": LEASE,
                     "holder": self._holder,

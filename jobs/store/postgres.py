@@ -101,13 +101,13 @@ class PostgresStore:
     def keep_relaying(self) -> None:
         if self._relaying is None:
             self._relaying = asyncio.create_task(
-                keep_relaying(partial(listening, self._engine, CHANNEL), self._relay_recent)
+                keep_relaying(partial(listening, self._engine, CHANNEL), self._look)
             )
 
-    async def _relay_recent(self) -> int:
-        first = first_id_at(self._clock.ago(RECENT))
+    async def _look(self, everything: bool) -> int:
+        after = UUID(int=0) if everything else first_id_at(self._clock.ago(RECENT))
         published = 0
-        while count := await self._outbox.relay(OLD_ENOUGH, RELAYED_AT_ONCE, first):
+        while count := await self._outbox.relay(OLD_ENOUGH, RELAYED_AT_ONCE, after):
             published += count
         return published
 

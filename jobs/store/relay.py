@@ -22,21 +22,24 @@ LOOKS: Final = 3
 OLD_ENOUGH: Final = timedelta(seconds=1)
 """Real time after which nobody is likely to be about to publish a row any more."""
 RECENT: Final = timedelta(minutes=5)
-"""Real time that a look goes back. Dead rows that PostgreSQL may not remove, since an old
-transaction is open, would make looks at all rows slower and slower."""
+"""Real time that a look goes back, unless the one before failed. Dead rows that PostgreSQL may not
+remove, since an old transaction is open, would make looks at all rows slower and slower."""
 LONGEST_PAUSE: Final = 15.0
 
 Listening = Callable[[], AbstractAsyncContextManager[asyncio.Event]]
+Look = Callable[[bool], Awaitable[int]]
 
 log = structlog.get_logger(__name__)
 
 
-async def keep_relaying(listening: Listening, look: Callable[[], Awaitable[int]]) -> None:
+async def keep_relaying(listening: Listening, look: Look) -> None:
     """Looks whenever it is told to, for as long as it is left to run.
 
     listening: opens an event that is set when follow-ups were written. look: publishes what was
-    left; when that fails, it is called again, after longer and longer pauses, until it succeeds.
+    left, of all rows or of the recent ones only; when that fails, it is called again, after longer
+    and longer pauses, until it succeeds.
     """
+    everything = True
     async with listening() as written:
         while True:
             await written.wait()
@@ -45,11 +48,11 @@ async def keep_relaying(listening: Listening, look: Callable[[], Awaitable[int]]
             while looks:
                 await asyncio.sleep(pause)
                 try:
-                    found = await look()
+                    found = await look(everything)
                 except Exception as error:  # noqa: BLE001  # Redis or PostgreSQL is away
                     log.warning("outbox.relay_waits", error=type(error).__name__)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                    everything, pause = True, min(2 * pause, LONGEST_PAUSE)
                     continue
-                looks, pause = looks - 1, LOOK_EVERY
+                everything, looks, pause = False, looks - 1, LOOK_EVERY
                 if found:
                     log.info("outbox.relayed", jobs=found)

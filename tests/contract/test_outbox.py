@@ -17,7 +17,7 @@ from jobs.store import outbox
 from jobs.store.model import LeadFilter
 from jobs.store.postgres import PostgresStore
 from jobs.store.protocol import Store
-from jobs.store.relay import OLD_ENOUGH
+from jobs.store.relay import OLD_ENOUGH, RECENT
 from jobs.testing.clock import FrozenClock
 from jobs.testing.waiting import wait_until
 from tests.contract.given import MINUTE, NOON, Queue, new_leads
@@ -274,6 +274,7 @@ async def test_a_relay_goes_on_when_its_queue_or_its_connection_was_away(
     queue.failure = ConnectionError("away")
     await enqueue(postgres, "a")
     await wait_until(lambda: own.calls)
+    clock.advance(2 * RECENT)  # by when it is looked for after a failure only
     own.failure = None
     await wait_until(lambda: own.functions == ["a"])
     (pid,) = await listeners(postgres)

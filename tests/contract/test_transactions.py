@@ -195,3 +195,9 @@ async def kill_connections(store: PostgresStore) -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
+
+
+async def test_a_frozen_process_does_not_keep_its_locks_for_long(postgres: PostgresStore) -> None:
+    async with postgres._engine.connect() as connection:
+        shown = await connection.execute(text("SHOW idle_in_transaction_session_timeout"))
+        assert shown.scalar_one() == "30s"

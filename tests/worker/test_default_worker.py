@@ -1,6 +1,6 @@
 """The default queue on its own worker, Redis and PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,6 +11,7 @@ from jobs.engine import DeadLetters, deserialize
 from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock
 from jobs.engine.launch import create_worker
+from jobs.engine.pool import JobRequest
 from jobs.store.postgres import PostgresStore
 from jobs.testing.waiting import wait_until
 from tests.worker.domains import burst, opened, settings_for, unpublished
@@ -54,6 +55,29 @@ async def test_what_a_dead_process_left_is_published_and_runs_once(
         job = Job(str(job_id), pool, "default", deserialize)
         assert await job.result(timeout=1) == 1
         assert await store.outbox_size() == 0
+
+
+async def test_what_is_published_twice_takes_effect_once(redis_url: str, database_url: str) -> None:
+    """A relay that dies between publishing and deleting: once while the job waits, and once when
+    it is done."""
+    async with opened(redis_url, database_url) as (pool, store):
+
+        async def publish_and_die(jobs: Sequence[JobRequest], /) -> None:
+            await pool.enqueue_many(jobs)
+            raise ConnectionError("the process is gone")
+
+        gone = await PostgresStore.open(database_url, publish=publish_and_die, clock=SystemClock())
+        async with gone.begin() as work:
+            work.enqueue("default.scripted", "ok")
+        with pytest.raises(ConnectionError):
+            await gone.relay(timedelta())
+        assert await pool.zcard("default") == 1
+        await burst(redis_url, WorkerSettings)
+        with pytest.raises(ConnectionError):
+            await gone.relay(timedelta())
+        assert await pool.zcard("default") == 0
+        assert await store.outbox_size() == 1
+        await gone.close()
 
 
 async def test_a_worker_notices_at_once_that_a_process_died_after_its_commit(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -110,9 +109,8 @@ class MemoryStore:
 
     def keep_relaying(self) -> None:
         if self._relaying is None:
-            look = partial(self.relay, OLD_ENOUGH)
             self._relaying = asyncio.create_task(
-                keep_relaying(lambda: nullcontext(self._written), look)
+                keep_relaying(lambda: nullcontext(self._written), lambda _: self.relay(OLD_ENOUGH))
             )
 
     async def outbox_size(self) -> int:

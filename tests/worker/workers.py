@@ -97,9 +97,13 @@ class OwnRedis:
         self.url = f"unix://{self.folder}/redis.sock"
         self._server = self._start()
 
-    def _start(self) -> Popen[bytes]:
-        options = {"port": "0", "unixsocket": "redis.sock", "save": "", "appendonly": "yes"}
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    def _start(self, **more: str) -> Popen[bytes]:
+        options = {"port": "0", "unixsocket": "redis.sock", "save": "", "appendonly": "yes", **more}
+        words = [
+            word
+            for name, value in options.items()
+            for word in (f"--{name.replace('_', '-')}", value)
+        ]
         command = [str(binaries.redis_server()), *words]
         return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - our own
 
@@ -107,8 +111,8 @@ class OwnRedis:
         self._server.kill()
         self._server.wait()
 
-    def start(self) -> None:
-        self._server = self._start()
+    def start(self, **options: str) -> None:
+        self._server = self._start(**options)
 
     async def ready(self) -> None:
         """Wait until it answers."""

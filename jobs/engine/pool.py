@@ -20,13 +20,14 @@ from arq.utils import timestamp_ms, to_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
+from jobs.engine.batch import Batch
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
 from jobs.engine.definition import definition_of, find_job
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.results import Job
-from jobs.engine.scripts import ENQUEUE, pack
+from jobs.engine.scripts import ENQUEUE
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import UsageError
 from settings import get_settings
@@ -89,7 +90,7 @@ class Pool(ArqRedis):
     ) -> None:
         self.clock = clock or SystemClock()
         self.queues = queues or QueueNames.from_settings()
-        self._urls = urls
+        self._urls = urls if urls is not None and urls.others else None  # else all are here
         self._pools = {} if url is None else {url: self}
         super().__init__(
             pool_or_conn,
@@ -305,12 +306,12 @@ class Pool(ArqRedis):
             jobs.append(job)
         return jobs
 
-    def _batch(self, requests: Sequence[JobRequest]) -> "_Batch":
+    def _batch(self, requests: Sequence[JobRequest]) -> Batch:
         """Up to BATCH jobs for one script call, grouped by what they have in common."""
         now_ms = timestamp_ms()
         random_ids = os.urandom(16 * len(requests)).hex()
         queues: dict[tuple[str | None, str], str] = {}
-        batch = _Batch()
+        batch = Batch()
         for number, wanted in enumerate(requests):
             named = (wanted.queue, wanted.function)
             queue = queues.get(named) or queues.setdefault(named, self._queue(wanted))
@@ -330,7 +331,7 @@ class Pool(ArqRedis):
             )
         return batch
 
-    async def _add(self, batch: "_Batch") -> list[Job | None]:
+    async def _add(self, batch: Batch) -> list[Job | None]:
         return batch.answers(await self._enqueue(args=[batch.packed()]))
 
     def _queue(self, wanted: JobRequest) -> str:
@@ -352,33 +353,6 @@ class Pool(ArqRedis):
         if expiry < 0:
             raise UsageError("a job cannot expire before it is enqueued")
         return delay, expiry
-
-
-class _Batch:
-    """What `enqueue.lua` is given, and what its answer means."""
-
-    def __init__(self) -> None:
-        self._jobs: list[Job | None] = []
-        self._groups: dict[tuple[str, int, int, int], tuple[list[str | bytes], list[int]]] = {}
-
-    def add(self, group: tuple[str, int, int, int], entry: tuple[str, bytes], job: Job) -> None:
-        """group: queue, delay, expiry, and 1 for an id that the producer chose."""
-        known = self._groups.get(group)
-        if known is None:
-            known = self._groups[group] = ([], [])
-        known[0].extend(entry)
-        known[1].append(len(self._jobs))
-        self._jobs.append(job)
-
-    def packed(self) -> bytes:
-        return pack([(*group, entries) for group, (entries, _) in self._groups.items()])
-
-    def answers(self, left_out: Sequence[Sequence[int]]) -> list[Job | None]:
-        """The jobs in the order of their requests, None for those that were left out."""
-        for (_, numbers), positions in zip(self._groups.values(), left_out, strict=True):
-            for position in positions:
-                self._jobs[numbers[position]] = None
-        return self._jobs
 
 
 def _aware(moment: datetime) -> datetime:

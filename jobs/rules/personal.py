@@ -78,7 +78,7 @@ def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
             return value if counts else mask_phone(str(value))
         case Mapping():
             inner = field if mask is _hidden else None
-            return {free(str(k)): masked(v, inner or str(k), free) for k, v in value.items()}
+            return {_key(str(k), free): masked(v, inner or str(k), free) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
             return [masked(one, field, free) for one in value]
         case bytes():
@@ -135,6 +135,11 @@ def _is_technical(text: str) -> bool:
     if not text.isascii() or any(map(str.isspace, text)):
         return not text
     return text.islower() or text.isupper() or not _SIGNS.isdisjoint(text)
+
+
+@lru_cache(maxsize=1024)
+def _key(field: str, free: Mask) -> str:
+    return free(field)
 
 
 @lru_cache(maxsize=1024)

@@ -61,9 +61,11 @@ class Finisher:
             sender.add_done_callback(self._senders.discard)
 
     async def drain(self) -> None:
-        """Wait until everything added so far is settled."""
+        """Wait until everything added so far is settled, and counted as it was."""
         while self._senders:
             await asyncio.wait(self._senders)
+        if self._corrections:
+            await self._send([])
 
     def stop(self) -> None:
         """Give up: what is not settled is left to the leases."""

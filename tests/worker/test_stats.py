@@ -5,13 +5,16 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from jobs.engine import EngineSettings, job, retry
 from jobs.engine.keys import IN_PROGRESS, counters
+from jobs.engine.launch import create_worker
 from jobs.engine.observers import (
     QueueStats,
     add_counts,
@@ -63,6 +66,30 @@ async def test_what_is_counted_is_read(pool: Pool) -> None:
     assert stats.success_rate == 6 / 8
     assert stats.error_rate == 5 / 11
     assert (await read_stats(pool, "call_tasks")).success_rate == 1
+
+
+@job("stats.robbed", queue="stats_tasks")
+@retry()
+async def robbed(ctx: dict[str, Any]) -> None:
+    """Someone else has it by the time it ends."""
+    await ctx["redis"].set(IN_PROGRESS + ctx["job_id"], "someone:else")
+
+
+class Settings(EngineSettings):
+    queue_name = "stats_tasks"
+    functions = (robbed,)
+
+
+async def test_an_end_that_was_refused_is_not_counted_even_if_it_was_the_last(
+    redis_url: str, pool: Pool
+) -> None:
+    await pool.enqueue_job("stats.robbed", _queue_name="stats_tasks")
+    worker = create_worker(Settings, redis_pool=await create_pool(redis_url), max_burst_jobs=1)
+    worker.burst = True
+    await worker.async_run()
+    await worker.close()
+    stats = await read_stats(pool, "stats_tasks")
+    assert (stats.running, stats.done) == (1, 0)
 
 
 async def test_a_queue_that_has_done_nothing(pool: Pool) -> None:

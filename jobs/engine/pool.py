@@ -134,17 +134,26 @@ class Pool(ArqRedis):
     def _pool_at(self, url: str) -> "Pool":
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = Pool(
-                Address.of(url).connections(),
-                self.job_serializer,
-                self.job_deserializer,
-                self.default_queue_name,
-                self.expires_extra_ms,
-                clock=self.clock,
-                queues=self.queues,
-            )
+            pool = self._pools[url] = self._like(Address.of(url).connections())
             pool.auto_close_connection_pool = True
         return pool
+
+    def client(self) -> "Pool":
+        """This pool's Redis by one connection, while `async with` lasts: WAIT is about what went
+        over the same one."""
+        return self._like(self.connection_pool, single_connection_client=True)
+
+    def _like(self, connections: ConnectionPool, **options: Any) -> "Pool":
+        return Pool(
+            connections,
+            self.job_serializer,
+            self.job_deserializer,
+            self.default_queue_name,
+            self.expires_extra_ms,
+            clock=self.clock,
+            queues=self.queues,
+            **options,
+        )
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close the connections that are this pool's to close, on each Redis."""

@@ -123,7 +123,7 @@ async def test_children_that_die_are_replaced_and_all_stop_together(
     redis: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
-        pids = await wait_until(lambda: _busy(redis, 2))
+        pids = await wait_until(lambda: _busy(redis, 2), timeout=20)
         os.kill(min(pids), signal.SIGKILL)
         pids |= await wait_until(lambda: _busy(redis, 3), timeout=20)
         supervisor.terminate()
@@ -135,7 +135,7 @@ async def test_children_that_die_are_replaced_and_all_stop_together(
 
 async def test_a_killed_supervisors_children_stop(redis: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
-        pids = await wait_until(lambda: _busy(redis, 2))
+        pids = await wait_until(lambda: _busy(redis, 2), timeout=20)
         supervisor.kill()
         await wait_until(lambda: not any(_alive(pid) for pid in pids), timeout=15)
 
@@ -179,16 +179,20 @@ async def test_redis_restarts_under_load() -> None:
 
 
 async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
-    fired = asyncio.Event()
+    fired, back = asyncio.Event(), asyncio.Event()
 
     async def each_second(ctx: dict[Any, Any]) -> None:
         fired.set()
 
     async with own_redis() as server:
 
+        def bring_back() -> None:
+            server.start()
+            back.set()
+
         async def lose_redis(ctx: dict[Any, Any]) -> None:
             server.kill()
-            asyncio.get_running_loop().call_later(0.5, server.start)
+            asyncio.get_running_loop().call_later(0.5, bring_back)
 
         redis = await create_pool(server.url)
         await redis.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
@@ -199,6 +203,7 @@ async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
             redis_pool=await create_pool(server.url),
         )
         async with running(worker):
+            await back.wait()
             await server.ready()
             await wait_until(lambda: redis.llen("ended"))
             await wait_until(fired.is_set)

@@ -78,6 +78,7 @@ class Outbox:
         self._deleting: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._relayed = _FIRST
+        self._turn = asyncio.Lock()
 
     async def write(self, session: Session, jobs: Sequence[JobRequest]) -> float | None:
         """Adds the jobs to the transaction; answers when it notified, for `committed`.
@@ -149,6 +150,10 @@ class Outbox:
         Calls that follow on each other go on where the last one stopped, so that they do not
         read again over what was deleted meanwhile. Raises what publishing raises.
         """
+        async with self._turn:  # the lease keeps other processes out, not this one's tasks
+            return await self._relay(older_than, limit, after)
+
+    async def _relay(self, older_than: timedelta, limit: int, after: UUID) -> int:
         async with self._session() as session:
             rows = await session.rows(
                 _NEXT,

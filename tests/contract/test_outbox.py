@@ -222,6 +222,17 @@ async def test_one_relay_works_at_a_time_and_another_takes_over(
     await slow.close()
 
 
+async def test_two_relays_of_one_process_publish_nothing_twice(
+    postgres: PostgresStore, queue: Queue
+) -> None:
+    queue.failure = ConnectionError("away")
+    await enqueue(postgres, *(f"job{n}" for n in range(10)))
+    queue.failure = None
+    counts = await asyncio.gather(*(postgres.relay(AT_ONCE) for _ in range(3)))
+    assert sorted(counts) == [0, 0, 10]
+    assert queue.functions == [f"job{n}" for n in range(10)]
+
+
 async def test_the_lease_of_a_dead_relay_lapses(
     database_url: str,
     clock: FrozenClock,

@@ -8,7 +8,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from jobs.chaos.schedule import Fault, at_a_server, disturbs
+from jobs.chaos.schedule import WORKERS, Fault, is_outage, out_of_work
 from jobs.engine import Pool
 from jobs.engine.health import workers
 from jobs.engine.holders import holders
@@ -16,7 +16,7 @@ from jobs.engine.holders import holders
 POLL: Final = 0.05
 PATIENCE: Final = 60.0
 AFTERWARDS: Final = 3.0
-"""Seconds after an outage of a server for which the workers are busy with what it left."""
+"""Seconds after an outage of Redis for which the workers are busy with what it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,17 @@ class Recovery:
     jobs: int
     seconds: float
 
-    def disturbed_by(self, span: Span) -> bool:
-        """Whether another fault had a part in how long it took."""
-        over = span.ended + AFTERWARDS * at_a_server(span.fault)
-        meanwhile = span.began < self.since + self.seconds and self.since < over
-        return meanwhile and span.fault != self.fault and disturbs(span.fault)
+    def is_disturbed(self, spans: Iterable[Span]) -> bool:
+        """Whether Redis was away meanwhile, or each other worker was out of work at some time."""
+        others = [span for span in spans if span.fault != self.fault and self._meets(span)]
+        if any(is_outage(span.fault) for span in others):
+            return True
+        out = {worker for span in others for worker in out_of_work(span.fault)}
+        return len(out | out_of_work(self.fault)) == WORKERS
+
+    def _meets(self, span: Span) -> bool:
+        over = span.ended + AFTERWARDS * is_outage(span.fault)
+        return span.began < self.since + self.seconds and self.since < over
 
 
 class Recoveries:

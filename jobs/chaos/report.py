@@ -42,10 +42,8 @@ class Report:
 
     @property
     def undisturbed(self) -> list[Recovery]:
-        """The recoveries during which both servers and all other workers were at work."""
-        return [
-            one for one in self.recoveries if not any(one.disturbed_by(span) for span in self.spans)
-        ]
+        """The recoveries while Redis was up, and another worker at work all the time."""
+        return [one for one in self.recoveries if not one.is_disturbed(self.spans)]
 
     def as_json(self) -> bytes:
         """All of it, with `balances` and the longest recoveries."""

@@ -197,12 +197,16 @@ def _clash(one: Fault, other: Fault) -> bool:
     return one.worker is not None and one.worker == other.worker
 
 
-def disturbs(fault: Fault) -> bool:
-    """Whether a worker, or a server, is out of work meanwhile."""
-    if fault.kind in _ON_THE_NETWORK:
-        return fault.peer is not Peer.PROVIDER
-    return fault.worker is not None or fault.kind is Kind.DEPLOY or at_a_server(fault)
+def is_outage(fault: Fault) -> bool:
+    """Whether Redis is away meanwhile."""
+    return fault.kind in _AT_REDIS
 
 
-def at_a_server(fault: Fault) -> bool:
-    return fault.kind in _AT_A_SERVER
+def out_of_work(fault: Fault) -> frozenset[int]:
+    """The workers that claim nothing meanwhile."""
+    if fault.kind is Kind.DEPLOY:
+        return frozenset(range(WORKERS))
+    cut_off = fault.kind in _ON_THE_NETWORK and fault.peer is Peer.REDIS
+    if fault.worker is None or not (cut_off or fault.kind in _ON_A_WORKER):
+        return frozenset()
+    return frozenset({fault.worker})

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -189,21 +189,10 @@ async def _queued(ground: Ground, scenario: Scenario, calls: Sequence[Call]) -> 
     return queue
 
 
-async def try_all(ground: Ground, random: Random, *, times: int, others: int) -> Tally:
-    """Has workers die in each scenario: `times` at each line of the dispatching job, and at a
-    sample of `others` other points.
-
-    A line that runs in several scenarios counts in each; with times=1, only in the first.
-    """
-    tally = Tally()
-    for scenario in SCENARIOS.values():
-        points = await passed_points(ground, scenario)
-        known = {target[:2] for target in tally.died} if times == 1 else set()
-        own = [one for one in points if one.file == DISPATCH and one[:2] not in known]
-        if times == 1:
-            own = [one for one in own if one.nth == 1]
-        rest = sorted({one for one in points if one.file != DISPATCH})
-        tally += await kill_at(
-            ground, scenario, [*own * times, *random.sample(rest, min(others, len(rest)))]
-        )
-    return tally
+def chosen(
+    points: Sequence[Point], random: Random, *, others: int, known: Collection[tuple[str, int]] = ()
+) -> list[Point]:
+    """Each point of the dispatching job that is not on a known line, and a sample of the others."""
+    own = [one for one in points if one.file == DISPATCH and one[:2] not in known]
+    rest = sorted({one for one in points if one.file != DISPATCH})
+    return own + random.sample(rest, min(others, len(rest)))

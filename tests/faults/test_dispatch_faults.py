@@ -5,11 +5,22 @@
 
 from random import Random
 
-from tests.faults.deaths import DISPATCH, KINDS, TROUBLE, try_all
+from tests.faults.deaths import (
+    DISPATCH,
+    KINDS,
+    SCENARIOS,
+    TROUBLE,
+    Tally,
+    chosen,
+    kill_at,
+    passed_points,
+)
 from tests.faults.ground import open_ground
 from tests.faults.points import ROOT, lines_of
 
 SEED = 1
+OTHERS = 4
+"""Points of other files, in each scenario."""
 OUT_OF_REACH = {"return call"}
 """The lines of the dispatching job that only a worker runs which others took for dead."""
 
@@ -17,10 +28,15 @@ OUT_OF_REACH = {"return call"}
 async def test_a_worker_may_die_at_any_line_while_it_dials(
     redis_url: str, database_url: str
 ) -> None:
+    random, tally = Random(SEED), Tally()
     async with open_ground(
         redis_url, database_url, seed=SEED, trouble=TROUBLE, kinds=KINDS
     ) as ground:
-        tally = await try_all(ground, Random(SEED), times=1, others=4)
+        for scenario in SCENARIOS.values():
+            known = {point[:2] for point in tally.died}
+            points = [one for one in await passed_points(ground, scenario) if one.nth == 1]
+            targets = chosen(points, random, others=OTHERS, known=known)
+            tally += await kill_at(ground, scenario, targets)
         await ground.put_right()
         books = await ground.books()
 

@@ -29,8 +29,6 @@ LANES: Final = 3
 CHANCES: Final = 3
 """How many workers are sent to a point, until one dies there: not all that runs beside the job is
 run in every worker."""
-RECORDED: Final = 2
-"""Workers that live, and tell which points they pass."""
 
 TROUBLE: Final = Trouble(unanswered=0.2, wait=0.2, refuse=0.2, invalid=0.2, wait_seconds=1.0)
 KINDS: Final = 5
@@ -122,18 +120,17 @@ class Tally:
 
 
 async def passed_points(ground: Ground, scenario: Scenario) -> list[Point]:
-    """The points that workers pass which are left alone, in order."""
-    points: dict[Point, None] = {}
-    for calls in await ground.batches(RECORDED):
-        here, there = SPAWN.Pipe(duplex=False)
-        with here, there:
-            queue = await _queued(ground, scenario, calls)
-            process = _worker(ground, scenario, queue, passed=there)
-            process.start()
-            there.close()
-            points |= dict.fromkeys(await asyncio.to_thread(here.recv))
-            await ended(process)
-    return list(points)
+    """The points that a worker passes which is left alone, in order."""
+    (calls,) = await ground.batches(1)
+    queue = await _queued(ground, scenario, calls)
+    here, there = SPAWN.Pipe(duplex=False)
+    with here, there:
+        process = _worker(ground, scenario, queue, passed=there)
+        process.start()
+        there.close()
+        points: list[Point] = await asyncio.to_thread(here.recv)
+        await ended(process)
+    return points
 
 
 async def kill_at(ground: Ground, scenario: Scenario, targets: Iterable[Point]) -> Tally:

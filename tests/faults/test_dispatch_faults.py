@@ -19,7 +19,7 @@ from tests.faults.ground import open_ground
 from tests.faults.points import ROOT, lines_of
 
 SEED = 1
-OTHERS = 4
+OTHERS = 2
 """Points of other files, in each scenario."""
 OUT_OF_REACH = {"return call"}
 """The lines of the dispatching job that only a worker runs which others took for dead."""

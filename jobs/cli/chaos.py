@@ -9,6 +9,7 @@ from jobs.chaos.run import play
 from jobs.chaos.schedule import WORKERS, plan
 from jobs.cli import interruptible
 from jobs.cli.console import CONSOLE
+from jobs.errors import UsageError
 
 
 @click.command()
@@ -36,6 +37,9 @@ def chaos(
     seed gives the same faults. Exit code 1 if the books do not balance.
     """
     schedule = plan(seed, minutes, flush=flush)
+    for file in (json_file, log):
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"{file}: there is no folder {file.parent}")
     if dry_run:
         print_schedule(CONSOLE, schedule)
         return

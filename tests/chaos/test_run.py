@@ -85,7 +85,15 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    "options", [["--minutes", "0"], ["--minutes", "soon"], ["--seed", "1.5"], ["--workers", "2"]]
+    "options",
+    [
+        ["--minutes", "0"],
+        ["--minutes", "soon"],
+        ["--seed", "1.5"],
+        ["--workers", "2"],
+        ["--json", "/nowhere/report.json"],
+        ["--log", "/nowhere/workers.log"],
+    ],
 )
 def test_bad_options_get_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, errors = in_this_process(options, capsys)

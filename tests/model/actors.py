@@ -3,6 +3,7 @@ worker; and the reading of what they leave in Redis."""
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import arq.worker
@@ -14,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from jobs.engine import deserialize, keys, serialize
 from jobs.engine.channel import Channel
 from jobs.engine.claims import Claim, Claims, Finish
+from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.finisher import Finisher
 from jobs.engine.observers import count
 from jobs.engine.outcome import Ending, Outcome
@@ -160,6 +162,15 @@ def result_of(text: str, queue: str) -> bytes:
     )
     assert data is not None
     return data
+
+
+def letter_of(job_id: str, queue: str, payload: bytes) -> DeadLetter:
+    """A dead letter."""
+    now = datetime.now(UTC)
+    return DeadLetter.of(
+        RuntimeError("no"), job_id=job_id, function="f", queue=queue, payload=payload, tries=1,
+        enqueued_at=now, failed_at=now,
+    )  # fmt: skip
 
 
 def read_records(redis: Any, model: QueueModel) -> dict[str, Record]:

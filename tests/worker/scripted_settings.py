@@ -47,9 +47,16 @@ async def wait(ctx: dict[str, Any], seconds: float) -> str:
     return f"{os.getpid()}"
 
 
+@job("chaos.newer", queue=QUEUE)
+@retry()
+async def newer(ctx: dict[str, Any]) -> str:
+    """Comes with the next release."""
+    return f"{os.getpid()}"
+
+
 class Chaos(EngineSettings):
     queue_name = QUEUE
-    functions = (
+    functions: tuple[Any, ...] = (
         work,
         die,
         wait,
@@ -62,6 +69,10 @@ class Chaos(EngineSettings):
 
 class Aside(Chaos):
     queue_name = "aside_tasks"
+
+
+class Newer(Chaos):
+    functions = (*Chaos.functions, newer)
 
 
 class Broken(Chaos):

@@ -12,7 +12,7 @@ workers = st.integers(0, 2)
 few = st.integers(1, 3)
 which = st.integers(0, 3)
 endings = st.sampled_from(
-    ["done", "done", "unkept", "dead", "retry", "retry later", "release", "unknown"]
+    ["done", "unkept", "dead", "dead", "retry", "retry later", "release", "unknown"]
 )
 stock_endings = st.sampled_from(["returns", "raises", "retries", "retries later", "is cancelled"])
 
@@ -22,7 +22,7 @@ EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "a_deadline_passes": (1, {"job_id": ids}),
     "somebody_aborts": (1, {"job_id": ids}),
     "an_abort_comes_late": (1, {"job_id": ids}),
-    "a_letter_is_retried": (2, {"job_id": ids}),
+    "a_letter_is_retried": (3, {"which": which}),
     "a_letter_is_discarded": (1, {"job_id": ids}),
     "an_hour_passes": (2, {}),
     "a_lease_lapses": (3, {"which": which}),
@@ -36,7 +36,7 @@ EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
             "heard": st.integers(0, 20),
         },
     ),
-    "we_renew": (2, {"who": workers, "how_many": few}),
+    "we_renew": (3, {"who": workers, "how_many": few}),
     "we_reap": (2, {"who": workers}),
     "a_stock_worker_polls": (2, {"limit": few}),
     "a_stock_worker_ends": (3, {"which": which, "how": stock_endings}),

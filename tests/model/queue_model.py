@@ -123,13 +123,14 @@ class QueueModel:
         record.at, record.owner = -due, token
         return Held(job_id, self.queues[job_id], due, token, record.payload is not None)
 
-    def accepts(self, held: Held) -> bool:
+    def accepts(self, held: Held, *, again: bool) -> bool:
         """The holder ends its job. Whoever has let the lease lapse may still do so, unless somebody
-        holds the job now, or it has ended, or been given another time, since."""
+        holds the job now, or it has ended, or been given another time, since. What has been put
+        back already is not put back again."""
         record = self.records[held.job_id]
         if record.owner is not None:
             return record.owner == held.token
-        return record.at in (held.due, -held.due)
+        return record.at == -held.due or (record.at == held.due and not again)
 
     def ended(self, held: Held, how: Ended) -> None:
         """An accepted end."""

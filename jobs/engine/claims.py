@@ -11,7 +11,7 @@ import itertools
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -26,8 +26,9 @@ BATCH: Final = 500
 """Most jobs in one script call: Redis does nothing else meanwhile."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
 
-Increments = Mapping[str, Mapping[str, int]]
-"""Counter hash to field to what is added."""
+Counted = tuple[str, str, str]
+"""A hash of counters, and two of its fields; the second may be empty."""
+NOWHERE: Final[Counted] = ("", "", "")
 
 
 class Past(NamedTuple):
@@ -89,8 +90,8 @@ Manner = tuple[str, Argument, Argument, Argument]
 class Finish:
     """How a claim is given up.
 
-    letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it.
-    settled: resolved when Redis has answered.
+    letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it, and
+    counted: where it is counted then. settled: resolved when Redis has answered.
     """
 
     claim: Claim
@@ -98,6 +99,7 @@ class Finish:
     result: bytes = b""
     letter: bytes = b""
     outcome: Outcome | None = None
+    counted: Counted = NOWHERE
     settled: asyncio.Future[None] | None = None
 
     @property
@@ -178,25 +180,19 @@ class Claims:
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
         return Claimed(_read(queues, token, *found), due_in, left)
 
-    async def finish(self, batch: Sequence[Finish], counters: Increments) -> list[int]:
-        """Give up to BATCH claims up, and count; which of them were refused, because someone else
-        has the job, or has finished it."""
+    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+        """Give up to BATCH claims up, and count them; which were refused, because someone else has
+        the job, or has finished it."""
         manners: dict[tuple[Argument, ...], int] = {}
         tries: list[Argument] = []
         letters: list[Argument] = []
         for number, finish in enumerate(batch):
             claim = finish.claim
-            manner = (claim.token, self._numbers[claim.queue], *finish.manner)
+            manner = (claim.token, self._numbers[claim.queue], *finish.manner, *finish.counted)
             which = manners.setdefault(manner, len(manners) + 1)
             tries += (claim.job_id, claim.score, which, finish.result)
             if finish.letter:
                 letters += (number, finish.letter)
-        counts = [
-            word
-            for name, increments in counters.items()
-            for field, increment in increments.items()
-            for word in (name, field, increment)
-        ]
         refused: list[int] = await self._channel.call(
             FINISH,
             self._queues,
@@ -206,7 +202,6 @@ class Claims:
             *itertools.chain.from_iterable(manners),
             *tries,
             *letters,
-            *counts,
             watch=self._watching,
         )
         return refused

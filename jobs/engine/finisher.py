@@ -4,13 +4,13 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from redis.exceptions import ResponseError
 
 from jobs.engine.channel import OUTAGE
-from jobs.engine.claims import BATCH, Claims, Finish, Increments
+from jobs.engine.claims import BATCH, Claims, Counted, Finish
 from jobs.engine.outcome import Outcome
 from jobs.engine.refusals import explained, passes
 
@@ -20,8 +20,6 @@ IN_FLIGHT: Final = 2
 """Calls under way at once: Redis works on one while the next is being put together."""
 _LONGEST_PAUSE: Final = 5.0
 _TRIES_OF_A_BAD_FINISH: Final = 3
-
-Counting = Callable[[Sequence[Outcome]], Increments]
 
 
 class Finisher:
@@ -37,15 +35,14 @@ class Finisher:
         *,
         given_up: Callable[[Finish], None],
         observe: Callable[[Outcome], None] | None = None,
-        count: Counting | None = None,
+        counted: Callable[[Outcome], Counted] | None = None,
     ) -> None:
         self.refused = 0
         self._claims = claims
         self._given_up = given_up
         self._observe = observe
-        self._count = count
+        self._counted = counted
         self._pending: deque[Finish] = deque()
-        self._corrections: list[Outcome] = []
         self._senders: set[asyncio.Task[None]] = set()
 
     @property
@@ -54,6 +51,8 @@ class Finisher:
 
     def add(self, finish: Finish) -> None:
         """Finish a try soon."""
+        if self._counted is not None and finish.outcome is not None:
+            finish.counted = self._counted(finish.outcome)
         self._pending.append(finish)
         if len(self._senders) < IN_FLIGHT:
             sender = asyncio.create_task(self._send_all())
@@ -61,11 +60,9 @@ class Finisher:
             sender.add_done_callback(self._senders.discard)
 
     async def drain(self) -> None:
-        """Wait until everything added so far is settled, and counted as it was."""
+        """Wait until everything added so far is settled."""
         while self._senders:
             await asyncio.wait(self._senders)
-        if self._corrections:
-            await self._send([])
 
     def stop(self) -> None:
         """Give up: what is not settled is left to the leases."""
@@ -82,11 +79,9 @@ class Finisher:
         """Send `batch` until Redis has taken or refused each of its tries."""
         failures, repeated = 0, False
         while True:
-            corrections, self._corrections = self._corrections, []
             try:
-                refused = await self._claims.finish(batch, self._increments(batch, corrections))
+                refused = await self._claims.finish(batch)
             except OUTAGE as error:
-                self._corrections += corrections
                 if isinstance(error, ResponseError) and not passes(error):
                     if len(batch) > 1:  # one bad finish must not hold up the others of its batch
                         for finish in batch:
@@ -115,28 +110,18 @@ class Finisher:
         self._given_up(finish)
         _resolve(finish.settled)
 
-    def _increments(self, batch: list[Finish], corrections: list[Outcome]) -> Increments:
-        """What the batch adds to the counters, less what an earlier one counted though refused."""
-        if self._count is None:
-            return {}
-        added = self._count([finish.outcome for finish in batch if finish.outcome is not None])
-        return less(added, self._count(corrections)) if corrections else added
-
     def _settle(self, batch: list[Finish], refused: set[int], *, repeated: bool) -> None:
         for number, finish in enumerate(batch):
             outcome = finish.outcome
             self._given_up(finish)
-            if number in refused:
-                if outcome is not None:
-                    self._corrections.append(outcome)
-                # A repeated call is refused where the first, whose answer was lost, was taken.
-                if not repeated:
-                    self.refused += 1
-                    outcome = None
-                    logger.warning(
-                        "job %s is someone else's by now: this end of it does not count",
-                        finish.claim.job_id,
-                    )
+            # A repeated call is refused where the first, whose answer was lost, was taken.
+            if number in refused and not repeated:
+                self.refused += 1
+                outcome = None
+                logger.warning(
+                    "job %s is someone else's by now: this end of it does not count",
+                    finish.claim.job_id,
+                )
             if outcome is not None and self._observe is not None:
                 self._observe(outcome)
             _resolve(finish.settled)
@@ -145,13 +130,3 @@ class Finisher:
 def _resolve(settled: asyncio.Future[None] | None) -> None:
     if settled is not None and not settled.done():
         settled.set_result(None)
-
-
-def less(added: Increments, subtracted: Increments) -> Mapping[str, dict[str, int]]:
-    """`added` minus `subtracted`, field by field."""
-    result = {name: dict(fields) for name, fields in added.items()}
-    for name, fields in subtracted.items():
-        into = result.setdefault(name, {})
-        for field, number in fields.items():
-            into[field] = into.get(field, 0) - number
-    return result

@@ -2,14 +2,14 @@
 
 import asyncio
 import math
-from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, cast
 
 from redis.asyncio import Redis
 
+from jobs.engine.claims import Counted
 from jobs.engine.keys import counters
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.scripts import QUEUE_STATE
@@ -25,21 +25,12 @@ _TOOK_BUCKET: Final = [f"{_TOOK}{number}" for number in range(_LAST + 1)]
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
 
 
-def count(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
-    """What the outcomes add to the counters: hash to field to increment, for HINCRBY.
-
-    Fields: an ending's name, and `took:N` for the durations in bucket N of the histogram.
-    """
-    increments: dict[str, dict[str, int]] = {}
-    for outcome in outcomes:
-        fields = increments.get(outcome.queue)
-        if fields is None:
-            fields = increments[outcome.queue] = defaultdict(int)
-        ending = outcome.ending
-        fields[ending.value] += 1
-        if ending in _TIMED:
-            fields[_TOOK_BUCKET[bucket(outcome.seconds)]] += 1
-    return {counters(queue): fields for queue, fields in increments.items()}
+def counted(outcome: Outcome) -> Counted:
+    """Where an outcome is counted: the hash of its queue; there the field of its ending, and
+    `took:N`, where its duration is in bucket N of the histogram."""
+    ending = outcome.ending
+    took = _TOOK_BUCKET[bucket(outcome.seconds)] if ending in _TIMED else ""
+    return counters(outcome.queue), ending.value, took
 
 
 def bucket(seconds: float) -> int:
@@ -117,12 +108,12 @@ async def read_stats(redis: Redis, queue: str) -> QueueStats:
     )
 
 
-async def add_counts(redis: Redis, outcomes: Iterable[Outcome]) -> None:
-    """Counts outcomes, for a worker that has no finish script to do it in."""
+async def add_count(redis: Redis, outcome: Outcome) -> None:
+    """Counts an outcome, for a worker that has no finish script to do it in."""
+    name, *fields = counted(outcome)
     async with redis.pipeline(transaction=True) as pipe:
-        for name, fields in count(outcomes).items():
-            for counted, increment in fields.items():
-                pipe.hincrby(name, counted, increment)
+        for field in filter(None, fields):
+            pipe.hincrby(name, field, 1)
         await pipe.execute()
 
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from jobs.engine.alerts import Alerts, post_alert
 from jobs.engine.dead_letters import DeadLetter, DeadLetters
 from jobs.engine.logs import remember_arguments
-from jobs.engine.observers import add_counts
+from jobs.engine.observers import add_count
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.outcome_log import log_outcome, log_start, masked_error
 from jobs.engine.queues import QueueNames
@@ -101,7 +101,7 @@ async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
     log_outcome(outcome)
     _alerts_by(redis)(outcome)
     try:
-        await add_counts(redis, [outcome])
+        await add_count(redis, outcome)
     except RedisError as error:
         logger.warning("counters_lost", job=outcome.function, error=str(error))
 

@@ -35,7 +35,7 @@ from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.health import Health, Sign
 from jobs.engine.leases import Leases
-from jobs.engine.observers import count
+from jobs.engine.observers import counted
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
 from jobs.engine.refusals import explained
@@ -174,7 +174,7 @@ class Worker(arq.worker.Worker):
             self._claims,
             given_up=self._given_up,
             observe=self._observe if self._told else None,
-            count=count if self.counters else None,
+            counted=counted if self.counters else None,
         )
         endings = Endings(
             tally=self,

@@ -17,7 +17,7 @@ from jobs.engine.channel import Channel
 from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.finisher import Finisher
-from jobs.engine.observers import count
+from jobs.engine.observers import counted
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.scripts import Script
 from tests.model.queue_model import Held, QueueModel, Record
@@ -56,7 +56,7 @@ class OurWorker:
         self.claims = Claims(channel, queues, lease=60)
         self.held: list[tuple[Claim, Held]] = []
         self.finisher = Finisher(
-            self.claims, given_up=lambda _: None, observe=self._accepted, count=count
+            self.claims, given_up=lambda _: None, observe=self._accepted, counted=counted
         )
         self._taken: set[str] = set()
 
@@ -73,11 +73,6 @@ class OurWorker:
 
     def _accepted(self, outcome: Outcome) -> None:
         self._taken.add(outcome.job_id)
-
-    @property
-    def to_be_corrected(self) -> Sequence[Outcome]:
-        """What was counted though refused, until the next call."""
-        return self.finisher._corrections
 
 
 class _Noted(arq.worker.Worker):

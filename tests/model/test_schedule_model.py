@@ -140,7 +140,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         for claim in claims:
             self.redis.rpush("ran", claim.job_id)
         done = [Finish.end(claim, None, 0, fired_slot=True) for claim in claims]
-        assert not self.ground.run(self.claims.finish(done, {}))
+        assert not self.ground.run(self.claims.finish(done))
 
     # --- a stock worker
 

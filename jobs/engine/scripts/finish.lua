@@ -4,10 +4,10 @@
 --
 -- KEYS  queues
 -- ARGV  number of manners, of tries, of letters; for each manner, which many tries share:
---       token, queue number, kind, three values;
+--       token, queue number, kind, three values, and what counts it: a hash ('': nothing) and
+--       two of its fields;
 --       for each try: id, score, number of its manner, result;
---       for each dead letter: number of its try, letter;
---       then hash, field and increment of each counter
+--       for each dead letter: number of its try, letter
 --   kind 'end'    the job is over: the result's time to live in ms (0: for ever), cron mark in ms
 --   kind 'absent' the same, for an id without payload: an older result stays
 --   kind 'again'  it goes back: delay in ms ('': to its old place), tries used ('': none),
@@ -24,9 +24,10 @@ for i = 1, tonumber(ARGV[1]) do
     manners[tostring(i)] = {
         token = ARGV[at], queue = tonumber(ARGV[at + 1]), kind = ARGV[at + 2],
         first = ARGV[at + 3], second = ARGV[at + 4], third = ARGV[at + 5],
+        counters = ARGV[at + 6], ending = ARGV[at + 7], took = ARGV[at + 8], count = 0,
         ends = ARGV[at + 2] == 'end' or ARGV[at + 2] == 'absent',
     }
-    at = at + 6
+    at = at + 9
 end
 local tries = at
 local leases = {}
@@ -47,6 +48,7 @@ for i = 1, count do
         refused[#refused + 1] = i - 1
         is_refused[i - 1] = true
     elseif manner.ends then
+        manner.count = manner.count + 1
         gone[freed + 1], gone[freed + 2] = JOB .. id, RETRY .. id
         freed = freed + 2
         if manner.second == '' then
@@ -58,6 +60,7 @@ for i = 1, count do
         ending = ending + 1
         ids[#ids + 1], ended[ending] = id, at
     else
+        manner.count = manner.count + 1
         again[#again + 1] = at
     end
     at = at + 4
@@ -126,8 +129,11 @@ for i = 1, letters do
     end
     at = at + 2
 end
-for counter = at, #ARGV, 3 do
-    call('HINCRBY', ARGV[counter], ARGV[counter + 1], ARGV[counter + 2])
+for _, manner in pairs(manners) do
+    if manner.counters ~= '' and manner.count > 0 then
+        call('HINCRBY', manner.counters, manner.ending, manner.count)
+        if manner.took ~= '' then call('HINCRBY', manner.counters, manner.took, manner.count) end
+    end
 end
 -- A change of its own ends a client's tracking of a queue without telling it; a read renews it.
 for _, queue in ipairs(KEYS) do call('ZCARD', queue) end

@@ -174,7 +174,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert past.abort_ms == (record.abort if with_aborts else None)
             held = self.model.claimed(claim.job_id, claim.token)
             assert float(claim.score) == held.due
-            if heard:
+            if heard:  # a worker gives up an earlier try of the id
+                worker.held = [one for one in worker.held if one[1].job_id != claim.job_id]
                 worker.held.append((claim, held))
         assert (claimed.left is None) == (len(claimed.claims) == limit)
         if claimed.left is not None:
@@ -192,8 +193,6 @@ class QueueMachine(RuleBasedStateMachine):
         worker = holders[who % len(holders)]
         given_up = dict(zip(worker.held[first % len(worker.held) :], how, strict=False))
         worker.held = [one for one in worker.held if one not in given_up]
-        if len({held.job_id for _, held in given_up}) < len(given_up):
-            return  # a worker has one try of an id at a time
         before = self.ground.now()
         batch, wanted = [], []
         for (claim, held), kind in given_up.items():

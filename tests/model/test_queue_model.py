@@ -85,6 +85,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert (job is not None) == self.model.may_enqueue(job_id)
         if job is not None:
             self._enqueued(job_id, before + (delay or 0) * 1000, number)
+        while not deferred and job is not None and self.ground.now() < self.at(job_id):
+            pass  # arq rounds the time, so that the job may be due half a millisecond later
 
     def _enqueued(self, job_id: str, earliest: float, number: int) -> None:
         at, payload = self.at(job_id), self.redis.get(keys.JOB + job_id)

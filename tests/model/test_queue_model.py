@@ -363,4 +363,4 @@ class QueueMachine(RuleBasedStateMachine):
 def test_whatever_happens_redis_is_as_the_model_says(redis_url: str) -> None:
     with opened(redis_url) as ground:
         machine = type("Machine", (QueueMachine,), {"ground": ground})
-        run_state_machine_as_test(machine, settings=settings(stateful_step_count=60))
+        run_state_machine_as_test(machine, settings=settings(stateful_step_count=100))

@@ -25,7 +25,7 @@ from jobs.engine.dead_letters import (
     fingerprint,
     grouped,
 )
-from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB, RESULT, RETRY
+from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, IN_PROGRESS, JOB, LOST, RESULT, RETRY
 from jobs.engine.pool import Pool, create_pool
 from jobs.engine.serializer import serialize
 from jobs.errors import DatabaseError
@@ -213,12 +213,24 @@ async def test_retrying_one(letters: DeadLetters, pool: Pool) -> None:
     one = letter()
     await letters.add(one)
     await pool.mset({RESULT + "one": b"kept", RETRY + "one": b"3"})
+    await pool.hset(LOST, "one", "2")  # type: ignore[misc]  # typed for both kinds of client
     assert await letters.retry("one") == 1
     assert await pool.get(JOB + "one") == one.payload
     assert await pool.zscore("lead_tasks", "one") is not None
-    assert await pool.exists(RESULT + "one", RETRY + "one") == 0
+    assert await pool.exists(RESULT + "one", RETRY + "one", LOST) == 0
     assert await letters.count() == 0
     assert await letters.retry("one") == 0
+
+
+async def test_one_whose_id_runs_is_not_retried(letters: DeadLetters, pool: Pool) -> None:
+    """The end of the running one would take it along."""
+    await letters.add(letter())
+    await pool.zadd("lead_tasks", {"one": -1})
+    await pool.set(IN_PROGRESS + "one", "someone:1", px=60_000)
+    assert await letters.retry("one") == 0
+    assert await letters.count() == 1
+    await pool.delete(IN_PROGRESS + "one")
+    assert await letters.retry("one") == 1
 
 
 async def test_retrying_twice_at_once_puts_it_back_once(letters: DeadLetters, pool: Pool) -> None:

@@ -19,7 +19,7 @@ from jobs.engine.address import Address
 from jobs.engine.clock import ScaledClock
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.definition import job
-from jobs.engine.keys import JOB, RESULT
+from jobs.engine.keys import IN_PROGRESS, JOB, RESULT
 from jobs.engine.pool import BATCH, JobRequest, Pool, create_pool, request
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
@@ -106,6 +106,22 @@ async def test_a_kept_result_blocks_its_id(pool: Pool) -> None:
     await pool.set(RESULT + "one", b"{}")
     assert await pool.enqueue_job("lead.qualify", _job_id="one") is None
     assert await pool.enqueue_many([JobRequest("lead.qualify", job_id="one")]) == [None]
+
+
+async def test_an_id_that_runs_though_its_job_has_expired_is_taken(pool: Pool) -> None:
+    """The end of the running one would take the new one along."""
+    await pool.enqueue_job("lead.pool_test", 1, _job_id="x")
+    await pool.zadd("lead_tasks", {"x": -time.time() * 1000})
+    await pool.set(IN_PROGRESS + "x", "someone:1", px=60_000)
+    await pool.delete(JOB + "x")
+    assert await pool.enqueue_job("lead.pool_test", 2, _job_id="x") is None
+    await pool.delete(IN_PROGRESS + "x")
+    assert await pool.enqueue_job("lead.pool_test", 2, _job_id="x") is not None
+
+
+async def test_a_mark_that_outlives_its_job_blocks_nothing(pool: Pool) -> None:
+    await pool.set(IN_PROGRESS + "x", "1", px=60_000)
+    assert await pool.enqueue_job("lead.pool_test", 1, _job_id="x") is not None
 
 
 async def test_deferring(pool: Pool) -> None:

@@ -2,6 +2,10 @@
 hypothesis in every run, however slow the machine. `pytest --hypothesis-profile=thorough` draws new
 ones, and many more."""
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import settings
 
 pytest_plugins = ["jobs.testing.servers"]
@@ -9,3 +13,10 @@ pytest_plugins = ["jobs.testing.servers"]
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None, database=None)
 settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_nobody_has_configured_them() -> Iterator[None]:
+    """What a test makes of structlog ends with it: it is one for the whole process."""
+    yield
+    structlog.reset_defaults()

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from jobs.call.dispatch import UNAVAILABLE
 from jobs.call.events import StatusPayload, apply_status, enqueue_completed, recording_of
 from jobs.context import JobContext
 from jobs.engine import JobRequest, job, retry
@@ -72,13 +71,13 @@ async def _settle(ctx: JobContext, call_ids: tuple[UUID, ...]) -> None:
 
 
 def settled(call: Call, state: CallState | None, now: datetime) -> Call:
-    """The call as the provider says it is; one that it never took has failed."""
+    """The call as the provider says it is; one that it never took has failed, with no SIP code."""
     if call.status is CallStatus.SCHEDULED or CALL.is_terminal(call.status):
         return call
     if state is None:
         if call.refused_until is not None:
             return call
-        return replace(call, status=CallStatus.FAILED, sip_code=UNAVAILABLE, ended_at=now)
+        return replace(call, status=CallStatus.FAILED, ended_at=now)
     linked = call if call.provider_id else replace(call, provider_id=state.provider_id)
     return apply_status(
         linked, StatusPayload.model_validate(state.payload), state.last_sequence, now

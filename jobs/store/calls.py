@@ -64,7 +64,8 @@ _OPEN_OF_LEAD = text(
 )
 _ENDED = text(
     "SELECT count(*) FILTER (WHERE disposition = :carrier_failure), count(*) FROM calls "
-    "WHERE campaign_id = :campaign AND ended_at >= :since AND dialed_at IS NOT NULL"
+    "WHERE campaign_id = :campaign AND ended_at >= :since AND dialed_at IS NOT NULL "
+    "AND (provider_id IS NOT NULL OR sip_code IS NOT NULL)"
 )
 _OVERDUE = text(
     f"SELECT {_CALL} FROM calls WHERE processed_at IS NULL AND id > :after AND CASE "

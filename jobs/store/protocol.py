@@ -166,7 +166,8 @@ class Calls(Protocol):
         ...
 
     async def ended_since(self, campaign_id: UUID, since: datetime) -> tuple[int, int]:
-        """(carrier failures, calls) that ended since then: what the breaker looks at."""
+        """(carrier failures, calls) that ended since then: what the breaker looks at. Calls that no
+        provider was ever asked for say nothing of the carriers, and are left out."""
         ...
 
     async def record_events(self, events: Sequence[NewEvent]) -> list[NewEvent]:

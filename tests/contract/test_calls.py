@@ -122,9 +122,9 @@ async def test_dials_count_over_all_campaigns_of_the_tenant(store: Store) -> Non
 
 
 async def test_calls_in_flight_and_calls_that_ended(store: Store) -> None:
-    campaign, enrolments = await enrolled(store, new_leads(6))
+    campaign, enrolments = await enrolled(store, new_leads(7))
     calls = await add_calls(store, [new_call(enrolment) for enrolment in enrolments])
-    _, dialing, failed, old, busy, canceled = calls
+    _, dialing, failed, old, busy, canceled, never_asked_for = calls
     await save_calls(
         store,
         replace(dialing, status=CallStatus.DIALING, dialed_at=NOON),
@@ -137,6 +137,13 @@ async def test_calls_in_flight_and_calls_that_ended(store: Store) -> None:
         unanswered(old, NOON - 2 * MINUTE),
         unanswered(busy),
         replace(canceled, status=CallStatus.CANCELED, ended_at=NOON),
+        replace(
+            never_asked_for,
+            status=CallStatus.FAILED,
+            dialed_at=NOON,
+            ended_at=NOON,
+            disposition=Disposition.CARRIER_FAILURE,
+        ),
     )
     async with store.begin() as work:
         assert await work.calls.in_flight(campaign.id) == 2

@@ -83,7 +83,10 @@ class MemoryCalls:
         ended = [
             call.disposition
             for call in self._of(campaign_id)
-            if call.dialed_at is not None and call.ended_at is not None and call.ended_at >= since
+            if call.dialed_at is not None
+            and call.ended_at is not None
+            and call.ended_at >= since
+            and (call.provider_id is not None or call.sip_code is not None)
         ]
         return ended.count(Disposition.CARRIER_FAILURE), len(ended)
 

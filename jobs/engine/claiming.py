@@ -1,40 +1,21 @@
 """The loop that claims jobs as slots come free, and waits for a change when there are none."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from jobs.engine.channel import OUTAGE
-from jobs.engine.claims import BATCH, Claim, Claimed, Claims
+from jobs.engine.claims import BATCH, Claimed, Claims
 from jobs.engine.pauses import Pauses
+from jobs.engine.reserve import Reserve, Slots
 
 IN_FLIGHT: Final = 2
 """Claims under way at once while there is enough to do: Redis puts one together while the jobs of
 the other are being started."""
-
-
-class Slots(Protocol):
-    """The side of a worker that runs what is claimed."""
-
-    burst: bool
-
-    def free(self) -> int:
-        """How many jobs may be claimed now."""
-        ...
-
-    def burst_is_over(self) -> bool:
-        """Whether a burst has had the jobs that it may have."""
-        ...
-
-    def start(self, claims: Sequence[Claim]) -> None:
-        """Start what was claimed."""
-        ...
-
-    def give_back(self, claims: Sequence[Claim]) -> None:
-        """Put back what was claimed, as it was."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +23,7 @@ class _Asked:
     answer: asyncio.Task[Claimed]
     limit: int
     watch: bool
+    at: float
 
 
 class Claiming:
@@ -62,14 +44,16 @@ class Claiming:
     ) -> None:
         self.changed = asyncio.Event()
         """The queues may hold something new."""
-        self.freed = asyncio.Event()
-        """A slot has come free."""
         self._claims = claims
         self._slots = slots
         self._with_aborts = with_aborts
         self._pauses = pauses
         self._tracks = tracks
         self._asked: deque[_Asked] = deque()
+        self._reserve = Reserve(slots)
+        self._freeing = asyncio.Event()
+        self._looks = False
+        self._outside = copy_context()
         self._busy = False
         self._stopping = False
 
@@ -80,18 +64,18 @@ class Claiming:
             if not self._asked:
                 if self._slots.burst_is_over():
                     break
-                self.freed.clear()
-                await _wait_for(self.freed, self._pauses.longest)
+                self._freeing.clear()
+                await _wait_for(self._freeing, self._pauses.longest)
                 continue
             try:
-                claimed, watched = await self._answer()
+                claimed, asked = await self._answer()
             except OUTAGE as error:
                 await self._pauses.outage(error)
                 continue
             self._pauses.recovered()
-            self._slots.start(claimed.claims)
             self._busy = claimed.left is None
-            if self._busy or not watched:
+            self._reserve.add(claimed.claims, time.monotonic() - asked.at)
+            if self._busy or not asked.watch:
                 await asyncio.sleep(0)  # the next claim leaves before the answer of this one is due
             elif self._slots.burst and claimed.left == 0:
                 break
@@ -99,13 +83,22 @@ class Claiming:
                 await self._wait(claimed)
         await self.settle()
 
+    def slot_freed(self) -> None:
+        """A slot has come free."""
+        self._reserve.start()
+        if not self._looks:
+            self._looks = True
+            # Not in the context of the job that has ended.
+            asyncio.get_running_loop().call_soon(self._look, context=self._outside)
+
     def stop(self) -> None:
         self._stopping = True
         self.changed.set()
-        self.freed.set()
+        self._freeing.set()
 
     async def settle(self) -> None:
-        """What claims under way bring goes back, so that nobody waits for a lease to lapse."""
+        """What is not started goes back, so that nobody waits for a lease to lapse."""
+        self._reserve.close()
         while self._asked:
             asked = self._asked[0]
             await asyncio.wait([asked.answer])
@@ -113,21 +106,35 @@ class Claiming:
             if not asked.answer.cancelled() and asked.answer.exception() is None:
                 self._slots.give_back(asked.answer.result().claims)
 
+    def _look(self) -> None:
+        """Slots have come free since the loop's last turn."""
+        self._looks = False
+        if self._asked and not self._stopping:  # else it is `run`'s turn
+            self._ask()
+        self._freeing.set()
+
     def _ask(self) -> None:
-        """Claim for the free slots. While there is enough to do, Redis is not watched: that costs
-        something for each key."""
+        """Claim for the free slots, and a little ahead. While there is enough to do, Redis is not
+        watched: that costs something for each key."""
         watch = not self._busy
         while len(self._asked) < (IN_FLIGHT if self._busy else 1):
-            limit = min(self._slots.free() - sum(asked.limit for asked in self._asked), BATCH)
+            limit = min(self._wanted(), BATCH)
             if limit <= 0:
                 return
             if watch:
                 self.changed.clear()
             claim = self._claims.claim(limit, with_aborts=self._with_aborts, watch=watch)
-            self._asked.append(_Asked(asyncio.create_task(claim), limit, watch))
+            self._asked.append(_Asked(asyncio.create_task(claim), limit, watch, time.monotonic()))
 
-    async def _answer(self) -> tuple[Claimed, bool]:
-        """The answer to the first claim under way, and whether it watches the queues."""
+    def _wanted(self) -> int:
+        """How many more jobs to claim."""
+        coming = sum(asked.limit for asked in self._asked)
+        if self._busy and self._slots.claims_ahead():
+            return self._reserve.lacks(coming - self._slots.free())
+        return self._slots.free() - coming
+
+    async def _answer(self) -> tuple[Claimed, _Asked]:
+        """The answer to the first claim under way."""
         asked = self._asked[0]
         try:
             # When this is cancelled, the claim goes on, and `settle` gives back what it brings.
@@ -136,7 +143,7 @@ class Claiming:
             self._asked.popleft()
             raise
         self._asked.popleft()
-        return claimed, asked.watch
+        return claimed, asked
 
     async def _wait(self, claimed: Claimed) -> None:
         pause = self._pauses.until_next(claimed, told=self._tracks())

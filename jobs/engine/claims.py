@@ -53,7 +53,7 @@ class Claim:
     """A job that this worker holds.
 
     score: its place in the queue, as Redis wrote it. since, until: `time.monotonic()`, when it was
-    made, and when its job's time is over.
+    asked for, and when its job's time is over.
     """
 
     job_id: str
@@ -67,7 +67,10 @@ class Claim:
 
     @property
     def due_ms(self) -> int:
-        return int(float(self.score))
+        try:
+            return int(self.score)
+        except ValueError:  # a producer of its own may have given it a fraction
+            return int(float(self.score))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class Claims:
         turn = serial % len(self._queues)
         queues = self._queues[turn:] + self._queues[:turn]
         token = f"{self.worker_id}:{serial}"
+        since = time.monotonic()
         self._watching = watch
         now, next_due, left, *found = await self._channel.call(
             CLAIM,
@@ -179,7 +183,7 @@ class Claims:
             watch=watch,
         )
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
-        return Claimed(_read(queues, token, *found), due_in, left)
+        return Claimed(_read(queues, token, since, *found), due_in, left)
 
     async def finish(self, batch: Sequence[Finish]) -> list[int]:
         """Give up to BATCH claims up, and count them; which were refused, because someone else has
@@ -229,13 +233,13 @@ class Claims:
 def _read(
     queues: Sequence[str],
     token: str,
+    since: float,
     runs: Sequence[int],
     claimed: Sequence[bytes],
     payloads: Sequence[bytes | None],
     past: Sequence[Sequence[bytes | None]] | None,
 ) -> list[Claim]:
     """The claims in the answer of `claim.lua`."""
-    since = time.monotonic()
     ids, scores, at = claimed[::2], claimed[1::2], 0
     claims: list[Claim] = []
     for number, count in zip(runs[::2], runs[1::2], strict=True):

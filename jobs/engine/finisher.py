@@ -54,7 +54,8 @@ class Finisher:
         if self._counted is not None and finish.outcome is not None:
             finish.counted = self._counted(finish.outcome)
         self._pending.append(finish)
-        if len(self._senders) < IN_FLIGHT:
+        waiting = len(self._pending) // BATCH
+        if len(self._senders) < min(1 + waiting, IN_FLIGHT):
             sender = asyncio.create_task(self._send_all())
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)

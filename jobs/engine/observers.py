@@ -5,6 +5,7 @@ import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final, cast
 
 from redis.asyncio import Redis
@@ -20,22 +21,23 @@ _LOG_GROWTH: Final = math.log(GROWTH)
 _TOOK: Final = "took:"
 _LAST: Final = 400
 """The number of the last bucket: a thousand years."""
-_TOOK_BUCKET: Final = [f"{_TOOK}{number}" for number in range(_LAST + 1)]
-
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
 
 
 def counted(outcome: Outcome) -> Counted:
     """Where an outcome is counted: the hash of its queue; there the field of its ending, and
     `took:N`, where its duration is in bucket N of the histogram."""
-    ending = outcome.ending
-    took = _TOOK_BUCKET[bucket(outcome.seconds)] if ending in _TIMED else ""
-    return counters(outcome.queue), ending.value, took
+    return _counted(outcome.queue, outcome.ending, int(outcome.seconds * 1e6))
 
 
-def bucket(seconds: float) -> int:
+@lru_cache(maxsize=4096)
+def _counted(queue: str, ending: Ending, microseconds: int) -> Counted:
+    took = f"{_TOOK}{bucket(microseconds)}" if ending in _TIMED else ""
+    return counters(queue), ending.value, took
+
+
+def bucket(microseconds: int) -> int:
     """The number of the bucket: the logarithm of the microseconds, to the base GROWTH."""
-    microseconds = int(seconds * 1e6)
     return min(round(math.log(microseconds) / _LOG_GROWTH), _LAST) if microseconds > 0 else 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import math
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
@@ -117,19 +118,25 @@ class Try:
 if sys.version_info >= (3, 12):
 
     def start_task(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, name: str
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        context: Context,
     ) -> asyncio.Task[None]:
         """A task that is at its first wait already: one that never waits costs no turn of the
         loop."""
-        return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
+        return asyncio.Task(coroutine, loop=loop, name=name, context=context, eager_start=True)
 
 else:
 
     def start_task(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, name: str
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        context: Context,
     ) -> asyncio.Task[None]:
         """A task that starts with the loop's next turn."""
-        return asyncio.Task(coroutine, loop=loop, name=name)
+        return asyncio.Task(coroutine, loop=loop, name=name, context=context)
 
 
 class Deadlines:

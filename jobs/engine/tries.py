@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
 from types import NoneType
@@ -63,6 +64,7 @@ class Tries:
         self._freed = freed
         self._running: dict[str, Try] = {}
         self._plans: dict[str, Plan] = {}
+        self._outside = copy_context()
         self._deadlines = Deadlines(worker.loop, self._running.values)
 
     def start_all(self, claims: Sequence[Claim]) -> None:
@@ -144,7 +146,9 @@ class Tries:
         if before is not None:
             before.cancel(Stop.LOST)
         self._running[job_id] = one
-        task = one.task = start_task(self._run(one), self._worker.loop, job_id)
+        # Not in the context of the job whose end made room for this one.
+        context = self._outside.copy()
+        task = one.task = start_task(self._run(one), self._worker.loop, job_id, context)
         if not one.forgotten:
             self._worker.tasks[job_id] = task
 

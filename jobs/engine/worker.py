@@ -187,7 +187,7 @@ class Worker(arq.worker.Worker):
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
-        self._tries = Tries(self, self._finisher, endings, freed=self._claiming.freed.set)
+        self._tries = Tries(self, self._finisher, endings, freed=self._claiming.slot_freed)
         self._health = Health(
             self.pool,
             self._claims.worker_id,
@@ -226,13 +226,17 @@ class Worker(arq.worker.Worker):
     # --- claiming
 
     def free(self) -> int:
-        """How many jobs may be claimed now."""
+        """How many jobs may be started now."""
         if not self.allow_pick_jobs or self._stopping:
             return 0
         free = min(self.max_jobs - len(self.tasks), self.queue_read_limit)
         if self.burst and self.max_burst_jobs >= 0:
             free = min(free, self.max_burst_jobs - self._jobs_started())
         return free
+
+    def claims_ahead(self) -> bool:
+        """Whether more may be claimed than can be started: not where the jobs are numbered."""
+        return not (self.burst and self.max_burst_jobs >= 0)
 
     def burst_is_over(self) -> bool:
         """Whether a burst has had the jobs that it may have."""

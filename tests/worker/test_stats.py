@@ -141,13 +141,13 @@ def test_the_histogram_of_a_real_spread() -> None:
 
 
 def test_nothing_took_less_than_nothing() -> None:
-    assert bucket(0.0) == bucket(-3e-6) == 0
+    assert bucket(0) == bucket(-3) == 0
 
 
 def test_an_outcome_is_counted_in_its_queues_hash() -> None:
     name, ending, took = counted(outcome(queue="b"))
     assert (name, ending) == (counters("b"), "done")
-    assert took == f"took:{bucket(0.02)}"
+    assert took == f"took:{bucket(20_000)}"
     assert counted(outcome(Ending.RELEASED))[1:] == ("released", "")
 
 

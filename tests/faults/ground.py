@@ -121,7 +121,7 @@ class Ground:
     async def put_right(self) -> None:
         """An hour later: the jobs of the dead run elsewhere, and what they left is found.
 
-        Raises AssertionError when some call's end is never carried over.
+        Raises AssertionError when some call's end, or its follow-up, is never carried over.
         """
         self.clock.jump(LATER, FASTER, time.time())
         started = swept = time.monotonic()
@@ -130,7 +130,7 @@ class Ground:
                 now = time.monotonic()
                 if now > started + PATIENCE:
                     letters = await DeadLetters(self.pool).find(limit=3)
-                    raise AssertionError(f"{len(waiting)} calls wait: {waiting[:3]}; {letters}")
+                    raise AssertionError(f"{len(waiting)} things wait: {waiting[:3]}; {letters}")
                 await self.store.relay(timedelta(0))
                 if now > swept + SWEEP_EVERY:
                     swept = now
@@ -140,7 +140,10 @@ class Ground:
     async def _unsettled(self) -> list[str]:
         async with self.store.begin() as work:
             calls = await work.calls.get_many(self.calls)
-        return [f"{call.id} is {call.status}" for call in calls if call.processed_at is None]
+        waiting = [f"{call.id} is {call.status}" for call in calls if call.processed_at is None]
+        # The last calls' follow-ups may still be on their way when the calls are done with.
+        rows = await self.store.outbox_size()
+        return [*waiting, f"{rows} rows of the outbox"] if rows else waiting
 
     async def books(self) -> "Books":
         """Closes the books; see Books."""

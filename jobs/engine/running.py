@@ -90,6 +90,7 @@ class Try:
     task: asyncio.Task[None] | None = None
     deadline: float = math.inf
     stop: Stop | None = None
+    begun: bool = False
     over: bool = False
     """Its coroutine has ended."""
     forgotten: bool = False
@@ -109,10 +110,12 @@ class Try:
         return f"{self.claim.job_id}:{self.name}"
 
     def cancel(self, why: Stop) -> None:
-        """Cancel the job, unless its coroutine has ended, or is being cancelled already."""
+        """Cancel the job, unless its coroutine has ended, or is being cancelled already. A task
+        that is cancelled before its first step never takes one, so such a one ends itself."""
         if self.task is not None and not self.over and self.stop is None:
             self.stop = why
-            self.task.cancel()
+            if self.begun:
+                self.task.cancel()
 
 
 if sys.version_info >= (3, 12):

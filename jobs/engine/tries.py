@@ -153,6 +153,7 @@ class Tries:
             self._worker.tasks[job_id] = task
 
     async def _run(self, one: Try) -> None:
+        one.begun = True
         ctx = self._context(one)
         worker = self._worker
         try:
@@ -185,6 +186,8 @@ class Tries:
         plan = one.plan
         assert plan is not None  # noqa: S101 - a job without a function is never launched
         try:
+            if one.stop is not None:
+                raise asyncio.CancelledError
             if self._worker.on_job_start:
                 await self._hook(self._worker.on_job_start, ctx)
                 one.started = time()
@@ -256,4 +259,9 @@ class Tries:
                 one.stop = Stop.SHUTDOWN
 
     def close(self) -> None:
+        """Give back what was cancelled by arq's `handle_sig` before it could begin."""
+        for one in list(self._running.values()):
+            if not one.begun:
+                self._finisher.add(self._endings.released(one))
+                self._forget(one)
         self._deadlines.close()

@@ -207,13 +207,13 @@ class Worker(arq.worker.Worker):
             self._claiming.stop()
             await self._claiming.settle()
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+            self._tries.close()
             await self._stop_duties()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._finisher.drain(), CLOSING_PATIENCE)
             self._finisher.stop()
             if self._alerts is not None:
                 await self._alerts.close()
-            self._tries.close()
             await self._channel.close()
             self._opened, self._schedule = False, None
             with contextlib.suppress(*OUTAGE):

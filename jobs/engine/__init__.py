@@ -9,9 +9,10 @@ from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.crons import Cron, cron
 from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
 from jobs.engine.definition import find_job, job
+from jobs.engine.job_request import JobRequest, request
 from jobs.engine.observers import QueueStats, read_stats
 from jobs.engine.outcome import Ending, Outcome
-from jobs.engine.pool import JobRequest, Pool, create_pool, request
+from jobs.engine.pool import Pool, create_pool
 from jobs.engine.queues import QueueNames, QueueUrls
 from jobs.engine.retries import NO_RETRY, RetryPolicy, backoff, retry
 from jobs.engine.serializer import (

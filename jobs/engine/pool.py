@@ -3,9 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, TypeVarTuple, overload
+from datetime import datetime
+from typing import Any, Final, ParamSpec, TypeVarTuple, overload
 
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import (
@@ -16,53 +15,28 @@ from arq.jobs import (
     deserialize_job,
     serialize_job,
 )
-from arq.utils import timestamp_ms, to_ms
+from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
 from jobs.engine.batch import Batch
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
-from jobs.engine.definition import definition_of, find_job
+from jobs.engine.definition import find_job
+from jobs.engine.job_request import JobFunction, JobRequest, Seconds, name_and_queue
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.results import Job
 from jobs.engine.scripts import ENQUEUE
 from jobs.engine.serializer import deserialize, serialize
-from jobs.errors import UsageError
 from settings import get_settings
 
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
-R = TypeVar("R")
-
-Seconds = int | float | timedelta
-JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
 
 BATCH: Final = 1000
 """Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
 _SCAN: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """A job to be enqueued. The options are those of `Pool.enqueue_job`."""
-
-    function: str
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    job_id: str | None = None
-    queue: str | None = None
-    defer_by: Seconds | None = None
-    defer_until: datetime | None = None
-    expires: Seconds | None = None
-    job_try: int | None = None
-
-
-def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:
-    """A job by its function, for `enqueue_many`; the type checker checks the arguments."""
-    name, queue = _name_and_queue(function)
-    return JobRequest(name, args, kwargs, queue=queue)
 
 
 class Pool(ArqRedis):
@@ -213,7 +187,7 @@ class Pool(ArqRedis):
         if isinstance(function, str):
             name, queue = function, None
         else:
-            name, queue = _name_and_queue(function)
+            name, queue = name_and_queue(function)
         wanted = JobRequest(
             name,
             args,
@@ -334,7 +308,11 @@ class Pool(ArqRedis):
                 serializer=self.job_serializer,
             )
             batch.add(
-                (queue, *self._times(wanted), 1 if wanted.job_id else 0),
+                (
+                    queue,
+                    *wanted.times(self.clock, self.expires_extra_ms),
+                    1 if wanted.job_id else 0,
+                ),
                 (job_id, payload),
                 Job(job_id, self, queue, self.job_deserializer),
             )
@@ -347,32 +325,6 @@ class Pool(ArqRedis):
         if wanted.queue is not None:
             return self.queues.canonical(wanted.queue)
         return self.queue_of(wanted.function)
-
-    def _times(self, wanted: JobRequest) -> tuple[int, int]:
-        """The delay and the expiry, in ms from now."""
-        if wanted.defer_by is None and wanted.defer_until is None and wanted.expires is None:
-            return 0, self.expires_extra_ms
-        if wanted.defer_until is not None:
-            if wanted.defer_by is not None:
-                raise UsageError("a job is deferred either by a time or until a moment, not both")
-            delay = to_ms(self.clock.real_delay(_aware(wanted.defer_until)))
-        else:
-            delay = max(to_ms(wanted.defer_by) or 0, 0)
-        expiry = to_ms(wanted.expires) or delay + self.expires_extra_ms
-        if expiry < 0:
-            raise UsageError("a job cannot expire before it is enqueued")
-        return delay, expiry
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.astimezone()  # local time, as arq reads it
-
-
-def _name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
-    definition = definition_of(function)
-    if definition is None:
-        return function.__qualname__, None
-    return definition.name, definition.queue
 
 
 async def create_pool(

@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from jobs.engine.pool import JobRequest
+from jobs.engine.job_request import JobRequest
 from jobs.engine.serializer import deserialize, serialize
 from jobs.store import tables
 from jobs.store.protocol import Publish

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from jobs.engine.clock import Clock
-from jobs.engine.pool import JobRequest
+from jobs.engine.job_request import JobRequest
 from jobs.store.analytics import PostgresAnalytics
 from jobs.store.calls import PostgresCalls
 from jobs.store.campaigns import PostgresCampaigns

@@ -9,7 +9,7 @@ from redis.asyncio import ConnectionPool
 
 from jobs.engine import JobRequest, Pool, deserialize, serialize
 from jobs.engine.clock import Clock
-from jobs.engine.pool import Seconds
+from jobs.engine.job_request import Seconds
 from jobs.engine.results import Job
 from jobs.store.memory import MemoryStore
 

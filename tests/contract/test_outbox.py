@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from jobs.engine.pool import JobRequest
+from jobs.engine.job_request import JobRequest
 from jobs.engine.serializer import deserialize, serialize
 from jobs.store import outbox
 from jobs.store.model import LeadFilter

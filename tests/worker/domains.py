@@ -8,8 +8,8 @@ import pytest
 from jobs.engine import Pool, create_pool
 from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock
+from jobs.engine.job_request import JobRequest
 from jobs.engine.launch import create_worker, serve
-from jobs.engine.pool import JobRequest
 from jobs.store.postgres import PostgresStore
 from settings import get_settings
 

@@ -10,8 +10,8 @@ from jobs.default import WorkerSettings
 from jobs.engine import DeadLetters, deserialize
 from jobs.engine.address import Address
 from jobs.engine.clock import SystemClock
+from jobs.engine.job_request import JobRequest
 from jobs.engine.launch import create_worker
-from jobs.engine.pool import JobRequest
 from jobs.store.postgres import PostgresStore
 from jobs.testing.waiting import wait_until
 from tests.worker.domains import burst, opened, settings_for, unpublished

@@ -19,8 +19,9 @@ from jobs.engine.address import Address
 from jobs.engine.clock import ScaledClock
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.definition import job
+from jobs.engine.job_request import JobRequest, request
 from jobs.engine.keys import IN_PROGRESS, JOB, RESULT
-from jobs.engine.pool import BATCH, JobRequest, Pool, create_pool, request
+from jobs.engine.pool import BATCH, Pool, create_pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import ServerError, UsageError

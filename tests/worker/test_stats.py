@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from jobs.engine import EngineSettings, job, retry
+from jobs.engine.job_request import JobRequest
 from jobs.engine.keys import IN_PROGRESS, counters
 from jobs.engine.launch import create_worker
 from jobs.engine.observers import (
@@ -25,7 +26,7 @@ from jobs.engine.observers import (
 )
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.outcome_log import OutcomeLog, log_outcome, masked_error
-from jobs.engine.pool import JobRequest, Pool, create_pool
+from jobs.engine.pool import Pool, create_pool
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from jobs.engine.clock import Clock
-from jobs.engine.pool import JobRequest
+from jobs.engine.job_request import JobRequest
 from jobs.engine.serializer import serialize
 from jobs.store.ids import TimeOrderedIds
 from jobs.store.memory.analytics import MemoryAnalytics

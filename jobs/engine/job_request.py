@@ -1,0 +1,66 @@
+"""A job to be enqueued: its function, its arguments, and when."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Concatenate, ParamSpec
+
+from arq.utils import to_ms
+
+from jobs.engine.clock import Clock
+from jobs.engine.definition import definition_of
+from jobs.errors import UsageError
+
+P = ParamSpec("P")
+
+Seconds = int | float | timedelta
+JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to be enqueued. The options are those of `Pool.enqueue_job`."""
+
+    function: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    job_id: str | None = None
+    queue: str | None = None
+    defer_by: Seconds | None = None
+    defer_until: datetime | None = None
+    expires: Seconds | None = None
+    job_try: int | None = None
+
+    def times(self, clock: Clock, kept_ms: int) -> tuple[int, int]:
+        """The delay and the expiry, in ms from now. kept_ms: how long a job is kept after it is
+        due. Raises UsageError for times that contradict each other."""
+        if self.defer_by is None and self.defer_until is None and self.expires is None:
+            return 0, kept_ms
+        if self.defer_until is not None:
+            if self.defer_by is not None:
+                raise UsageError("a job is deferred either by a time or until a moment, not both")
+            delay = to_ms(clock.real_delay(_aware(self.defer_until)))
+        else:
+            delay = max(to_ms(self.defer_by) or 0, 0)
+        expiry = to_ms(self.expires) or delay + kept_ms
+        if expiry < 0:
+            raise UsageError("a job cannot expire before it is enqueued")
+        return delay, expiry
+
+
+def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:
+    """A job by its function, for `enqueue_many`; the type checker checks the arguments."""
+    name, queue = name_and_queue(function)
+    return JobRequest(name, args, kwargs, queue=queue)
+
+
+def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
+    """What a function is called as a job, and its queue, if it says one."""
+    definition = definition_of(function)
+    if definition is None:
+        return function.__qualname__, None
+    return definition.name, definition.queue
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()  # local time, as arq reads it

@@ -78,7 +78,8 @@ async def test_a_worker_outlives_an_outage_of_redis(kind: Kind) -> None:
             await wait_until(lambda: worker.tasks)
             server.kill()
             go.set()
-            await asyncio.sleep(0.3)
+            assert worker.main_task is not None
+            await asyncio.wait([worker.main_task], timeout=2)
             server.start()
             await server.ready()
             assert await result_of(job, timeout=10) == "done"

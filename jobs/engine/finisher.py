@@ -5,6 +5,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Final
 
 from redis.exceptions import ResponseError
@@ -17,7 +18,8 @@ from jobs.engine.refusals import explained, passes
 logger = logging.getLogger("jobs.worker")
 
 IN_FLIGHT: Final = 2
-"""Calls under way at once: Redis works on one while the next is being put together."""
+"""Calls under way at once, while there is a whole batch for the second: Redis works on one while
+the next is being put together."""
 _LONGEST_PAUSE: Final = 5.0
 _TRIES_OF_A_BAD_FINISH: Final = 3
 
@@ -44,6 +46,8 @@ class Finisher:
         self._counted = counted
         self._pending: deque[Finish] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        self._outside = copy_context()
+        """Not that of the job whose end is the first to be sent."""
 
     @property
     def idle(self) -> bool:
@@ -54,9 +58,9 @@ class Finisher:
         if self._counted is not None and finish.outcome is not None:
             finish.counted = self._counted(finish.outcome)
         self._pending.append(finish)
-        waiting = len(self._pending) // BATCH
-        if len(self._senders) < min(1 + waiting, IN_FLIGHT):
-            sender = asyncio.create_task(self._send_all())
+        batches = 1 + len(self._pending) // BATCH
+        if len(self._senders) < min(batches, IN_FLIGHT):
+            sender = asyncio.create_task(self._send_all(), context=self._outside)
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
 

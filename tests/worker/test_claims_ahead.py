@@ -8,7 +8,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from arq.worker import func
 
-from jobs.engine import JobRequest, Worker, create_pool, deserialize, serialize
+from jobs.engine import JobRequest, Outcome, Worker, create_pool, deserialize, serialize
 from jobs.engine.claims import Claim
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import running
@@ -20,8 +20,11 @@ _mine: ContextVar[str] = ContextVar("mine", default="nobody's")
 
 
 async def test_a_job_starts_in_a_context_of_its_own(redis_url: str) -> None:
-    """Though the end of another one made room for it."""
+    """Though the end of another one made room for it; so do observers."""
     seen = set()
+
+    def observe(outcome: Outcome) -> None:
+        seen.add(_mine.get())
 
     async def mark(ctx: dict[str, Any]) -> None:
         seen.add(_mine.get())
@@ -31,6 +34,7 @@ async def test_a_job_starts_in_a_context_of_its_own(redis_url: str) -> None:
     async with await create_pool(redis_url) as pool:
         await pool.enqueue_many([JobRequest("mark", queue=QUEUE)] * JOBS)
     worker = await worker_of(redis_url, mark, burst=True)
+    worker.observers.append(observe)
     assert await worker.run_check() == JOBS
     await worker.close()
     assert seen == {"nobody's"}

@@ -1,12 +1,16 @@
 """The network between a worker and what it talks to: a Unix socket in front of another one."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 _CHUNK: Final = 64 * 1024
+
+Tap = Callable[[bytes], None]
+"""Gets each piece of a connection, of either direction, before it is passed on."""
 
 
 class State(Enum):
@@ -23,11 +27,16 @@ class State(Enum):
 
 
 class Link:
-    """Listens at `path` and passes on to `target` and back. delay: seconds, each way."""
+    """Listens at `path` and passes on to `target` and back. delay: seconds, each way.
 
-    def __init__(self, path: Path, target: Path) -> None:
+    tapped: makes a tap for each connection; one that changes how the link is does so for the piece
+    that it got too.
+    """
+
+    def __init__(self, path: Path, target: Path, tapped: Callable[[], Tap] | None = None) -> None:
         self.path = path
         self._target = target
+        self._tapped = tapped
         self._state = State.UP
         self._delay = 0.0
         self._open = asyncio.Event()
@@ -72,7 +81,7 @@ class Link:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(writer)
+        connection = _Connection(writer, self._tapped() if self._tapped else None)
         self._connections.add(connection)
         try:
             if self._state is State.CUT:
@@ -94,7 +103,7 @@ class Link:
 
     async def _pass_on(self, reader: asyncio.StreamReader, connection: "_Connection") -> None:
         while data := await reader.read(_CHUNK):
-            await self._travel()
+            await self._travel(data, connection)
             if connection.far is not None:
                 connection.far.write(data)
                 await connection.far.drain()
@@ -106,13 +115,15 @@ class Link:
             return
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
-                await self._travel()
+                await self._travel(data, connection)
                 connection.near.write(data)
                 await connection.near.drain()
         if connection.far is not None:  # else the near end is not to know
             connection.abort()
 
-    async def _travel(self) -> None:
+    async def _travel(self, data: bytes, connection: "_Connection") -> None:
+        if connection.tap is not None:
+            connection.tap(data)
         if self._delay:
             await asyncio.sleep(self._delay)
         await self._open.wait()
@@ -121,8 +132,9 @@ class Link:
 class _Connection:
     """One connection through the link. far: None where the far end is lost."""
 
-    def __init__(self, near: asyncio.StreamWriter) -> None:
+    def __init__(self, near: asyncio.StreamWriter, tap: Tap | None) -> None:
         self.near = near
+        self.tap = tap
         self.far: asyncio.StreamWriter | None = None
 
     def lose_far_end(self) -> None:

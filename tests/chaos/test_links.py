@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.chaos.links import Link, State
+from jobs.chaos.links import Link, State, Tap
 from jobs.testing import wait_until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -156,6 +156,37 @@ async def test_a_slow_network_takes_its_time_both_ways(connect: Connect, link: L
     started = loop.time()
     assert await says(streams, b"x") == b"x"
     assert loop.time() - started >= 0.2
+
+
+async def test_a_tap_gets_all_pieces_first_and_may_stop_them(
+    connect: Connect, link: Link, echo: Echo
+) -> None:
+    pieces: list[list[bytes]] = []
+
+    def tapped() -> Tap:
+        own: list[bytes] = []
+        pieces.append(own)
+
+        def tap(data: bytes) -> None:
+            own.append(data)
+            if data == b"stop" or own == [b"lost back", b"lost back"]:
+                tapped_link.set(State.CUT)
+                tapped_link.set(State.UP)
+
+        return tap
+
+    tapped_link = Link(link.path.with_name("tapped"), link.path.with_name("target"), tapped)
+    await tapped_link.start()
+    one = await connect(tapped_link)
+    assert await says(one, b"x") == b"x"
+    one[1].write(b"stop")
+    assert await is_broken(one)
+    two = await connect(tapped_link)
+    two[1].write(b"lost back")
+    assert await is_broken(two)
+    assert pieces == [[b"x", b"x", b"stop"], [b"lost back", b"lost back"]]
+    assert echo.heard == b"xlost back"
+    await tapped_link.close()
 
 
 async def test_without_its_target_a_link_breaks_off(

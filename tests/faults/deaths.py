@@ -21,7 +21,7 @@ from jobs.voice import SeededPlan, Simulator, Trouble
 from jobs.voice.protocol import Accepted, CallRequest, ProviderEvent
 from tests.faults.ground import Ground
 from tests.faults.points import Point
-from tests.faults.processes import SPAWN, ended, work
+from tests.faults.processes import SPAWN, ended, work_traced
 
 DISPATCH: Final = "call/dispatch.py"
 LANES: Final = 3
@@ -122,7 +122,7 @@ class Tally:
 async def passed_points(ground: Ground, scenario: Scenario) -> list[Point]:
     """The points that a worker passes which is left alone, in order."""
     (calls,) = await ground.batches(1)
-    queue = await _queued(ground, scenario, calls)
+    queue = await queued(ground, scenario, calls)
     here, there = SPAWN.Pipe(duplex=False)
     with here, there:
         process = _worker(ground, scenario, queue, passed=there)
@@ -155,7 +155,7 @@ async def kill_at(ground: Ground, scenario: Scenario, targets: Iterable[Point]) 
 
 
 async def _dies(ground: Ground, scenario: Scenario, calls: Sequence[Call], at: Point) -> bool:
-    queue = await _queued(ground, scenario, calls)
+    queue = await queued(ground, scenario, calls)
     process = _worker(ground, scenario, queue, dies_at=at)
     process.start()
     code = await ended(process)
@@ -173,10 +173,10 @@ def _worker(
     passed: Connection | None = None,
 ) -> ForkServerProcess:
     arguments = (ground.environment, scenario.limits, queue, dies_at, passed)
-    return SPAWN.Process(target=work, args=arguments)
+    return SPAWN.Process(target=work_traced, args=arguments)
 
 
-async def _queued(ground: Ground, scenario: Scenario, calls: Sequence[Call]) -> str:
+async def queued(ground: Ground, scenario: Scenario, calls: Sequence[Call]) -> str:
     """A queue of its own with one job, for these calls."""
     queue = f"faults-{uuid4().hex[:8]}"
     ground.queues.append(queue)

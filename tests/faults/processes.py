@@ -99,6 +99,19 @@ def work(
     environment: Mapping[str, str],
     limits: Mapping[str, float],
     queue: str,
+    after_startup: Sequence[Hook] = (),
+    before_shutdown: Sequence[Hook] = (),
+) -> None:
+    """A worker that runs what is in its queue, to the end."""
+    _configure(environment)
+    vars(import_module("jobs.call.dispatch")).update(limits)
+    _serve([queue], environment, after_startup, before_shutdown, lease=LEASE, burst=True)
+
+
+def work_traced(
+    environment: Mapping[str, str],
+    limits: Mapping[str, float],
+    queue: str,
     dies_at: Point | None,
     passed: Connection | None,
 ) -> None:
@@ -117,9 +130,7 @@ def work(
         if passed is not None:
             passed.send(points)
 
-    _configure(environment)
-    vars(import_module("jobs.call.dispatch")).update(limits)
-    _serve([queue], environment, [started], [stopping], lease=LEASE, burst=True)
+    work(environment, limits, queue, [started], [stopping])
 
 
 def recover(environment: Mapping[str, str], queues: Sequence[str]) -> None:

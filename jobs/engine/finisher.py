@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Final
+from typing import Final, cast
 
 from redis.exceptions import ResponseError
 
@@ -62,7 +62,6 @@ class Finisher:
         if len(self._senders) < min(batches, IN_FLIGHT):
             sender = asyncio.create_task(self._send_all(), context=self._outside)
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
 
     async def drain(self) -> None:
         """Wait until everything added so far is settled."""
@@ -76,9 +75,14 @@ class Finisher:
             sender.cancel()
 
     async def _send_all(self) -> None:
-        while self._pending:
-            batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
-            await self._send(batch)
+        try:
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
+                await self._send(batch)
+        finally:
+            # At once, and not when the task is found to have ended: what is added until then would
+            # be left to a sender that sends no more.
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send(self, batch: list[Finish]) -> None:
         """Send `batch` until Redis has taken or refused each of its tries."""

@@ -1,0 +1,37 @@
+"""Finishes that come at the worst moment are sent all the same."""
+
+import asyncio
+from collections.abc import Sequence
+
+from jobs.engine.claims import Claim, Claims, Finish
+from jobs.engine.finisher import Finisher
+
+
+class SlowClaims(Claims):
+    """Answers when told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.answer = asyncio.get_running_loop().create_future()
+
+    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+        await self.answer
+        self.taken += [one.claim.job_id for one in batch]
+        return []
+
+
+def finish_of(job_id: str) -> Finish:
+    return Finish.again(Claim(job_id, "q", b"1", "token", b"", 0.0))
+
+
+async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
+    claims = SlowClaims()
+    finisher = Finisher(claims, given_up=lambda finish: None)
+    finisher.add(finish_of("first"))
+    await asyncio.sleep(0)  # it is under way
+    claims.answer.set_result(None)  # its sender goes on, and ends, in the next turn; and then:
+    asyncio.get_running_loop().call_soon(finisher.add, finish_of("second"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await finisher.drain()
+    assert claims.taken == ["first", "second"]

@@ -19,8 +19,9 @@ class Facts:
     unsettled: what had not come to its end when nothing moved any more. unlinked: calls that the
     provider took and that we do not know its id of. in_flight: calls that hold a slot. left: jobs
     that are not done. scripts: how the scripted jobs should have ended, succeeded and dead: how
-    they did. unasked, stubborn: of the workers, see `Worker`. counted: jobs that ended, by the
-    workers' own counters. ledger: None where Redis was flushed.
+    they did. bereft: how often the worker of a job was killed or frozen while it held it. unasked,
+    stubborn: of the workers, see `Worker`. counted: jobs that ended, by the workers' own counters.
+    ledger: None where Redis was flushed.
     """
 
     unsettled: str
@@ -37,6 +38,7 @@ class Facts:
     scripts: Mapping[str, bool]
     succeeded: frozenset[str]
     dead: frozenset[str]
+    bereft: Mapping[str, int]
     unasked: int
     stubborn: int
     counted: int
@@ -64,7 +66,7 @@ def _jobs(facts: Facts) -> Iterator[Entry]:
     yield _none("jobs, leases and tries left in Redis", facts.left)
     yield Entry("follow-ups left in the outbox", facts.outbox, 0)
     if facts.ledger is not None:  # a flush takes scripted jobs with it
-        wrong = differences(facts.scripts, facts.succeeded, facts.dead)
+        wrong = differences(facts.scripts, facts.succeeded, facts.dead, facts.bereft)
         yield _none("scripted jobs that ended in another way", wrong)
     yield Entry("workers that ended by themselves", facts.unasked, 0)
     yield Entry("workers that did not stop when told to", facts.stubborn, 0)

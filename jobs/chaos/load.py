@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from jobs.demo.scenario import Scenario, made_up
 from jobs.engine import JobRequest, Pool
+from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.errors import DatabaseError
 from jobs.rules.caps import Caps
 from jobs.rules.pacing import Breaker, Pacing
@@ -134,11 +135,16 @@ class Nurse:
 
 
 def differences(
-    expected: Mapping[str, bool], succeeded: frozenset[str], dead: frozenset[str]
+    expected: Mapping[str, bool],
+    succeeded: frozenset[str],
+    dead: frozenset[str],
+    bereft: Mapping[str, int],
 ) -> list[str]:
-    """The ids of scripted jobs that did not end as their script says."""
-    return sorted(
-        job_id
-        for job_id, dies in expected.items()
-        if ((job_id in dead) if dies else (job_id in succeeded)) is False
-    )
+    """The ids of scripted jobs that did not end as their script says. bereft: how often a job's
+    worker fell silent: after LAPSES_ALLOWED times it is given up, whatever its script."""
+
+    def ended_well(job_id: str, dies: bool) -> bool:
+        may_die = dies or bereft.get(job_id, 0) >= LAPSES_ALLOWED
+        return (may_die and job_id in dead) or (not dies and job_id in succeeded)
+
+    return sorted(job_id for job_id, dies in expected.items() if not ended_well(job_id, dies))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -53,10 +54,12 @@ class Recovery:
 
 
 class Recoveries:
-    """Watches over workers that fall silent; `seen` has what it saw."""
+    """Watches over workers that fall silent; `seen` has what it saw, and `bereft` how often each
+    job's worker did."""
 
     def __init__(self, pool: Pool) -> None:
         self.seen: list[Recovery] = []
+        self.bereft: Counter[str] = Counter()
         self._pool = pool
         self._queues = list(pool.queues.all())
 
@@ -78,6 +81,7 @@ class Recoveries:
             return
         if not held:
             return
+        self.bereft.update(held)
         waiting = held
         while waiting and time.monotonic() - since < PATIENCE:
             await asyncio.sleep(POLL)

@@ -75,7 +75,9 @@ async def play(schedule: Schedule, show: Display, log: Path | None = None) -> Re
             finally:
                 tending.cancel()
             await stage.fleet.stop()
-            facts = await _facts(stage, schedule, imported.stored, campaign_id, scripts, unsettled)
+            facts = await _facts(
+                stage, schedule, imported.stored, campaign_id, scripts, recoveries, unsettled
+            )
             return Report(
                 schedule=schedule,
                 seconds=time.monotonic() - started,
@@ -233,6 +235,7 @@ async def _facts(
     leads: int,
     campaign_id: UUID,
     scripts: Scripts,
+    recoveries: Recoveries,
     unsettled: str,
 ) -> Facts:
     """What is left when the workers are gone, and nothing moves any more."""
@@ -259,6 +262,7 @@ async def _facts(
             scripts=scripts.expected,
             succeeded=frozenset(str(one.job_id) for one in results if one.success),
             dead=frozenset(letter.job_id for letter in await DeadLetters(run.pool).find()),
+            bereft=recoveries.bereft,
             unasked=stage.fleet.unasked,
             stubborn=stage.fleet.stubborn,
             counted=await _counted(run),

@@ -50,6 +50,7 @@ FACTS = Facts(
     scripts={"lives": False, "dies": True},
     succeeded=frozenset({"lives"}),
     dead=frozenset({"dies"}),
+    bereft={},
     unasked=0,
     stubborn=0,
     counted=2,
@@ -95,6 +96,18 @@ def test_where_nothing_is_wrong_the_books_balance() -> None:
 )
 def test_what_is_wrong_has_its_line(change: dict[str, Any], line: str) -> None:
     assert line in wrong(replace(FACTS, **change))
+
+
+@pytest.mark.parametrize(
+    ("silences", "dead", "balances"),
+    [(3, {"lives", "dies"}, True), (2, {"lives", "dies"}, False), (3, {"dies"}, False)],
+    ids=["given up", "given up too early", "lost"],
+)
+def test_a_job_may_be_given_up_whose_worker_fell_silent_three_times(
+    silences: int, dead: set[str], balances: bool
+) -> None:
+    facts = replace(FACTS, succeeded=frozenset(), dead=frozenset(dead), bereft={"lives": silences})
+    assert (wrong(facts) == []) is balances
 
 
 def test_after_a_flush_there_is_no_ledger() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from benchmarks import lineup
 from benchmarks.arena import Run
@@ -101,10 +101,16 @@ def settings(plan: Plan) -> list[Table]:
 
 def scaling(plan: Plan) -> list[Table]:
     """Several worker processes on one queue."""
-    one, count = lineup.OURS, plan.count(2 * lineup.OURS.count)
+    waiting = {"job": "wait", "concurrency": 100}
+    return [
+        _scaled(plan, "no-op jobs", 2 * lineup.OURS.count, {}),
+        _scaled(plan, "jobs of 10 ms of I/O, 100 at once in each", 2 * IDEAL_COUNT, waiting),
+    ]
 
+
+def _scaled(plan: Plan, jobs: str, count: int, wanted: Mapping[str, Any]) -> Table:
     def measure(processes: int, _: int) -> Run:
-        return plan.arena.drain(one, count, processes=processes)
+        return plan.arena.drain(lineup.OURS, plan.count(count), processes=processes, **wanted)
 
     runs = plan.in_turn({str(number): partial(measure, number) for number in PROCESSES})
     medians = {name: median_run(found) for name, found in runs.items()}
@@ -113,8 +119,8 @@ def scaling(plan: Plan) -> list[Table]:
         for name, run in medians.items()
     ]
     head = ["worker processes", "jobs", "to one", "CPU of the workers a job", "CPU of Redis a job"]
-    note = "Ours, no-op jobs, results kept."
-    return [Table("Worker processes on one queue", note, head, rows, raw_runs(runs))]
+    title = f"Worker processes on one queue, {jobs}"
+    return Table(title, "Ours, results kept.", head, rows, raw_runs(runs))
 
 
 def _compared(

@@ -50,7 +50,8 @@ class Endings:
     dead_letters: bool
 
     def log_start(self, one: Try) -> None:
-        if self.chatty and logger.isEnabledFor(logging.INFO):
+        """arq's line."""
+        if logger.isEnabledFor(logging.INFO):
             delayed = one.started - one.claim.due_ms / 1000
             extra = f" try={one.number}" if one.number > 1 else ""
             if delayed > 1.2:

@@ -69,8 +69,10 @@ class Reserve:
     def add(self, claims: Sequence[Claim], took: float) -> None:
         """Start `claims` as soon as there are slots for them. took: seconds, to claim them."""
         now = time.monotonic()
-        self._waiting.extend(_Waiting(claim, now + PATIENCE) for claim in claims)
-        self.start()
+        number = 0 if self._waiting else max(self._slots.free(), 0)
+        self._begin(claims[:number])
+        self._waiting.extend(_Waiting(claim, now + PATIENCE) for claim in claims[number:])
+        self.start()  # some may have ended already
         self._watch()
         if now - self._since > _WINDOW:
             self._rate = self._started / (now - self._since)
@@ -84,21 +86,23 @@ class Reserve:
         return missing if 2 * missing >= self._size else 0
 
     def start(self) -> None:
-        """Start what there are slots for. What was claimed so long ago that its lease may have
-        lapsed, as when this process was frozen, goes back."""
+        """Start what there are slots for."""
         if not self._waiting or self._starting:  # a job may end at once, in its start
             return
         self._starting = True
-        oldest = time.monotonic() - self._slots.lease / 2
         while (number := min(self._slots.free(), len(self._waiting))) > 0:
-            claims = [self._waiting.popleft().claim for _ in range(number)]
-            late = [claim for claim in claims if claim.since < oldest]
-            if late:
-                self._slots.give_back(late)
-                claims = [claim for claim in claims if claim.since >= oldest]
-            self._started += len(claims)
-            self._slots.start(claims)
+            self._begin([self._waiting.popleft().claim for _ in range(number)])
         self._starting = False
+
+    def _begin(self, claims: Sequence[Claim]) -> None:
+        """What was claimed so long ago that its lease may have lapsed, as when this process was
+        frozen, goes back; the oldest comes first."""
+        oldest = time.monotonic() - self._slots.lease / 2
+        if claims and claims[0].since < oldest:
+            self._slots.give_back([claim for claim in claims if claim.since < oldest])
+            claims = [claim for claim in claims if claim.since >= oldest]
+        self._started += len(claims)
+        self._slots.start(claims)
 
     def close(self) -> None:
         """Give all of it back."""

@@ -104,16 +104,16 @@ class Tries:
             reason = masked_error(flaw.__cause__ or flaw)
             logger.error("deserializing job %s failed: %s", claim.job_id, reason)
             return self._finisher.add(self._endings.over(one, flaw))
-        ended = self._over_before_start(one)
-        if ended is not None:
-            return self._finisher.add(ended)
+        plan = one.plan
+        if claim.past is not NO_PAST or plan is None or one.number > plan.max_tries:
+            ended = self._over_before_start(one)
+            if ended is not None:
+                return self._finisher.add(ended)
         return self._launch(one)
 
     def _over_before_start(self, one: Try) -> Finish | None:
         """The end of a job that must not run, or cannot."""
         past, plan = one.claim.past, one.plan
-        if past is NO_PAST and plan is not None and one.number <= plan.max_tries:
-            return None
         waited = time() - one.enqueued_ms / 1000
         if past.abort_ms is not None and past.abort_ms >= one.enqueued_ms:
             logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
@@ -191,7 +191,8 @@ class Tries:
             if self._worker.on_job_start:
                 await self._hook(self._worker.on_job_start, ctx)
                 one.started = time()
-            self._endings.log_start(one)
+            if self._endings.chatty:
+                self._endings.log_start(one)
             if plan.timeout is not None:
                 self._deadlines.watch(one, plan.timeout)
                 one.claim.until = monotonic() + plan.timeout

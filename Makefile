@@ -62,9 +62,9 @@ audit: install
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --extra embedded --extra report -o requirements.txt
+		--extra embedded --extra report -o requirements.txt
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --extra dev -o requirements-dev.txt
+		--extra dev -o requirements-dev.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov build dist *.egg-info

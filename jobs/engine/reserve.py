@@ -8,7 +8,7 @@ longer than a moment after all goes back to the queue, where another worker may 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from jobs.engine.claims import Claim
@@ -56,19 +56,20 @@ class Slots(Protocol):
 
 
 class Reserve:
-    """What is claimed and not started, the oldest first."""
+    """What is claimed and not started, the oldest first. now: seconds, as `time.monotonic`."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, now: Callable[[], float] = time.monotonic) -> None:
         self._slots = slots
+        self._now = now
         self._size = 0
         self._starting = False
-        self._since, self._started, self._rate = time.monotonic(), 0, 0.0
+        self._since, self._started, self._rate = now(), 0, 0.0
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, claims: Sequence[Claim], took: float) -> None:
         """Start `claims` as soon as there are slots for them. took: seconds, to claim them."""
-        now = time.monotonic()
+        now = self._now()
         number = 0 if self._waiting else max(self._slots.free(), 0)
         self._begin(claims[:number])
         self._waiting.extend(_Waiting(claim, now + PATIENCE) for claim in claims[number:])
@@ -97,7 +98,7 @@ class Reserve:
     def _begin(self, claims: Sequence[Claim]) -> None:
         """What was claimed so long ago that its lease may have lapsed, as when this process was
         frozen, goes back; the oldest comes first."""
-        oldest = time.monotonic() - self._slots.lease / 2
+        oldest = self._now() - self._slots.lease / 2
         if claims and claims[0].since < oldest:
             self._slots.give_back([claim for claim in claims if claim.since < oldest])
             claims = [claim for claim in claims if claim.since >= oldest]
@@ -112,12 +113,12 @@ class Reserve:
 
     def _watch(self) -> None:
         if self._waiting and self._timer is None:
-            seconds = self._waiting[0].until - time.monotonic()
+            seconds = self._waiting[0].until - self._now()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
 
     def _check(self) -> None:
         self._timer = None
-        now = time.monotonic()
+        now = self._now()
         self._give_back(sum(one.until <= now for one in self._waiting))
         self._watch()
 

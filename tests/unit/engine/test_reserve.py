@@ -1,7 +1,7 @@
 """What is claimed ahead: how much, and what becomes of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -18,11 +18,13 @@ class Slots:
     burst = False
     lease = LEASE
 
-    def __init__(self, slots: int, *, at_once: int = 0) -> None:
+    def __init__(
+        self, slots: int, *, at_once: bool = False, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.slots = slots
         self.started: list[str] = []
         self.given_back: list[str] = []
-        self.reserve = Reserve(self)
+        self.reserve = Reserve(self, now)
         self._running = 0
         self._at_once = at_once
 
@@ -102,11 +104,10 @@ async def test_closed_it_gives_all_of_it_back() -> None:
     ids=["two claims' time", "at least some milliseconds", "half the patience", "slow jobs"],
 )
 async def test_it_holds_what_starts_while_a_claim_is_under_way(
-    monkeypatch: pytest.MonkeyPatch, rate: int, took: float, size: int
+    rate: int, took: float, size: int
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr("jobs.engine.reserve.time.monotonic", lambda: now)
-    slots = Slots(2 * rate)
+    slots = Slots(2 * rate, now=lambda: now)
     assert slots.reserve.lacks(0) == 0
     now += 1.0
     slots.reserve.add(claims(*map(str, range(rate))), took)

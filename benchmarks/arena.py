@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]  # it has no types
+import psutil
 
 from benchmarks import environments
 from benchmarks.contestants.order import Order

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-import psutil  # type: ignore[import-untyped]  # it has no types
+import psutil
 import redis
 
 from jobs.embedded import binaries

@@ -182,7 +182,7 @@ def complaint(log: Path) -> str:
 
 def _leftovers(folder: Folder) -> list[int]:
     """The servers that work in the folder's data, without the processes they forked themselves."""
-    import psutil  # type: ignore[import-untyped]  # it has no types; only this rare case needs it
+    import psutil  # only this rare case needs it
 
     homes = {str(folder.redis_data), str(folder.postgres_data)}
     found: dict[int, int | None] = {}

@@ -111,10 +111,10 @@ class Address:
             if self.sentinels:
                 theirs = {**_DEFAULTS_OF_SENTINELS, **self.sentinel_options}
                 sentinel = Sentinel(self.sentinels, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]  # redis-py
-                pool: ConnectionPool = SentinelPool(self.service, sentinel, **options)  # type: ignore[no-untyped-call]
+                pool: ConnectionPool = SentinelPool(self.service, sentinel, **options)  # type: ignore[no-untyped-call]  # redis-py
             else:
                 pool = BlockingConnectionPool(**options)
-            pool.make_connection()  # type: ignore[no-untyped-call]
+            pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         except (TypeError, ValueError, RedisError) as error:
             reason = self._if_safe(str(error).rpartition("__init__() ")[2])
             raise UsageError(f"not a Redis URL: {self.shown}: {reason}") from None
@@ -234,7 +234,7 @@ def for_another_loop(pool: ConnectionPool) -> ConnectionPool:
     own = {
         name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"
     }
-    return SentinelPool(  # type: ignore[no-untyped-call]
+    return SentinelPool(  # type: ignore[no-untyped-call]  # redis-py
         pool.service_name,
         again,
         is_master=pool.is_master,

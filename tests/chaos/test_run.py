@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
-import psutil  # type: ignore[import-untyped]  # it has no types
+import psutil
 import pytest
 
 from jobs.cli import main

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import arq.worker
 import pytest
 
-from jobs.engine import DeadLetters, Ending, EngineSettings, Outcome, Pool, create_pool
+from jobs.engine import DeadLetters, Ending, EngineSettings, Outcome, Pool
 from jobs.engine import alerts as subject
 from jobs.engine.address import Address
 from jobs.engine.alerts import MOST_AT_ONCE, Alerts
@@ -45,12 +45,6 @@ class WorkerSettings(EngineSettings):
     queue_name = QUEUE
     functions = (fail, stumble, work)
     poll_delay: ClassVar[float] = 0.02
-
-
-@pytest.fixture
-async def pool(redis_url: str) -> AsyncIterator[Pool]:
-    async with await create_pool(redis_url) as pool:
-        yield pool
 
 
 @pytest.fixture(autouse=True)

@@ -46,12 +46,6 @@ class Bad(EngineSettings):
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Pool]:
-    async with await create_pool(redis_url) as redis:
-        yield redis
-
-
-@pytest.fixture
 async def stock(redis_url: str) -> AsyncIterator[ArqRedis]:
     stock = await connect(redis_url)
     yield stock
@@ -75,37 +69,37 @@ async def work_off(redis_url: str, **options: Any) -> None:
     ids=["garbled", "a list", "fields missing", "wrong fields", "pickle"],
 )
 async def test_a_payload_that_is_none(
-    redis: Pool, redis_url: str, payload: bytes, said: str, caplog: pytest.LogCaptureFixture
+    pool: Pool, redis_url: str, payload: bytes, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await redis.set(JOB + "bad", payload)
-    await redis.zadd(QUEUE, {"bad": 1})
-    good = await redis.enqueue_job("bad.double", 21)
+    await pool.set(JOB + "bad", payload)
+    await pool.zadd(QUEUE, {"bad": 1})
+    good = await pool.enqueue_job("bad.double", 21)
     await work_off(redis_url)
-    assert said in await dead(redis, "bad", "DeserializationError")
+    assert said in await dead(pool, "bad", "DeserializationError")
     (line,) = lines(caplog, "bad")
     assert line.startswith("deserializing job bad failed: ")
     assert said in line or said == "unable to deserialize job"
     assert good is not None
     assert await good.result(timeout=1) == 42
-    assert (await read_stats(redis, QUEUE)).length == 0
+    assert (await read_stats(pool, QUEUE)).length == 0
 
 
 async def test_pickles_are_taken_where_they_are_switched_on(
-    redis: Pool, stock: ArqRedis, redis_url: str
+    pool: Pool, stock: ArqRedis, redis_url: str
 ) -> None:
     job = await stock.enqueue_job("bad.double", 21, _queue_name=QUEUE)
     await work_off(redis_url, job_deserializer=deserialize_or_unpickle)
     assert job is not None
-    assert await Job(job.job_id, redis, QUEUE, deserialize).result(timeout=1) == 42
+    assert await Job(job.job_id, pool, QUEUE, deserialize).result(timeout=1) == 42
 
 
 async def test_a_function_that_nobody_knows(
-    redis: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await redis.enqueue_job("bad.missing", _job_id="bad", _queue_name=QUEUE)
-    await redis.hset(LOST, UNKNOWN + "bad", "30")  # type: ignore[misc]  # typed for both clients
+    await pool.enqueue_job("bad.missing", _job_id="bad", _queue_name=QUEUE)
+    await pool.hset(LOST, UNKNOWN + "bad", "30")  # type: ignore[misc]  # typed for both clients
     await work_off(redis_url)
-    assert await dead(redis, "bad", "JobExecutionFailed") == "function 'bad.missing' not found"
+    assert await dead(pool, "bad", "JobExecutionFailed") == "function 'bad.missing' not found"
     assert lines(caplog, "bad") == ["job bad, function 'bad.missing' not found"]
 
 
@@ -114,21 +108,21 @@ async def test_a_function_that_nobody_knows(
     [(("many",), "number: Input should be a valid integer"), ((1, 2), "argument 2: Unexpected")],
 )
 async def test_wrong_arguments(
-    redis: Pool, redis_url: str, arguments: tuple[object, ...], said: str
+    pool: Pool, redis_url: str, arguments: tuple[object, ...], said: str
 ) -> None:
-    await redis.enqueue_job("bad.double", *arguments, _job_id="bad")
+    await pool.enqueue_job("bad.double", *arguments, _job_id="bad")
     await work_off(redis_url)
-    assert (await dead(redis, "bad", "ValidationError")).startswith(said)
+    assert (await dead(pool, "bad", "ValidationError")).startswith(said)
 
 
 async def test_a_result_that_cannot_be_written(
-    redis: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad = await redis.enqueue_job("bad.awkward", _job_id="bad")
-    good = await redis.enqueue_job("bad.double", 21)
+    bad = await pool.enqueue_job("bad.awkward", _job_id="bad")
+    good = await pool.enqueue_job("bad.double", 21)
     await work_off(redis_url)
     said = "its result cannot be serialized: TypeError: Type is not JSON serializable: RootLogger"
-    assert await dead(redis, "bad", "SerializationError") == said
+    assert await dead(pool, "bad", "SerializationError") == said
     assert bad is not None
     with pytest.raises(SerializationError, match="its result cannot be serialized"):
         await bad.result(timeout=1)
@@ -137,9 +131,9 @@ async def test_a_result_that_cannot_be_written(
     assert await good.result(timeout=1) == 42
 
 
-async def dead(redis: Pool, job_id: str, error_class: str) -> str:
+async def dead(pool: Pool, job_id: str, error_class: str) -> str:
     """The message of the dead letter of this job."""
-    letter = await DeadLetters(redis).get(job_id)
+    letter = await DeadLetters(pool).get(job_id)
     assert letter is not None
     assert letter.error_class == error_class
     return letter.message

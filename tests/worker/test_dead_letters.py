@@ -5,7 +5,6 @@ import os
 import sys
 import tracemalloc
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,18 +25,12 @@ from jobs.engine.dead_letters import (
     grouped,
 )
 from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, IN_PROGRESS, JOB, LOST, RESULT, RETRY
-from jobs.engine.pool import Pool, create_pool
+from jobs.engine.pool import Pool
 from jobs.engine.serializer import serialize
 from jobs.errors import DatabaseError
 from jobs.testing.waiting import wait_until
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-async def pool(redis_url: str) -> AsyncIterator[Pool]:
-    async with await create_pool(redis_url) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]  # it has no types
+import psutil
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError

@@ -3,7 +3,7 @@
 import os
 import pickle
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from jobs.engine.address import Address
 from jobs.engine.dead_letters import DeadLetters
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.launch import create_worker, serve
-from jobs.engine.pool import Pool, create_pool
+from jobs.engine.pool import Pool
 from jobs.engine.serializer import deserialize, deserialize_or_unpickle, serialize
 from settings import load_settings
 from tests.worker.workers import connect
@@ -64,12 +64,6 @@ def mark(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "loaded"
     yield path
     assert not path.exists()
-
-
-@pytest.fixture
-async def pool(redis_url: str) -> AsyncIterator[Pool]:
-    async with await create_pool(redis_url) as pool:
-        yield pool
 
 
 def trapped(mark: Path) -> bytes:

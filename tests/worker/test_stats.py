@@ -3,7 +3,6 @@
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import Any
@@ -29,12 +28,6 @@ from jobs.engine.outcome_log import OutcomeLog, log_outcome, masked_error
 from jobs.engine.pool import Pool, create_pool
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def pool(redis_url: str) -> AsyncIterator[Pool]:
-    async with await create_pool(redis_url) as pool:
-        yield pool
 
 
 def outcome(

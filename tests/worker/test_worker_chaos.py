@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from subprocess import Popen
 from time import monotonic
@@ -22,97 +21,91 @@ from tests.worker.workers import own_redis, process, running
 LEASE = 1.0
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Pool]:
-    pool = await create_pool(redis_url)
-    yield pool
-    await pool.aclose()
-
-
-async def started(redis: Pool) -> list[list[str]]:
+async def started(pool: Pool) -> list[list[str]]:
     """Id, process and try of each job that was started, in order."""
-    return [entry.decode().split() for entry in await redis.lrange("started", 0, -1)]  # type: ignore[misc]
+    entries = await pool.lrange("started", 0, -1)  # type: ignore[misc]  # typed for both clients
+    return [entry.decode().split() for entry in entries]
 
 
 async def test_a_killed_workers_jobs_run_elsewhere_within_two_leases(
-    redis: Pool, redis_url: str
+    pool: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        job_id, holder, other = await _long_job(redis, 30, one, two)
+        job_id, holder, other = await _long_job(pool, 30, one, two)
         holder.kill()
         at = monotonic()
-        await wait_until(lambda: _has_started(redis, job_id, other.pid))
+        await wait_until(lambda: _has_started(pool, job_id, other.pid))
         assert monotonic() - at < 2 * LEASE + 0.5
-        tries = [entry[2] for entry in await started(redis) if entry[0] == job_id]
+        tries = [entry[2] for entry in await started(pool) if entry[0] == job_id]
         assert tries == ["1", "1"], "a lapsed lease costs no try"
 
 
-async def test_a_frozen_workers_late_finish_is_refused(redis: Pool, redis_url: str) -> None:
+async def test_a_frozen_workers_late_finish_is_refused(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        job_id, holder, other = await _long_job(redis, 1, one, two)
+        job_id, holder, other = await _long_job(pool, 1, one, two)
         holder.send_signal(signal.SIGSTOP)
-        await wait_until(lambda: _has_started(redis, job_id, other.pid))
+        await wait_until(lambda: _has_started(pool, job_id, other.pid))
         holder.send_signal(signal.SIGCONT)
-        result = await Job(job_id, redis, QUEUE, deserialize).result(timeout=10, poll_delay=0.05)
+        result = await Job(job_id, pool, QUEUE, deserialize).result(timeout=10, poll_delay=0.05)
         assert result == str(other.pid)
         holder.terminate()
         assert await asyncio.to_thread(holder.wait, 15) == 0
-        info = await Job(job_id, redis, QUEUE, deserialize).result_info()
+        info = await Job(job_id, pool, QUEUE, deserialize).result_info()
         assert info is not None
         assert info.result == str(other.pid)
-    assert await redis.zcard(QUEUE) == 0
+    assert await pool.zcard(QUEUE) == 0
 
 
-async def test_a_job_that_blocks_the_loop_keeps_its_lease(redis: Pool, redis_url: str) -> None:
+async def test_a_job_that_blocks_the_loop_keeps_its_lease(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        await _at_work(redis, one.pid, two.pid)
-        job = await redis.enqueue_job("chaos.block", 3 * LEASE, _queue_name=QUEUE)
+        await _at_work(pool, one.pid, two.pid)
+        job = await pool.enqueue_job("chaos.block", 3 * LEASE, _queue_name=QUEUE)
         assert job is not None
         assert await job.result(timeout=20, poll_delay=0.05)
-        assert len([entry for entry in await started(redis) if entry[0] == job.job_id]) == 1
+        assert len([entry for entry in await started(pool) if entry[0] == job.job_id]) == 1
 
 
 async def test_a_job_that_blocks_the_loop_past_its_time_runs_elsewhere(
-    redis: Pool, redis_url: str
+    pool: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        await _at_work(redis, one.pid, two.pid)
-        job = await redis.enqueue_job("chaos.stall", 30, _queue_name=QUEUE)
+        await _at_work(pool, one.pid, two.pid)
+        job = await pool.enqueue_job("chaos.stall", 30, _queue_name=QUEUE)
         assert job is not None
-        holder = await wait_until(lambda: _holder(redis, job.job_id, (one, two)), timeout=20)
+        holder = await wait_until(lambda: _holder(pool, job.job_id, (one, two)), timeout=20)
         (other,) = {one, two} - {holder}
-        await wait_until(lambda: _has_started(redis, job.job_id, other.pid), timeout=20)
+        await wait_until(lambda: _has_started(pool, job.job_id, other.pid), timeout=20)
 
 
 async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(
-    redis: Pool, redis_url: str
+    pool: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos", processes=2):
-        job = await redis.enqueue_job("chaos.die", _queue_name=QUEUE)
+        job = await pool.enqueue_job("chaos.die", _queue_name=QUEUE)
         assert job is not None
         with pytest.raises(WorkerLost):
             await job.result(timeout=40, poll_delay=0.1)
-        assert len(await started(redis)) == 3
-        other = await redis.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
+        assert len(await started(pool)) == 3
+        other = await pool.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
         assert other is not None
         assert await other.result(timeout=10, poll_delay=0.1)
 
 
-async def test_sigterm_puts_back_what_does_not_end_in_time(redis: Pool, redis_url: str) -> None:
+async def test_sigterm_puts_back_what_does_not_end_in_time(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", grace=0.2) as worker:
-        job = await redis.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
-        await wait_until(lambda: started(redis))
+        job = await pool.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
+        await wait_until(lambda: started(pool))
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, 5) == 0
     assert job is not None
     assert (await job.status()).value == "queued"
-    assert not await redis.exists(f"arq:retry:{job.job_id}", f"arq:in-progress:{job.job_id}")
+    assert not await pool.exists(f"arq:retry:{job.job_id}", f"arq:in-progress:{job.job_id}")
 
 
-async def test_a_second_signal_ends_the_grace(redis: Pool, redis_url: str) -> None:
+async def test_a_second_signal_ends_the_grace(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", grace=30) as worker:
-        await redis.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
-        await wait_until(lambda: started(redis))
+        await pool.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
+        await wait_until(lambda: started(pool))
         worker.terminate()
         await asyncio.sleep(0.2)
         worker.terminate()
@@ -120,12 +113,12 @@ async def test_a_second_signal_ends_the_grace(redis: Pool, redis_url: str) -> No
 
 
 async def test_children_that_die_are_replaced_and_all_stop_together(
-    redis: Pool, redis_url: str
+    pool: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
-        pids = await wait_until(lambda: _busy(redis, 2), timeout=20)
+        pids = await wait_until(lambda: _busy(pool, 2), timeout=20)
         os.kill(min(pids), signal.SIGKILL)
-        pids |= await wait_until(lambda: _busy(redis, 3), timeout=20)
+        pids |= await wait_until(lambda: _busy(pool, 3), timeout=20)
         supervisor.terminate()
         assert await asyncio.to_thread(supervisor.wait, 15) == 0
     for pid in pids:
@@ -133,9 +126,9 @@ async def test_children_that_die_are_replaced_and_all_stop_together(
             os.kill(pid, 0)
 
 
-async def test_a_killed_supervisors_children_stop(redis: Pool, redis_url: str) -> None:
+async def test_a_killed_supervisors_children_stop(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
-        pids = await wait_until(lambda: _busy(redis, 2), timeout=20)
+        pids = await wait_until(lambda: _busy(pool, 2), timeout=20)
         supervisor.kill()
         await wait_until(lambda: not any(_alive(pid) for pid in pids), timeout=15)
 
@@ -163,19 +156,19 @@ async def test_redis_restarts_under_load() -> None:
     """Nothing is lost and nothing is finished twice; the workers go on by themselves."""
     async with own_redis() as server:
         with process(server.url, "Chaos", "--max-jobs", "50", "--lease", "5"):
-            redis = await create_pool(server.url)
-            jobs = await redis.enqueue_many([_work(0.05) for _ in range(1000)])
-            await wait_until(lambda: redis.llen("ended"))
+            pool = await create_pool(server.url)
+            jobs = await pool.enqueue_many([_work(0.05) for _ in range(1000)])
+            await wait_until(lambda: pool.llen("ended"))
             server.kill()
             await asyncio.sleep(1)
             server.start()
             await server.ready()
-            await wait_until(lambda: _is_empty(redis), timeout=30)
-            ended = await redis.lrange("ended", 0, -1)  # type: ignore[misc]  # typed for both clients
+            await wait_until(lambda: _is_empty(pool), timeout=30)
+            ended = await pool.lrange("ended", 0, -1)  # type: ignore[misc]  # typed for both clients
             assert {one.decode() for one in ended} == {job.job_id for job in jobs if job}
-            stats = await read_stats(redis, QUEUE)
+            stats = await read_stats(pool, QUEUE)
             assert (stats.done, stats.dead) == (1000, 0)
-            await redis.aclose()
+            await pool.aclose()
 
 
 async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
@@ -194,8 +187,8 @@ async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
             server.kill()
             asyncio.get_running_loop().call_later(0.5, bring_back)
 
-        redis = await create_pool(server.url)
-        await redis.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
+        pool = await create_pool(server.url)
+        await pool.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
         worker = create_worker(
             Chaos,
             on_startup=lose_redis,
@@ -205,55 +198,55 @@ async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
         async with running(worker):
             await back.wait()
             await server.ready()
-            await wait_until(lambda: redis.llen("ended"))
+            await wait_until(lambda: pool.llen("ended"))
             await wait_until(fired.is_set)
-        await redis.aclose()
+        await pool.aclose()
 
 
 def _work(seconds: float) -> JobRequest:
     return JobRequest("chaos.work", (seconds,), queue=QUEUE)
 
 
-async def _is_empty(redis: Pool) -> bool:
-    return not await redis.zcard(QUEUE)
+async def _is_empty(pool: Pool) -> bool:
+    return not await pool.zcard(QUEUE)
 
 
-async def _busy(redis: Pool, count: int) -> set[int]:
+async def _busy(pool: Pool, count: int) -> set[int]:
     """The processes that have started jobs, once there are so many; gives them more to start."""
-    await redis.enqueue_many([_work(0.05) for _ in range(5)])
-    pids = {int(entry[1]) for entry in await started(redis)}
+    await pool.enqueue_many([_work(0.05) for _ in range(5)])
+    pids = {int(entry[1]) for entry in await started(pool)}
     return pids if len(pids) >= count else set()
 
 
-async def _at_work(redis: Pool, *pids: int) -> None:
-    await wait_until(lambda: _busy(redis, len(pids)), timeout=30)
+async def _at_work(pool: Pool, *pids: int) -> None:
+    await wait_until(lambda: _busy(pool, len(pids)), timeout=30)
 
 
 async def _long_job(
-    redis: Pool, seconds: float, *workers: Popen[bytes]
+    pool: Pool, seconds: float, *workers: Popen[bytes]
 ) -> tuple[str, Popen[bytes], Popen[bytes]]:
     """A running job's id, the worker that has it, and the other one, which is at work too."""
-    await _at_work(redis, *(worker.pid for worker in workers))
-    await wait_until(lambda: _is_empty(redis))
-    job = await redis.enqueue_job("chaos.work", seconds, _queue_name=QUEUE)
+    await _at_work(pool, *(worker.pid for worker in workers))
+    await wait_until(lambda: _is_empty(pool))
+    job = await pool.enqueue_job("chaos.work", seconds, _queue_name=QUEUE)
     assert job is not None
-    holder = await wait_until(lambda: _holder(redis, job.job_id, workers))
+    holder = await wait_until(lambda: _holder(pool, job.job_id, workers))
     assert holder is not None
     (other,) = set(workers) - {holder}
     return job.job_id, holder, other
 
 
 async def _holder(
-    redis: Pool, job_id: str, workers: tuple[Popen[bytes], ...]
+    pool: Pool, job_id: str, workers: tuple[Popen[bytes], ...]
 ) -> Popen[bytes] | None:
     for worker in workers:
-        if await _has_started(redis, job_id, worker.pid):
+        if await _has_started(pool, job_id, worker.pid):
             return worker
     return None
 
 
-async def _has_started(redis: Pool, job_id: str, pid: int) -> bool:
-    return any(entry[:2] == [job_id, str(pid)] for entry in await started(redis))
+async def _has_started(pool: Pool, job_id: str, pid: int) -> bool:
+    return any(entry[:2] == [job_id, str(pid)] for entry in await started(pool))
 
 
 def _alive(pid: int) -> bool:

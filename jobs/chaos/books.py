@@ -37,7 +37,7 @@ class Facts:
     outbox: int
     scripts: Mapping[str, bool]
     succeeded: frozenset[str]
-    dead: frozenset[str]
+    dead: Mapping[str, str]
     bereft: Mapping[str, int]
     unasked: int
     stubborn: int

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from jobs.demo.scenario import Scenario, made_up
 from jobs.engine import JobRequest, Pool
 from jobs.engine.leases import LAPSES_ALLOWED
-from jobs.errors import DatabaseError
+from jobs.errors import DatabaseError, WorkerLost
 from jobs.rules.caps import Caps
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
@@ -137,14 +137,16 @@ class Nurse:
 def differences(
     expected: Mapping[str, bool],
     succeeded: frozenset[str],
-    dead: frozenset[str],
+    dead: Mapping[str, str],
     bereft: Mapping[str, int],
 ) -> list[str]:
-    """The ids of scripted jobs that did not end as their script says. bereft: how often a job's
-    worker fell silent: after LAPSES_ALLOWED times it is given up, whatever its script."""
+    """The ids of scripted jobs that did not end as their script says. dead: with the class of the
+    error. bereft: how often a job's worker fell silent: after LAPSES_ALLOWED times it is given up,
+    whatever its script."""
 
     def ended_well(job_id: str, dies: bool) -> bool:
-        may_die = dies or bereft.get(job_id, 0) >= LAPSES_ALLOWED
-        return (may_die and job_id in dead) or (not dies and job_id in succeeded)
+        if dead.get(job_id) == WorkerLost.__name__:
+            return bereft.get(job_id, 0) >= LAPSES_ALLOWED
+        return (job_id in dead) if dies else (job_id in succeeded)
 
     return sorted(job_id for job_id, dies in expected.items() if not ended_well(job_id, dies))

@@ -261,7 +261,7 @@ async def _facts(
             outbox=await run.store.outbox_size(),
             scripts=scripts.expected,
             succeeded=frozenset(str(one.job_id) for one in results if one.success),
-            dead=frozenset(letter.job_id for letter in await DeadLetters(run.pool).find()),
+            dead={one.job_id: one.error_class for one in await DeadLetters(run.pool).find()},
             bereft=recoveries.bereft,
             unasked=stage.fleet.unasked,
             stubborn=stage.fleet.stubborn,

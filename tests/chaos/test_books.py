@@ -49,7 +49,7 @@ FACTS = Facts(
     outbox=0,
     scripts={"lives": False, "dies": True},
     succeeded=frozenset({"lives"}),
-    dead=frozenset({"dies"}),
+    dead={"dies": "ValidationError"},
     bereft={},
     unasked=0,
     stubborn=0,
@@ -83,7 +83,7 @@ def test_where_nothing_is_wrong_the_books_balance() -> None:
         ({"left": ["job"]}, "jobs, leases and tries left in Redis"),
         ({"outbox": 1}, "follow-ups left in the outbox"),
         ({"succeeded": frozenset()}, "scripted jobs that ended in another way"),
-        ({"dead": frozenset()}, "scripted jobs that ended in another way"),
+        ({"dead": {}}, "scripted jobs that ended in another way"),
         ({"unasked": 1}, "workers that ended by themselves"),
         ({"stubborn": 1}, "workers that did not stop when told to"),
         (
@@ -99,19 +99,25 @@ def test_what_is_wrong_has_its_line(change: dict[str, Any], line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("silences", "dead", "balances"),
-    [(3, {"lives", "dies"}, True), (2, {"lives", "dies"}, False), (3, {"dies"}, False)],
-    ids=["given up", "given up too early", "lost"],
+    ("silences", "error", "balances"),
+    [
+        (3, "WorkerLost", True),
+        (2, "WorkerLost", False),
+        (3, "ValueError", False),
+        (3, None, False),
+    ],
+    ids=["given up", "given up too early", "failed", "lost"],
 )
 def test_a_job_may_be_given_up_whose_worker_fell_silent_three_times(
-    silences: int, dead: set[str], balances: bool
+    silences: int, error: str | None, balances: bool
 ) -> None:
-    facts = replace(FACTS, succeeded=frozenset(), dead=frozenset(dead), bereft={"lives": silences})
+    dead = dict(FACTS.dead) if error is None else {**FACTS.dead, "lives": error}
+    facts = replace(FACTS, succeeded=frozenset(), dead=dead, bereft={"lives": silences})
     assert (wrong(facts) == []) is balances
 
 
 def test_after_a_flush_there_is_no_ledger() -> None:
-    assert wrong(replace(FACTS, ledger=None, succeeded=frozenset(), dead=frozenset())) == []
+    assert wrong(replace(FACTS, ledger=None, succeeded=frozenset(), dead={})) == []
 
 
 KILL = Fault(10, 1, Kind.KILL, worker=0)

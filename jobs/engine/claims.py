@@ -25,6 +25,8 @@ from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
 they fall out of the processor's caches, on both sides."""
+NO_LIMIT_MS: Final = 2**53
+"""Later than any time."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
 
 Counted = tuple[str, str, str]
@@ -84,6 +86,13 @@ class Claimed:
     claims: list[Claim]
     next_due_in: float | None
     left: int | None
+
+
+class Reaped(NamedTuple):
+    """job_ids: of what was put back. now_ms: Redis's time."""
+
+    job_ids: list[str]
+    now_ms: int
 
 
 Manner = tuple[str, Argument, Argument, Argument]
@@ -218,16 +227,18 @@ class Claims:
             lost += [batch[i] for i in await self._channel.call(RENEW, self._queues, *args)]
         return lost
 
-    async def reap(self) -> list[str]:
-        """Put jobs back whose lease has lapsed; their ids."""
+    async def reap(self, until_ms: int = NO_LIMIT_MS) -> Reaped:
+        """Put jobs back whose lease has lapsed, but not after `until_ms` by Redis's clock."""
         back: list[str] = []
         for queue in self._queues:
             at, seen = 0, BATCH
             while seen == BATCH:
-                seen, ids = await self._channel.call(REAP, [queue], at, BATCH, _LAPSES_KEPT_MS)
+                seen, ids, now_ms = await self._channel.call(
+                    REAP, [queue], at, BATCH, _LAPSES_KEPT_MS, until_ms
+                )
                 at += seen - len(ids)
                 back += [job_id.decode() for job_id in ids]
-        return back
+        return Reaped(back, now_ms)
 
 
 def _read(

@@ -6,7 +6,8 @@ from typing import Final
 
 from arq.connections import ArqRedis
 
-from jobs.engine.claims import Claim, Claims
+from jobs.engine.channel import OUTAGE
+from jobs.engine.claims import NO_LIMIT_MS, Claim, Claims
 from jobs.engine.heartbeat import Heartbeat
 
 logger = logging.getLogger("jobs.worker")
@@ -41,6 +42,7 @@ class Leases:
             redis, queues, lease, held=lambda: list(self._held), on_lost=self._lost
         )
         self.reap_every = lease / REAPS_PER_LEASE
+        self._reap_until_ms = NO_LIMIT_MS
 
     def hold(self, claim: Claim) -> None:
         self._held.add(claim)
@@ -54,8 +56,17 @@ class Leases:
             self._on_lost(claim)
 
     async def reap(self) -> None:
-        """Put jobs back whose lease has lapsed; raises as `Channel.call`."""
-        back = await self._claims.reap()
+        """Put jobs back whose lease has lapsed; raises as `Channel.call`.
+
+        Where Redis was away since the last time, this time nothing is put back: leases lapse while
+        nobody can renew them, and first their owners may show that they live.
+        """
+        try:
+            back, now_ms = await self._claims.reap(self._reap_until_ms)
+        except OUTAGE:
+            self._reap_until_ms = 0
+            raise
+        self._reap_until_ms = now_ms + self._claims.lease_ms
         if back:
             self._on_back()
         for job_id in back:

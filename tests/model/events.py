@@ -40,7 +40,7 @@ EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
         },
     ),
     "we_renew": (3, {"who": workers, "how_many": few}),
-    "we_reap": (2, {"who": workers}),
+    "we_reap": (2, {"who": workers, "too_late": st.integers(0, 9).map(lambda one: one == 0)}),
     "a_stock_worker_polls": (2, {"limit": few}),
     "a_stock_worker_ends": (3, {"which": which, "how": stock_endings}),
 }

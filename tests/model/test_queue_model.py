@@ -264,10 +264,11 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 worker.held.remove((claim, held))
 
-    def we_reap(self, who: int) -> None:
+    def we_reap(self, who: int, too_late: bool) -> None:
         worker = self.ours[who]
-        back = self.ground.run(worker.claims.reap())
-        assert sorted(back) == sorted(self.model.reaped(worker.queues))
+        until_ms = self.ground.now() - 1 if too_late else self.ground.now() + HOUR_MS
+        back = self.ground.run(worker.claims.reap(until_ms)).job_ids
+        assert sorted(back) == ([] if too_late else sorted(self.model.reaped(worker.queues)))
 
     # --- stock workers
 

@@ -1,19 +1,35 @@
-"""A Redis that a worker cannot reach for a while, though it runs: the worker goes on by itself,
-nothing is lost, and nothing is finished twice."""
+"""A Redis that workers cannot reach for a while: they go on by themselves, nothing is lost, nothing
+is finished twice, and no worker is taken for dead because Redis was."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from arq.worker import func
 
 from jobs.chaos.links import Link, State
-from jobs.engine import JobRequest, Pool, create_pool, read_stats
+from jobs.engine import (
+    JobRequest,
+    Pool,
+    Worker,
+    create_pool,
+    deserialize,
+    keys,
+    read_stats,
+    serialize,
+)
+from jobs.engine.channel import OUTAGE, Channel
+from jobs.engine.claims import Claims
+from jobs.engine.leases import LAPSES_ALLOWED, Leases
 from jobs.engine.leftovers import left_behind
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
-from tests.worker.workers import own_redis, process
+from tests.worker.workers import OwnRedis, own_redis, process, running
+
+LEASE = 0.5
 
 
 @pytest.mark.parametrize("state", [State.CUT, State.SILENT, State.HALF_OPEN])
@@ -40,6 +56,83 @@ async def test_an_unreachable_redis(state: State) -> None:
             stats = await read_stats(redis, QUEUE)
             assert (stats.done, stats.retried, stats.dead, stats.discarded) == (400, 0, 0, 0)
             assert not await left_behind(redis, [QUEUE])
+
+
+async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
+    started: list[str] = []
+    over = asyncio.Event()
+
+    async def long(ctx: dict[Any, Any]) -> None:
+        started.append(ctx["job_id"])
+        await over.wait()
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        job = await redis.enqueue_job("long", _queue_name=QUEUE)
+        assert job is not None
+        async with running(await _worker(server, long)), running(await _worker(server, long)):
+            await wait_until(lambda: started)
+            for _ in range(LAPSES_ALLOWED + 1):
+                server.kill()
+                await asyncio.sleep(2 * LEASE)
+                server.start()
+                await server.ready()
+                await wait_until(lambda: redis.exists(keys.IN_PROGRESS + job.job_id))
+            over.set()
+            await job.result(timeout=10, poll_delay=0.05)
+    assert started == [job.job_id]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are_put_back(
+    frozen: bool,
+) -> None:
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        channels = Channel(redis.connection_pool), Channel(redis.connection_pool)
+        alive, other = (Claims(channel, [QUEUE], LEASE) for channel in channels)
+        leases = Leases(other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_back=lambda: None)
+        job = await redis.enqueue_job("any", _queue_name=QUEUE)
+        assert job is not None
+        claims = (await alive.claim(1)).claims
+        await leases.reap()
+
+        if frozen:
+            server.freeze()
+            looking = asyncio.create_task(leases.reap())
+            await asyncio.sleep(2 * LEASE)
+            server.thaw()
+            await looking
+        else:
+            server.kill()
+            with pytest.raises(OUTAGE):
+                await leases.reap()
+            await asyncio.sleep(LEASE)
+            server.start()
+            await server.ready()
+            await leases.reap()
+
+        assert await alive.renew(claims) == []
+        await wait_until(lambda: _is_put_back(redis, job.job_id, leases))
+        assert await alive.renew(claims) == claims, "who stays silent has lost the job"
+        for channel in channels:
+            await channel.close()
+
+
+async def _worker(server: OwnRedis, function: Any) -> Worker:
+    return Worker(
+        [func(function, name="long")],
+        redis_pool=await create_pool(server.url),
+        queue_name=QUEUE,
+        lease=LEASE,
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+
+
+async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
+    await leases.reap()
+    score = await redis.zscore(QUEUE, job_id)
+    return score is not None and score > 0
 
 
 @asynccontextmanager

@@ -111,6 +111,12 @@ class OwnRedis:
         self._server.kill()
         self._server.wait()
 
+    def freeze(self) -> None:
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._server.send_signal(signal.SIGCONT)
+
     def start(self, **options: str) -> None:
         self._server = self._start(**options)
 

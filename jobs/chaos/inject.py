@@ -12,7 +12,7 @@ from jobs.chaos.fleet import KILL_AFTER, Fleet, Worker
 from jobs.chaos.links import State
 from jobs.chaos.load import USUAL
 from jobs.chaos.recovery import Recoveries, Span
-from jobs.chaos.schedule import Fault, Kind, Schedule
+from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
 from jobs.chaos.servers import OwnServers
 from jobs.engine import Pool
 from jobs.voice import Disorder, Simulator, Trouble
@@ -108,10 +108,16 @@ class Injector:
 
     async def _disturb(self, fault: Fault) -> None:
         assert fault.peer is not None  # noqa: S101  # the schedule names one for these kinds
-        link = self._worker(fault).links[fault.peer]
-        link.set(_STATES[fault.kind], fault.amount)
-        await asyncio.sleep(fault.seconds)
-        link.set(State.UP)
+        worker = self._worker(fault)
+        link, state = worker.links[fault.peer], _STATES[fault.kind]
+        cut_off = fault.peer is Peer.REDIS and state is not State.UP
+        worker_id = await self._recoveries.worker_of(worker.pid) if cut_off else None
+        async with asyncio.TaskGroup() as group:
+            link.set(state, fault.amount)
+            if worker_id is not None:
+                group.create_task(self._recoveries.note(worker_id))
+            await asyncio.sleep(fault.seconds)
+            link.set(State.UP)
 
     async def _trouble(self, fault: Fault) -> None:
         provider = self._provider

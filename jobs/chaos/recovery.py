@@ -55,7 +55,7 @@ class Recovery:
 
 class Recoveries:
     """Watches over workers that fall silent; `seen` has what it saw, and `bereft` how often each
-    job's worker did."""
+    job's worker did, for Redis at least."""
 
     def __init__(self, pool: Pool) -> None:
         self.seen: list[Recovery] = []
@@ -75,13 +75,9 @@ class Recoveries:
     async def watch(self, worker_id: str, fault: Fault) -> None:
         """To be called when the worker has just fallen silent; returns when its jobs go on."""
         since = time.monotonic()
-        try:
-            held = await self._held_by(worker_id)
-        except (RedisError, OSError):
-            return
+        held = await self.note(worker_id)
         if not held:
             return
-        self.bereft.update(held)
         waiting = held
         while waiting and time.monotonic() - since < PATIENCE:
             await asyncio.sleep(POLL)
@@ -91,9 +87,16 @@ class Recoveries:
                 continue
         self.seen.append(Recovery(fault, since, len(held), round(time.monotonic() - since, 2)))
 
-    async def _held_by(self, worker_id: str) -> frozenset[str]:
-        found = await holders(self._pool, self._queues)
-        return frozenset(job_id for job_id, holder in found.items() if holder == worker_id)
+    async def note(self, worker_id: str) -> frozenset[str]:
+        """To be called when the worker can renew no lease any more; the jobs that it holds, which
+        count as bereft of it. Of a Redis that is away nothing is known."""
+        try:
+            found = await holders(self._pool, self._queues)
+        except (RedisError, OSError):
+            return frozenset()
+        held = frozenset(job_id for job_id, holder in found.items() if holder == worker_id)
+        self.bereft.update(held)
+        return held
 
     async def _still(self, job_ids: Iterable[str], worker_id: str) -> frozenset[str]:
         """Those that neither run elsewhere nor are over: nobody's, or still the silent worker's."""

@@ -266,7 +266,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def we_reap(self, who: int, too_late: bool) -> None:
         worker = self.ours[who]
-        until_ms = self.ground.now() - 1 if too_late else self.ground.now() + HOUR_MS
+        until_ms = round(self.ground.now()) + (-1 if too_late else HOUR_MS)
         back = self.ground.run(worker.claims.reap(until_ms)).job_ids
         assert sorted(back) == ([] if too_late else sorted(self.model.reaped(worker.queues)))
 

@@ -1,0 +1,89 @@
+"""A worker that is cut off from Redis: the books have to know which jobs lost it."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from arq.worker import func
+
+from jobs.chaos.fleet import Fleet
+from jobs.chaos.inject import Injector
+from jobs.chaos.links import Link
+from jobs.chaos.recovery import Recoveries
+from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
+from jobs.chaos.servers import OwnServers
+from jobs.engine import Worker, create_pool, deserialize, serialize
+from jobs.testing.waiting import wait_until
+from jobs.voice import Simulator
+from tests.worker.workers import running
+
+QUEUE = "default"
+
+
+@dataclass
+class ThisProcess:
+    """Stands for a worker of the fleet."""
+
+    links: Mapping[Peer, Link]
+    pid: int = os.getpid()
+
+
+@dataclass
+class FleetOfOne:
+    workers: list[ThisProcess]
+
+
+@pytest.mark.parametrize(
+    ("kind", "peer", "silences"),
+    [
+        (Kind.SILENCE, Peer.REDIS, 1),
+        (Kind.CUT, Peer.REDIS, 1),
+        (Kind.HALF_OPEN, Peer.REDIS, 1),
+        (Kind.DELAY, Peer.REDIS, 0),
+        (Kind.SILENCE, Peer.POSTGRES, 0),
+    ],
+)
+async def test_a_network_to_redis_that_is_gone_counts_as_a_silence(
+    kind: Kind, peer: Peer, silences: int, redis_url: str, tmp_path: Path
+) -> None:
+    started, over = asyncio.Event(), asyncio.Event()
+
+    async def long(ctx: dict[Any, Any]) -> None:
+        started.set()
+        await over.wait()
+
+    async with await create_pool(redis_url) as pool:
+        worker = Worker(
+            [func(long, name="long")],
+            redis_pool=await create_pool(redis_url),
+            queue_name=QUEUE,
+            counters=True,
+            handle_signals=False,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+        )
+        recoveries = Recoveries(pool)
+        links = {one: Link(tmp_path / one.name, tmp_path / "server") for one in Peer}
+        injector = Injector(
+            servers=cast("OwnServers", None),
+            fleet=cast("Fleet", FleetOfOne([ThisProcess(links)])),
+            provider=cast("Simulator", None),
+            pool=pool,
+            recoveries=recoveries,
+            stock_environment={},
+            output=BytesIO(),
+        )
+        async with running(worker):
+            job = await pool.enqueue_job("long", _queue_name=QUEUE)
+            assert job is not None
+            await started.wait()
+            await wait_until(lambda: recoveries.worker_of(os.getpid()))
+            fault = Fault(0, 0.05, kind, worker=0, peer=peer)
+            await injector.play(Schedule(1, 0.1, flush=False, faults=(fault,)), lambda _: None)
+            over.set()
+        assert recoveries.bereft[job.job_id] == silences

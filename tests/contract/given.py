@@ -1,6 +1,6 @@
 """What the contract tests start from."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -120,15 +120,19 @@ def new_event(
 
 @dataclass
 class Queue:
-    """Stands for Redis: what is published ends up in `jobs`; it can be made to fail."""
+    """Stands for Redis: what is published ends up in `jobs`; it can be made to fail, and to do
+    something first."""
 
     def __post_init__(self) -> None:
         self.jobs: list[JobRequest] = []
         self.calls = 0
         self.failure: BaseException | None = None
+        self.first: Callable[[], Awaitable[None]] | None = None
 
     async def __call__(self, jobs: Sequence[JobRequest]) -> None:
         self.calls += 1
+        if self.first is not None:
+            await self.first()
         if self.failure is not None:
             raise self.failure
         self.jobs += jobs

@@ -46,6 +46,22 @@ async def test_jobs_are_published_in_order_once_they_are_committed(
     assert await store.relay(AT_ONCE) == 0
 
 
+async def test_a_worker_that_is_quick_finds_the_change_that_its_job_is_about(
+    store: Store, queue: Queue
+) -> None:
+    found: list[UUID] = []
+
+    async def look() -> None:
+        async with store.begin() as work:
+            found.extend(await work.leads.ids(LeadFilter()))
+
+    queue.first = look
+    async with store.begin() as work:
+        lead_ids = list((await work.leads.add(new_leads(1), NOON)).values())
+        work.enqueue("lead.qualify", *lead_ids)
+    assert found == lead_ids
+
+
 async def test_a_transaction_without_jobs_publishes_nothing(store: Store, queue: Queue) -> None:
     async with store.begin():
         pass

@@ -17,6 +17,9 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
 
 from jobs.engine.refusals import is_read_only
 from jobs.engine.scripts import Script
@@ -25,10 +28,12 @@ Argument = str | bytes | int
 
 OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a call raises while Redis is away, or refuses to write."""
-
+PATIENCE: Final = 10.0
+"""Seconds without an answer after which a connection is given up."""
 
 _WATCH_NEXT: Final[bytes] = pack_command(("CLIENT", "CACHING", "YES"))  # type: ignore[arg-type]  # its stub wants a 1-tuple
 """Without it a connection would be told of every job's own keys too, at a cost for each."""
+_PING: Final[bytes] = pack_command(("PING",))
 
 
 class Channel:
@@ -49,7 +54,7 @@ class Channel:
         pool: ConnectionPool,
         on_change: Callable[[], None] | None = None,
         *,
-        patience: float = 10,
+        patience: float = PATIENCE,
     ) -> None:
         self.tracks = on_change is not None
         self._pool = pool
@@ -61,13 +66,30 @@ class Channel:
         self._sending = asyncio.Lock()
 
     async def call(
-        self, script: Script, keys: Sequence[str], *args: Argument, watch: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *args: Argument,
+        watch: bool = False,
+        told_last: bool = False,
     ) -> Any:
-        """Run `script`; its reply. watch: hear of the next change of what it reads."""
+        """Run `script`; its reply.
+
+        watch: hear of the next change of what it reads. told_last: the others to whom the script
+        has something to say are to hear it before this one has its reply: Redis writes first to
+        those for whom it had something last, and for this one it has the answer to a PING.
+        """
+        first = _PING if told_last else _WATCH_NEXT if watch else b""
         try:
-            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args), watch)
+            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args), first)
         except NoScriptError:
-            return await self._execute(("EVAL", script.text, len(keys), *keys, *args), watch)
+            return await self._execute(("EVAL", script.text, len(keys), *keys, *args), first)
+
+    async def open(self) -> None:
+        """Connect now, and not with the first call."""
+        async with self._sending:
+            if self._connection is None:
+                await self._connect()
 
     async def close(self) -> None:
         """Close the connection; a later call makes a new one."""
@@ -76,20 +98,21 @@ class Channel:
         if reader is not None:
             await asyncio.wait([reader])
 
-    async def _execute(self, command: tuple[Argument, ...], watch: bool) -> Any:
+    async def _execute(self, command: tuple[Argument, ...], first: bytes) -> Any:
         packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple
         try:
             async with asyncio.timeout(self._patience):
                 async with self._sending:
                     connection = self._connection or await self._connect()
-                    if watch and self.tracks:
+                    if first and (first is not _WATCH_NEXT or self.tracks):
                         self._replies.append(None)  # nobody waits for the answer to this
-                        packed = _WATCH_NEXT + packed
+                        packed = first + packed
                     reply = await self._send(connection, packed)
                 return await reply
         except TimeoutError:
-            self._give_up(RedisConnectionError(f"no answer within {self._patience:g} s"))
-            raise
+            silence = f"no answer within {self._patience:g} s"
+            self._give_up(RedisConnectionError(silence))
+            raise RedisTimeoutError(silence) from None
 
     async def _send(self, connection: AbstractConnection, packed: bytes) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -104,7 +127,7 @@ class Channel:
     async def _connect(self) -> AbstractConnection:
         connection = await self._tracking() if self.tracks else None
         if connection is None:
-            connection = self._make(protocol=2)
+            connection = connection_like(self._pool, protocol=2, patience=self._patience)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         self._connection = connection
         self._reader = asyncio.create_task(self._read(connection))
@@ -112,7 +135,7 @@ class Channel:
 
     async def _tracking(self) -> AbstractConnection | None:
         """A connection that is told of changes; None where the server does not allow it."""
-        connection = self._make(protocol=3)
+        connection = connection_like(self._pool, protocol=3, patience=self._patience)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             await connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
@@ -121,16 +144,6 @@ class Channel:
             await connection.disconnect(nowait=True)
             self.tracks = False
             return None
-        return connection
-
-    def _make(self, protocol: int) -> AbstractConnection:
-        # An idle connection is no error here, so only connecting has redis-py's time limit.
-        options = dict(self._pool.connection_kwargs)
-        limit = options.pop("socket_timeout", None) or self._patience
-        options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-        connection: AbstractConnection = self._pool.connection_class(
-            **options | {"protocol": protocol, "health_check_interval": 0}
-        )
         return connection
 
     async def _read(self, connection: AbstractConnection) -> None:
@@ -170,6 +183,22 @@ class Channel:
     def _tell(self) -> None:
         if self._on_change is not None:
             self._on_change()
+
+
+def connection_like(
+    pool: ConnectionPool, *, protocol: int, patience: float = PATIENCE
+) -> AbstractConnection:
+    """A connection with the options of `pool`, on which any time may pass without an answer.
+
+    patience: seconds that connecting may take, where those options do not say.
+    """
+    options = dict(pool.connection_kwargs)
+    limit = options.pop("socket_timeout", None) or patience
+    options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
+    connection: AbstractConnection = pool.connection_class(
+        **options | {"protocol": protocol, "health_check_interval": 0}
+    )
+    return connection
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

@@ -8,8 +8,11 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final
 
+from redis.asyncio import ConnectionPool
+
 from jobs.engine.channel import OUTAGE
 from jobs.engine.claims import BATCH, Claimed, Claims
+from jobs.engine.handover import Handover
 from jobs.engine.pauses import Pauses
 from jobs.engine.reserve import Reserve, Slots
 
@@ -29,14 +32,15 @@ class _Asked:
 class Claiming:
     """Fills the slots of one worker.
 
-    with_aborts: the marks of `Job.abort()` are read with each claim. tracks: whether the server
-    tells of changes.
+    pool: whose options the connection has on which jobs are handed to it. with_aborts: the marks
+    of `Job.abort()` are read with each claim. tracks: whether the server tells of changes.
     """
 
     def __init__(
         self,
         claims: Claims,
         slots: Slots,
+        pool: ConnectionPool,
         *,
         with_aborts: bool,
         pauses: Pauses,
@@ -51,6 +55,8 @@ class Claiming:
         self._tracks = tracks
         self._asked: deque[_Asked] = deque()
         self._reserve = Reserve(slots)
+        self._handover = Handover(pool, claims.name, take=self._take, opened=self.changed.set)
+        self._waits = False
         self._freeing = asyncio.Event()
         self._looks = False
         self._outside = copy_context()
@@ -59,6 +65,8 @@ class Claiming:
 
     async def run(self) -> None:
         """Until it is stopped, or in a burst until nothing is left."""
+        if not self._slots.burst:
+            self._handover.start()
         while not self._stopping:
             self._ask()
             if not self._asked:
@@ -74,6 +82,7 @@ class Claiming:
                 continue
             self._pauses.recovered()
             self._busy = claimed.left is None
+            self._waits = self._waits and not claimed.claims
             self._reserve.add(claimed.claims, time.monotonic() - asked.at)
             if self._busy or not asked.watch:
                 await asyncio.sleep(0)  # the next claim leaves before the answer of this one is due
@@ -98,6 +107,7 @@ class Claiming:
 
     async def settle(self) -> None:
         """What is not started goes back, so that nobody waits for a lease to lapse."""
+        await self._handover.stop()
         self._reserve.close()
         while self._asked:
             asked = self._asked[0]
@@ -111,6 +121,8 @@ class Claiming:
         self._looks = False
         if self._asked and not self._stopping:  # else it is `run`'s turn
             self._ask()
+        if not self._waits and self._may_wait():
+            self.changed.set()
         self._freeing.set()
 
     def _ask(self) -> None:
@@ -123,8 +135,24 @@ class Claiming:
                 return
             if watch:
                 self.changed.clear()
-            claim = self._claims.claim(limit, with_aborts=self._with_aborts, watch=watch)
+            self._waits = watch and self._may_wait()
+            claim = self._claims.claim(
+                limit,
+                with_aborts=self._with_aborts,
+                watch=watch,
+                waits=self._waits if watch else None,
+            )
             self._asked.append(_Asked(asyncio.create_task(claim), limit, watch, time.monotonic()))
+
+    def _may_wait(self) -> bool:
+        """Whether producers may hand this worker a job: a job that runs may block its loop."""
+        return self._handover.listens and self._slots.idle()
+
+    def _take(self, message: bytes) -> None:
+        """A producer has handed it a job."""
+        self._waits = False
+        self._pauses.served()
+        self._reserve.add([self._claims.handed(message)], took=0)
 
     def _wanted(self) -> int:
         """How many more jobs to claim."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgpack
 from arq.constants import expires_extra_ms
 
 from jobs.engine.channel import Argument, Channel
@@ -25,6 +26,8 @@ from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
 they fall out of the processor's caches, on both sides."""
+WAITS_MS: Final = 6_000
+"""How long jobs may be handed to a worker: until after its next look at quiet queues."""
 NO_LIMIT_MS: Final = 2**53
 """Later than any time."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
@@ -163,6 +166,9 @@ class Claims:
     def __init__(self, channel: Channel, queues: Sequence[str], lease: float) -> None:
         self.worker_id = secrets.token_hex(8)
         self.lease_ms = round(lease * 1000)
+        self.name = f"{self.worker_id}:{self.lease_ms}"
+        """By which producers know what to hand over, and for how long it is claimed then."""
+        self._heard = time.monotonic(), 0.0
         self._channel = channel
         self._queues = list(queues)
         self._numbers = {queue: number for number, queue in enumerate(queues, 1)}
@@ -171,10 +177,18 @@ class Claims:
         # to renew it.
         self._watching = False
 
-    async def claim(self, limit: int, *, with_aborts: bool = False, watch: bool = True) -> Claimed:
+    async def claim(
+        self,
+        limit: int,
+        *,
+        with_aborts: bool = False,
+        watch: bool = True,
+        waits: bool | None = None,
+    ) -> Claimed:
         """Claim up to `limit` jobs that are due, from all queues in turn.
 
-        watch: the channel tells of the queues' next change, if slots are left free.
+        watch: the channel tells of the queues' next change, if slots are left free. waits: whether
+        producers may hand this worker a job, if nothing is found; None: as before.
         """
         serial = next(self._serial)
         turn = serial % len(self._queues)
@@ -189,10 +203,21 @@ class Claims:
             self.lease_ms,
             min(limit, BATCH),
             "1" if with_aborts else "",
+            "" if waits is None else self.name,
+            WAITS_MS if waits else 0,
             watch=watch,
         )
+        self._heard = since, float(now)
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
         return Claimed(_read(queues, token, since, *found), due_in, left)
+
+    def handed(self, message: bytes) -> Claim:
+        """The claim that a producer has made for this worker."""
+        queue, job_id, score, token, payload = msgpack.unpackb(message, raw=True)
+        since, now_ms = self._heard
+        # By Redis's clock, as the message may have waited for this process to wake up.
+        made = min(since + (float(score) - now_ms) / 1000, time.monotonic())
+        return Claim(job_id.decode(), queue.decode(), score, token.decode(), payload, made)
 
     async def finish(self, batch: Sequence[Finish]) -> list[int]:
         """Give up to BATCH claims up, and count them; which were refused, because someone else has

@@ -44,6 +44,11 @@ WORKERS: Final = "ringline:workers"
 """zset: worker id by the time of its last sign of life, in ms."""
 
 # Ours, one for each queue, job, worker or schedule: the name is appended.
+WAITING: Final = "ringline:waiting:"
+"""zset for each queue: the workers that have nothing to do, by the time in ms until when a producer
+may hand them a job."""
+HANDED: Final = "ringline:handed:"
+"""Not a key but a channel, one for each worker: the jobs that are handed to it."""
 COUNTERS: Final = "ringline:counters:"
 """hash for each queue: outcomes counted, and the histogram of durations."""
 WORKER: Final = "ringline:worker:"

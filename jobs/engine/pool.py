@@ -20,6 +20,7 @@ from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
 from jobs.engine.batch import Batch
+from jobs.engine.channel import Channel, connection_like
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
 from jobs.engine.definition import find_job
@@ -34,6 +35,8 @@ from settings import get_settings
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
+PATIENCE: Final = 30.0
+"""Seconds that an answer may take, where redis-py's `socket_timeout` does not say."""
 BATCH: Final = 1000
 """Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
 _SCAN: Final = 1000
@@ -74,6 +77,10 @@ class Pool(ArqRedis):
             expires_extra_ms,
             **kwargs,
         )
+        connections = self.connection_pool
+        patience = connections.connection_kwargs.get("socket_timeout") or PATIENCE
+        self._channel = Channel(connections, patience=patience)
+        self._options = connection_like(connections, protocol=2)  # never connected
         self._enqueue = self.register_script(ENQUEUE.text)
 
     @classmethod
@@ -96,6 +103,10 @@ class Pool(ArqRedis):
             urls=urls,
             url=url,
         )
+
+    async def open(self) -> None:
+        """Connect now, so that the first job need not wait for it."""
+        await self._channel.open()
 
     def at(self, queue: str) -> "Pool":
         """The pool of the Redis that has this queue; this pool closes it."""
@@ -134,6 +145,7 @@ class Pool(ArqRedis):
         for pool in self._pools.values():
             if pool is not self:
                 await pool.aclose()
+        await self._channel.close()
         await super().aclose(close_connection_pool)
 
     @overload
@@ -319,7 +331,19 @@ class Pool(ArqRedis):
         return batch
 
     async def _add(self, batch: Batch) -> list[Job | None]:
-        return batch.answers(await self._enqueue(args=[batch.packed()]))
+        jobs = batch.packed()
+        if self.single_connection_client:
+            return batch.answers(await self._enqueue(args=[jobs]))
+        return batch.answers(
+            await self._options.retry.call_with_retry(
+                lambda: self._channel.call(ENQUEUE, (), jobs, told_last=True), self._failed
+            )
+        )
+
+    async def _failed(self, error: Exception) -> None:
+        """Raise it, unless the options say that it is retried, as redis-py does with commands."""
+        if not isinstance(error, tuple(self._options.retry_on_error)):
+            raise error
 
     def _queue(self, wanted: JobRequest) -> str:
         if wanted.queue is not None:
@@ -358,4 +382,5 @@ async def create_pool(
         url=None if urls is None else urls.default,
     )
     pool.auto_close_connection_pool = True
+    await pool.open()
     return pool

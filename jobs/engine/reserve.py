@@ -38,6 +38,10 @@ class Slots(Protocol):
         """How many jobs may be started now."""
         ...
 
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        ...
+
     def claims_ahead(self) -> bool:
         """Whether more may be claimed than can be started."""
         ...

@@ -152,6 +152,7 @@ class Worker(arq.worker.Worker):
         self._claiming = Claiming(
             self._claims,
             self,
+            self.pool.connection_pool,
             with_aborts=self.allow_abort_jobs,
             pauses=Pauses(self.poll_delay_s),
             tracks=lambda: self._channel.tracks,
@@ -233,6 +234,10 @@ class Worker(arq.worker.Worker):
         if self.burst and self.max_burst_jobs >= 0:
             free = min(free, self.max_burst_jobs - self._jobs_started())
         return free
+
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.tasks
 
     def claims_ahead(self) -> bool:
         """Whether more may be claimed than can be started: not where the jobs are numbered."""

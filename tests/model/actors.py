@@ -35,9 +35,14 @@ class Lossy(Channel):
     loses_next = False
 
     async def call(
-        self, script: Script, keys: Sequence[str], *args: Any, watch: bool = False
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *args: Any,
+        watch: bool = False,
+        told_last: bool = False,
     ) -> Any:
-        answer = await super().call(script, keys, *args, watch=watch)
+        answer = await super().call(script, keys, *args, watch=watch, told_last=told_last)
         if self.loses_next:
             self.loses_next = False
             raise RedisConnectionError("the answer was lost")
@@ -47,10 +52,11 @@ class Lossy(Channel):
 class OurWorker:
     """One of ours, without its loop: it does what the test says, and knows what it believes.
 
-    held: the claims that it has not given up, together with what the model knows of them.
+    held: the claims that it has not given up, together with what the model knows of them. listener:
+    on which it hears of what is handed to it, if anybody listens.
     """
 
-    def __init__(self, channel: Lossy, queues: Sequence[str]) -> None:
+    def __init__(self, channel: Lossy, queues: Sequence[str], listener: Any = None) -> None:
         self.queues = list(queues)
         self.channel = channel
         self.claims = Claims(channel, queues, lease=60)
@@ -59,6 +65,28 @@ class OurWorker:
             self.claims, given_up=lambda _: None, observe=self._accepted, counted=counted
         )
         self._taken: set[str] = set()
+        self.listens = listener is not None
+        self._listener = listener
+        if listener is not None:
+            listener.subscribe(keys.HANDED + self.claims.name)
+            assert listener.get_message(timeout=10)["type"] == "subscribe"
+
+    def hold(self, claim: Claim, held: Held) -> None:
+        """It gives up an earlier try of the id."""
+        self.held = [one for one in self.held if one[1].job_id != claim.job_id]
+        self.held.append((claim, held))
+
+    def handed(self) -> Claim:
+        """The next job that was handed to it."""
+        told = self._listener.get_message(timeout=10)
+        assert told["type"] == "message"
+        return self.claims.handed(told["data"])
+
+    def hear_nothing(self) -> None:
+        """Its connection breaks, and Redis knows it."""
+        if self.listens:
+            self.listens = False
+            self._listener.close()
 
     async def finish(self, batch: Sequence[tuple[Finish, Ending]], *, lossy: bool) -> set[str]:
         """Give claims up; the ids of those that Redis took."""

@@ -28,8 +28,16 @@ EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "a_lease_lapses": (3, {"which": which}),
     "we_claim": (
         5,
-        {"who": workers, "limit": few, "with_aborts": st.booleans(), "heard": st.integers(0, 9)},
+        {
+            "who": workers,
+            "limit": few,
+            "with_aborts": st.booleans(),
+            "heard": st.integers(0, 9),
+            "waits": st.sampled_from([True, True, True, False, None]),
+        },
     ),
+    "we_wait_too_long": (1, {"queue": st.sampled_from([ONE, TWO])}),
+    "we_hear_nothing": (1, {"who": workers}),
     "we_finish": (
         5,
         {

@@ -74,6 +74,8 @@ class QueueModel:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.owed: dict[str, bytes] = {}
         """The jobs that were promised to a producer and have not ended: id to payload."""
+        self.waiting: dict[str, set[str]] = {queue: set() for queue in queues.values()}
+        """The workers of ours that may be handed a job of a queue."""
 
     # --- producers
 
@@ -86,6 +88,13 @@ class QueueModel:
         record = self.records[job_id]
         record.at, record.payload = at, payload
         self.owed[job_id] = payload
+
+    def may_be_handed(self, job_id: str) -> bool:
+        """A worker needs more than its payload to run a job that has a past, and nobody takes one
+        that still runs."""
+        record = self.records[job_id]
+        has_past = record.tries or record.lapses or record.put_back or record.abort is not None
+        return not has_past and record.owner is None
 
     def expired(self, job_id: str) -> None:
         """The payload has passed its deadline; nobody is owed the job any more."""
@@ -122,6 +131,14 @@ class QueueModel:
         due = self._at(job_id)
         record.at, record.owner = -due, token
         return Held(job_id, self.queues[job_id], due, token, record.payload is not None)
+
+    def waits(self, worker: str, queues: Iterable[str], *, waits: bool) -> None:
+        """A worker has something to do, or has not."""
+        for queue in queues:
+            if waits:
+                self.waiting[queue].add(worker)
+            else:
+                self.waiting[queue].discard(worker)
 
     def accepts(self, held: Held, *, again: bool) -> bool:
         """The holder ends its job. Whoever has let the lease lapse may still do so, unless somebody

@@ -3,15 +3,17 @@ model says, and every job that was promised ends exactly once."""
 
 from collections import Counter
 from contextlib import suppress
+from time import monotonic
 from typing import Any, ClassVar
 
+import pytest
 from arq.jobs import Job
 from arq.worker import JobExecutionFailed, Retry
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from jobs.engine import DeadLetters, JobRequest, deserialize, keys
-from jobs.engine.claims import Finish
+from jobs.engine.claims import NO_PAST, Claim, Finish
 from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.outcome import Ending
 from tests.model.actors import LONG, OurWorker, StockWorker, letter_of, read_records, result_of
@@ -33,7 +35,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.letters = DeadLetters(self.ground.pool)
         served = ([ONE, TWO], [TWO, ONE], [ONE])
         self.ours = [
-            OurWorker(channel, queues)
+            OurWorker(channel, queues, self.redis.pubsub())
             for channel, queues in zip(self.ground.channels, served, strict=True)
         ]
         self.stock = StockWorker(self.ground.stock_pool, ONE)
@@ -50,6 +52,10 @@ class QueueMachine(RuleBasedStateMachine):
         at: float | None = self.redis.zscore(IDS[job_id], job_id)
         assert at is not None
         return at
+
+    def due(self, job_id: str) -> float:
+        """When it is due, though it may be claimed already."""
+        return abs(self.at(job_id))
 
     # --- producers
 
@@ -69,8 +75,41 @@ class QueueMachine(RuleBasedStateMachine):
             record = self.model.records[job_id]
             may = self.model.may_enqueue(job_id) and not record.running_without_payload
             assert (job is not None) == may
-            if may:
-                self._enqueued(job_id, before + (delay or 0) * 1000, numbers[job_id])
+            if not may:
+                continue
+            alone = [IDS[other] for other in chosen].count(IDS[job_id]) == 1
+            handed = self._handed(job_id) if alone and not deferred else None
+            self._enqueued(job_id, before + (delay or 0) * 1000, numbers[job_id])
+            if handed is not None:
+                self._taken(*handed)
+
+    def _handed(self, job_id: str) -> tuple[OurWorker, Claim] | None:
+        """The worker that has the job already, and its claim. One of those that wait has it, if any
+        of them listens; who was asked in vain waits no longer."""
+        queue = IDS[job_id]
+        asked = self.model.waiting[queue]
+        names = self.redis.zrangebyscore(keys.WAITING + queue, self.ground.now(), "inf")
+        waiting = {name.decode() for name in names}
+        self.model.waiting[queue], asked = waiting, asked - waiting
+        listening = {one.claims.name: one for one in self.ours if one.listens}
+        if self.at(job_id) > 0:
+            if self.model.may_be_handed(job_id):
+                assert not waiting
+                assert not asked & listening.keys()
+            return None
+        assert self.model.may_be_handed(job_id)
+        (taker,) = asked & listening.keys()
+        worker = listening[taker]
+        return worker, worker.handed()
+
+    def _taken(self, worker: OurWorker, claim: Claim) -> None:
+        record = self.model.records[claim.job_id]
+        assert (claim.queue, claim.payload) == (IDS[claim.job_id], record.payload)
+        assert claim.past == NO_PAST
+        assert claim.since <= monotonic()
+        held = self.model.claimed(claim.job_id, claim.token)
+        assert float(claim.score) == held.due
+        worker.hold(claim, held)
 
     def a_stock_producer_enqueues(self, job_id: str, deferred: bool) -> None:
         if self.model.records[job_id].running_without_payload:
@@ -89,7 +128,7 @@ class QueueMachine(RuleBasedStateMachine):
             pass  # arq rounds the time, so that the job may be due half a millisecond later
 
     def _enqueued(self, job_id: str, earliest: float, number: int) -> None:
-        at, payload = self.at(job_id), self.redis.get(keys.JOB + job_id)
+        at, payload = self.due(job_id), self.redis.get(keys.JOB + job_id)
         assert earliest <= at <= earliest + 5000
         assert payload is not None
         assert deserialize(payload)["a"] == [number]
@@ -136,6 +175,8 @@ class QueueMachine(RuleBasedStateMachine):
     def an_hour_passes(self) -> None:
         """What was deferred is due, and results are forgotten: they block their ids no more."""
         now = self.ground.now()
+        for queue in (ONE, TWO):
+            self.we_wait_too_long(queue)
         for job_id, record in self.model.records.items():
             if record.at is not None and record.at > now:
                 record.at -= 2 * HOUR_MS
@@ -155,12 +196,17 @@ class QueueMachine(RuleBasedStateMachine):
 
     # --- our workers
 
-    def we_claim(self, who: int, limit: int, with_aborts: bool, heard: int) -> None:
+    def we_claim(
+        self, who: int, limit: int, with_aborts: bool, heard: int, waits: bool | None
+    ) -> None:
         """heard: 0 where the answer is lost, so that the worker does not know what it has."""
         worker = self.ours[who]
         now = self.ground.now()
         claimable = {queue: self.model.claimable(queue, now) for queue in worker.queues}
-        claimed = self.ground.run(worker.claims.claim(limit, with_aborts=with_aborts))
+        claimed = self.ground.run(worker.claims.claim(limit, with_aborts=with_aborts, waits=waits))
+        if waits is not None:
+            waits = waits and not claimed.claims
+            self.model.waits(worker.claims.name, worker.queues, waits=waits)
         got = Counter(claim.queue for claim in claimed.claims)
         everything = sum(len(queued) for queued in claimable.values())
         assert len(claimed.claims) == min(limit, everything)
@@ -176,9 +222,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert past.abort_ms == (record.abort if with_aborts else None)
             held = self.model.claimed(claim.job_id, claim.token)
             assert float(claim.score) == held.due
-            if heard:  # a worker gives up an earlier try of the id
-                worker.held = [one for one in worker.held if one[1].job_id != claim.job_id]
-                worker.held.append((claim, held))
+            if heard:
+                worker.hold(claim, held)
         assert (claimed.left is None) == (len(claimed.claims) == limit)
         if claimed.left is not None:
             later = [
@@ -187,6 +232,16 @@ class QueueMachine(RuleBasedStateMachine):
                 if IDS[job_id] in worker.queues and one.at is not None and one.at > now
             ]
             assert (claimed.next_due_in is not None) == bool(later)
+
+    def we_wait_too_long(self, queue: str) -> None:
+        """For those who wait for a job of this queue the time is over."""
+        names = self.redis.zrange(keys.WAITING + queue, 0, -1)
+        if names:
+            self.redis.zadd(keys.WAITING + queue, dict.fromkeys(names, self.ground.now() - 1))
+        self.model.waiting[queue].clear()
+
+    def we_hear_nothing(self, who: int) -> None:
+        self.ours[who].hear_nothing()
 
     def we_finish(self, who: int, first: int, how: list[str], heard: int) -> None:
         holders = [one for one in self.ours if one.held]
@@ -337,6 +392,8 @@ class QueueMachine(RuleBasedStateMachine):
         if self._found() == self.model.records:  # else that is the failure to be told
             self._everything_ends()
         self.ground.run(self.stock.stop())
+        for worker in self.ours:
+            worker.hear_nothing()
 
     def _everything_ends(self) -> None:
         """All workers die. A new one then runs what was promised, all of it, and each job once."""
@@ -361,7 +418,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert set(left) <= {keys.ABORT.encode(), f"{ONE}:health-check".encode()}
 
 
-def test_whatever_happens_redis_is_as_the_model_says(redis_url: str) -> None:
+def test_whatever_happens_redis_is_as_the_model_says(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.engine.claims.WAITS_MS", HOUR_MS)  # time passes when the test says
     with opened(redis_url) as ground:
         machine = type("Machine", (QueueMachine,), {"ground": ground})
         run_state_machine_as_test(machine, settings=settings(stateful_step_count=100))

@@ -15,7 +15,7 @@ import msgpack
 from jobs.engine import keys
 
 _NAMES: Final = ("JOB", "IN_PROGRESS", "RESULT", "RETRY", "ABORT", "FIRED", "LOST", "UNKNOWN",
-                 "DEAD_INDEX", "DEAD_LETTERS")  # fmt: skip
+                 "DEAD_INDEX", "DEAD_LETTERS", "WAITING", "HANDED")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

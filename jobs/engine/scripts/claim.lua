@@ -3,7 +3,9 @@
 -- An id with someone else's in-progress key is left alone.
 --
 -- KEYS  queues, the one to be served first at the front
--- ARGV  token, lease in ms, most jobs to claim, '1' to read the abort marks
+-- ARGV  token, lease in ms, most jobs to claim, '1' to read the abort marks,
+--       the worker that may be handed jobs ('': leave that as it is), and for how many ms from now
+--       (0: no longer); it is not where this claim finds something
 -- returns {now, next due time or false, ids in the queues or false,
 --          pairs of a queue's number and how many of the claims it has, in their order,
 --          pairs of a claimed id and its score, payloads,
@@ -50,6 +52,18 @@ local share = math.ceil(limit / #KEYS)
 for number = 1, #KEYS do claim_from(number, math.min(share, limit - count)) end
 if #KEYS > 1 then
     for number = 1, #KEYS do claim_from(number, limit - count) end
+end
+
+-- Where Redis refuses to write, a worker that finds nothing to do is not disturbed by it.
+local waits = count == 0 and tonumber(ARGV[6]) or 0
+for number = 1, ARGV[5] ~= '' and #KEYS or 0 do
+    local waiting = WAITING .. KEYS[number]
+    if waits > 0 then
+        redis.pcall('ZADD', waiting, now + waits, ARGV[5])
+        redis.pcall('PEXPIRE', waiting, waits)
+    else
+        redis.pcall('ZREM', waiting, ARGV[5])
+    end
 end
 
 -- A claim that leaves slots free ends on a read of the queues: a client that watches is then told

@@ -31,6 +31,9 @@ class Slots:
     def free(self) -> int:
         return self.slots - self._running
 
+    def idle(self) -> bool:
+        return self._running == 0
+
     def claims_ahead(self) -> bool:
         return True
 

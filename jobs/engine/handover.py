@@ -1,0 +1,119 @@
+"""Hears of the jobs that producers hand to this worker.
+
+A worker that has nothing to do says so with its claim. The next producer then claims its job for
+it, in the same script that enqueues it, and sends it along: two ways to Redis less than a claim of
+the worker's own.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+from jobs.engine.channel import OUTAGE, connection_like
+from jobs.engine.keys import HANDED
+
+logger = logging.getLogger("jobs.worker")
+
+_BEAT: Final = 2.0
+"""Seconds after which Redis is asked again whether it is still there; by then it has answered."""
+_REFUSED: Final = 60.0
+"""Seconds until Redis is asked again that did not allow it."""
+_PATIENCE: Final = 1.0
+"""Seconds that Redis has to confirm that no more will come."""
+
+
+class Handover:
+    """Listens on a connection of its own, made with the options of `pool`: Redis closes one that
+    is told of messages when too much waits for it, and claims may be large.
+
+    worker: its name, as producers find it. take: is called with each job, as `enqueue.lua` packs
+    it. opened: is called when jobs would arrive from now on. Where Redis does not allow it, nothing
+    is ever heard, and the worker claims for itself.
+    """
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        worker: str,
+        *,
+        take: Callable[[bytes], None],
+        opened: Callable[[], None],
+    ) -> None:
+        self.listens = False
+        """Whether a job would arrive."""
+        self._pool = pool
+        self._channel = HANDED + worker
+        self._take = take
+        self._opened = opened
+        self._connection: AbstractConnection | None = None
+        self._heard = False
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Take what was handed until now, and no more."""
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return
+        if self.listens and self._connection is not None:
+            self.listens = False
+            with contextlib.suppress(*OUTAGE):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._connection.send_command("UNSUBSCRIBE")
+                    await asyncio.wait([listening])
+        listening.cancel()
+        await asyncio.wait([listening])
+
+    async def _run(self) -> None:
+        while self._listening is not None:
+            try:
+                await self._listen()
+            except ResponseError as error:
+                logger.info("jobs are claimed, and not handed over: %s", error)
+                await asyncio.sleep(_REFUSED)
+            except OUTAGE:
+                await asyncio.sleep(_BEAT)  # the claims tell of it
+
+    async def _listen(self) -> None:
+        """Until it has been unsubscribed."""
+        connection = self._connection = connection_like(self._pool, protocol=2)
+        beat: asyncio.Task[None] | None = None
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            await connection.send_command("SUBSCRIBE", self._channel)
+            beat = asyncio.create_task(self._beat(connection))
+            while True:
+                kind, *_, content = await connection.read_response()
+                self._heard = True
+                if kind == b"message":
+                    self._take(content)
+                elif kind == b"subscribe":
+                    self.listens = True
+                    self._opened()
+                elif kind == b"unsubscribe":
+                    return
+        finally:
+            self.listens = False
+            if beat is not None:
+                beat.cancel()
+            with contextlib.suppress(*OUTAGE):
+                await connection.disconnect(nowait=True)
+
+    async def _beat(self, connection: AbstractConnection) -> None:
+        """End the connection when Redis has fallen silent."""
+        self._heard = True
+        while self._heard:
+            self._heard = False
+            await asyncio.sleep(_BEAT)
+            if self.listens:
+                await connection.send_command("PING")
+        await connection.disconnect(nowait=True)

@@ -1,0 +1,300 @@
+"""Jobs that are handed to a worker which waits, by whoever enqueues them."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from arq.worker import func
+
+from jobs.chaos.links import Link, State, Tap
+from jobs.engine import Pool, Worker, create_pool, deserialize, keys, serialize
+from jobs.engine.channel import Channel
+from jobs.engine.scripts import CLAIM
+from jobs.testing.waiting import wait_until
+from tests.worker.scripted_settings import QUEUE
+from tests.worker.workers import OwnRedis, own_redis, process, running
+
+LARGE = "x" * 100_000
+
+
+async def worker_of(url: str, *functions: Any, **options: Any) -> Worker:
+    pool = await create_pool(url)
+    return Worker(
+        [func(one, name=one.__name__) for one in functions],
+        redis_pool=pool,
+        queues=options.pop("queues", [QUEUE]),
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        poll_delay=30,
+        **options,
+    )
+
+
+async def waits(pool: Pool, queue: str = QUEUE, number: int = 1) -> None:
+    """Until so many workers wait for a job of the queue."""
+
+    async def so_many() -> bool:
+        return bool(await pool.zcard(keys.WAITING + queue) >= number)
+
+    await wait_until(so_many)
+
+
+@contextmanager
+def no_claims() -> Iterator[None]:
+    """No claim has an answer meanwhile."""
+    over, call = asyncio.Event(), Channel.call
+
+    async def late(self: Channel, script: Any, *args: Any, **options: Any) -> Any:
+        if script is CLAIM:
+            await over.wait()
+        return await call(self, script, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Channel, "call", late)
+        try:
+            yield
+        finally:
+            over.set()
+
+
+async def test_a_worker_that_waits_need_not_claim(redis_url: str, pool: Pool) -> None:
+    async def note(ctx: dict[str, Any], word: str) -> list[Any]:
+        return [word, ctx["job_try"], ctx["score"]]
+
+    worker = await worker_of(redis_url, note)
+    async with running(worker):
+        await waits(pool)
+        with no_claims():
+            job = await pool.enqueue_job("note", "handed", _queue_name=QUEUE, _job_id="chosen")
+            assert job is not None
+            word, number, score = await job.result(timeout=10, poll_delay=0.01)
+        assert (word, number) == ("handed", 1)
+        info = await job.result_info()
+        assert info is not None
+        assert abs(score / 1000 - info.enqueue_time.timestamp()) < 1
+
+
+async def test_each_job_may_be_handed_over_again_and_again(redis_url: str, pool: Pool) -> None:
+    async def double(ctx: dict[str, Any], number: int) -> int:
+        return 2 * number
+
+    worker = await worker_of(redis_url, double)
+    async with running(worker):
+        for number in range(20):
+            await waits(pool)
+            job = await pool.enqueue_job("double", number, _queue_name=QUEUE)
+            assert job is not None
+            assert await job.result(timeout=10, poll_delay=0.001) == 2 * number
+    assert not await pool.exists(QUEUE)
+    assert not [key async for key in pool.scan_iter(keys.IN_PROGRESS + "*")]
+
+
+@pytest.mark.parametrize("options", [{"_defer_by": 0.05}, {"argument": LARGE}])
+async def test_what_is_not_handed_over_is_claimed(
+    redis_url: str, pool: Pool, options: dict[str, Any]
+) -> None:
+    async def length(ctx: dict[str, Any], word: str) -> int:
+        return len(word)
+
+    argument = options.pop("argument", "x")
+    worker = await worker_of(redis_url, length)
+    async with running(worker):
+        await waits(pool)
+        job = await pool.enqueue_job("length", argument, _queue_name=QUEUE, **options)
+        assert job is not None
+        assert await job.result(timeout=10, poll_delay=0.01) == len(argument)
+
+
+async def test_a_job_that_was_aborted_before_it_came_is_not_started(
+    redis_url: str, pool: Pool
+) -> None:
+    async def never(ctx: dict[str, Any]) -> None:
+        pytest.fail("it was aborted")
+
+    worker = await worker_of(redis_url, never, allow_abort_jobs=True)
+    async with running(worker):
+        await waits(pool)
+        await pool.zadd(keys.ABORT, {"chosen": 2**53})
+        job = await pool.enqueue_job("never", _queue_name=QUEUE, _job_id="chosen")
+        assert job is not None
+        with suppress(asyncio.CancelledError):
+            await job.result(timeout=10, poll_delay=0.01)
+        info = await job.result_info()
+        assert info is not None
+        assert not info.success
+
+
+async def test_a_worker_with_something_to_do_is_not_asked(redis_url: str, pool: Pool) -> None:
+    done = asyncio.Event()
+
+    async def long(ctx: dict[str, Any]) -> None:
+        await done.wait()
+
+    worker = await worker_of(redis_url, long, queues=[QUEUE, "other_tasks"])
+    async with running(worker):
+        await waits(pool)
+        await pool.enqueue_job("long", _queue_name=QUEUE)
+        await wait_until(lambda: worker.tasks)
+
+        async def nobody() -> bool:
+            return not await pool.exists(keys.WAITING + QUEUE, keys.WAITING + "other_tasks")
+
+        await wait_until(nobody)
+        done.set()
+        await waits(pool)
+        await waits(pool, "other_tasks")
+
+
+async def test_a_job_too_many_goes_to_another_worker(redis_url: str, pool: Pool) -> None:
+    """One that serves two queues may be handed a job of each in the same moment."""
+    done, ran = asyncio.Event(), []
+
+    async def note(ctx: dict[str, Any]) -> None:
+        ran.append(ctx["name"])
+        await done.wait()
+
+    queues = [QUEUE, "other_tasks"]
+    first, second = [
+        await worker_of(redis_url, note, queues=queues, max_jobs=1, ctx={"name": name})
+        for name in ("first", "second")
+    ]
+    async with running(first):
+        for queue in queues:
+            await waits(pool, queue)
+        await asyncio.gather(*[pool.enqueue_job("note", _queue_name=queue) for queue in queues])
+        await wait_until(lambda: ran)
+        async with running(second):
+            await wait_until(lambda: len(ran) == 2)
+            done.set()
+            await wait_until(lambda: not first.tasks and not second.tasks)
+    assert sorted(ran) == ["first", "second"]
+
+
+async def test_nothing_is_lost_that_comes_while_a_worker_stops(redis_url: str, pool: Pool) -> None:
+    """Nor does anything wait for a lease to lapse: an hour, here."""
+    runs = 0
+
+    async def count(ctx: dict[str, Any]) -> None:
+        nonlocal runs
+        runs += 1
+
+    for number in range(30):
+        worker = await worker_of(redis_url, count, lease=3600)
+        async with running(worker):
+            await waits(pool)
+            enqueued = asyncio.create_task(pool.enqueue_job("count", _queue_name=QUEUE))
+            for _ in range(number):
+                await asyncio.sleep(0)
+        await enqueued
+        heir = await worker_of(redis_url, count, burst=True)
+        await heir.async_run()
+        await heir.close()
+        assert runs == number + 1
+
+
+async def test_a_burst_never_waits(redis_url: str, pool: Pool) -> None:
+    async def note(ctx: dict[str, Any]) -> None:
+        pass
+
+    await pool.enqueue_job("note", _queue_name=QUEUE)
+    worker = await worker_of(redis_url, note, burst=True)
+    await worker.async_run()
+    await worker.close()
+    assert worker.jobs_complete == 1
+    assert not await pool.exists(keys.WAITING + QUEUE)
+
+
+async def test_a_killed_worker_is_not_handed_anything(redis_url: str, pool: Pool) -> None:
+    with process(redis_url, "Chaos", environment={"TASK_LEASE": "3600"}) as dead:
+        await waits(pool)
+        dead.kill()
+        dead.wait()
+        job = await pool.enqueue_job("chaos.work", 0.0, _queue_name=QUEUE)
+        assert not [key async for key in pool.scan_iter(keys.IN_PROGRESS + "*")]
+    with process(redis_url, "Chaos"):
+        assert job is not None
+        assert await job.result(timeout=30, poll_delay=0.01)
+
+
+async def test_what_a_frozen_worker_was_handed_runs_elsewhere_and_once(
+    redis_url: str, pool: Pool
+) -> None:
+    with process(redis_url, "Chaos") as frozen:
+        await waits(pool)
+        frozen.send_signal(signal.SIGSTOP)
+        job = await pool.enqueue_job("chaos.work", 0.0, _queue_name=QUEUE)
+        assert job is not None
+        assert await pool.exists(keys.IN_PROGRESS + job.job_id)
+        with process(redis_url, "Chaos") as other:
+            assert await job.result(timeout=30, poll_delay=0.01) == f"{other.pid}"
+        frozen.send_signal(signal.SIGCONT)
+        after = await pool.enqueue_job("chaos.work", 0.0, _queue_name=QUEUE)
+        assert after is not None
+        assert await after.result(timeout=30, poll_delay=0.01) == f"{frozen.pid}"
+        assert len(await pool.lrange("started", 0, -1)) == 2
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OwnRedis]:
+    async with own_redis() as server:
+        yield server
+
+
+async def test_a_network_that_falls_silent_hands_nothing_over_for_long(
+    server: OwnRedis,
+) -> None:
+    """Redis does not know of it; the worker notices, and listens on a new connection."""
+
+    async def note(ctx: dict[str, Any]) -> str:
+        return "done"
+
+    connections = 0
+
+    def tapped() -> Tap:
+        nonlocal connections
+        connections += 1
+        return lambda _: None
+
+    link = Link(server.folder / "link.sock", server.folder / "redis.sock", tapped)
+    await link.start()
+    async with await create_pool(server.url) as pool:
+        worker = await worker_of(f"unix://{link.path}", note)
+        async with running(worker):
+            await waits(pool)
+            (listener,) = await pool.client_list(_type="pubsub")
+            before = connections
+            link.set(State.SILENT)
+            await wait_until(lambda: connections > before)
+            link.set(State.UP)
+
+            async def is_gone() -> bool:
+                ids = [one["id"] for one in await pool.client_list(_type="pubsub")]
+                return listener["id"] not in ids
+
+            await wait_until(is_gone)
+            await waits(pool)
+            job = await pool.enqueue_job("note", _queue_name=QUEUE)
+            assert job is not None
+            assert await job.result(timeout=30, poll_delay=0.01) == "done"
+    await link.close()
+
+
+async def test_after_an_outage_jobs_are_handed_over_again(server: OwnRedis) -> None:
+    async def note(ctx: dict[str, Any]) -> str:
+        return "done"
+
+    async with await create_pool(server.url) as pool:
+        worker = await worker_of(server.url, note)
+        async with running(worker):
+            await waits(pool)
+            server.kill()
+            server.start()
+            await server.ready()
+            await pool.delete(keys.WAITING + QUEUE)
+            await waits(pool)
+            job = await pool.enqueue_job("note", _queue_name=QUEUE)
+            assert job is not None
+            assert await job.result(timeout=30, poll_delay=0.01) == "done"

@@ -41,7 +41,7 @@ OURS: Final = Contestant(
     "ours",
     1000,
     100_000,
-    "JSON; leases, fencing, dead letters and outcome counters are on",
+    "JSON; leases, fencing, dead letters and outcome counters are on; uvloop, as in `jobs worker`",
     tried=((100, {}), (250, {}), (500, {}), (1000, {}), (2000, {})),
 )
 OURS_STOCK_PRODUCER: Final = replace(OURS, name="ours, enqueued by arq", producer="stock_arq")
@@ -60,6 +60,7 @@ ARQ_100: Final = Contestant(
     100,
     4_000,
     "JSON in place of pickle, the rest as it is by default: it polls twice a second",
+    options={"uvloop": False},
 )
 ARQ_BEST: Final = Contestant(
     "arq at its best",
@@ -67,14 +68,20 @@ ARQ_BEST: Final = Contestant(
     100,
     4_000,
     "JSON in place of pickle, no pause between polls",
-    options={"poll_delay": 0},
+    options={"poll_delay": 0, "uvloop": False},
     tried=(
-        (10, {"poll_delay": 0}),
-        (30, {"poll_delay": 0.01}),
-        (100, {"poll_delay": 0}),
-        (1000, {"poll_delay": 0}),
-        (3000, {}),
+        (10, {"poll_delay": 0, "uvloop": False}),
+        (30, {"poll_delay": 0.01, "uvloop": False}),
+        (100, {"poll_delay": 0, "uvloop": False}),
+        (1000, {"poll_delay": 0, "uvloop": False}),
+        (3000, {"uvloop": False}),
     ),
+)
+ARQ_UVLOOP: Final = replace(
+    ARQ_BEST,
+    name="arq at its best, on uvloop",
+    why="the same, in a program that starts its worker on uvloop; its own command does not",
+    options={"poll_delay": 0},
 )
 OURS_LOGGED: Final = replace(OURS, name="ours, one line a job", options={"log": True})
 ARQ_LOGGED: Final = replace(
@@ -174,4 +181,4 @@ BLPOP: Final = Contestant(
 )
 
 COROUTINE_PEERS: Final = (ARQ_BEST, SAQ, STREAQ, TASKIQ, DOCKET)
-ALL: Final = (OURS, BARE_LOOP, ARQ_100, *COROUTINE_PEERS, CELERY, DRAMATIQ)
+ALL: Final = (OURS, BARE_LOOP, ARQ_100, ARQ_UVLOOP, *COROUTINE_PEERS, CELERY, DRAMATIQ)

@@ -15,6 +15,7 @@ from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import EngineSettings, QueueNames
 from jobs.engine.launch import create_workers, in_turn, load, options_of, serve
+from jobs.engine.loop import run
 from jobs.engine.supervisor import Supervisor, announce, command
 from jobs.engine.worker import Worker
 from jobs.errors import UsageError
@@ -70,7 +71,7 @@ def worker(
         supervisor = Supervisor(child, processes, settings.task_shutdown_grace, burst, watched)
         raise click.exceptions.Exit(asyncio.run(supervisor.run()))
     options = worker_options(classes, settings, max_jobs=max_jobs, lease=lease)
-    asyncio.run(_serve(classes, ready, burst=burst, **options))
+    run(_serve(classes, ready, burst=burst, **options))
 
 
 async def _serve(classes: Sequence[type], ready: int | None, **options: Any) -> None:

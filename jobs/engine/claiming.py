@@ -57,6 +57,9 @@ class Claiming:
         self._reserve = Reserve(slots)
         self._handover = Handover(pool, claims.name, take=self._take, opened=self.changed.set)
         self._waits = False
+        """Whether producers may hand it a job, so far as it has said."""
+        self._became_idle = False
+        """That is what changed."""
         self._freeing = asyncio.Event()
         self._looks = False
         self._outside = copy_context()
@@ -122,6 +125,7 @@ class Claiming:
         if self._asked and not self._stopping:  # else it is `run`'s turn
             self._ask()
         if not self._waits and self._may_wait():
+            self._became_idle = True
             self.changed.set()
         self._freeing.set()
 
@@ -175,8 +179,9 @@ class Claiming:
 
     async def _wait(self, claimed: Claimed) -> None:
         pause = self._pauses.until_next(claimed, told=self._tracks())
-        if await _wait_for(self.changed, pause):
+        if await _wait_for(self.changed, pause) and not self._became_idle:
             await self._pauses.crowd()
+        self._became_idle = False
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> bool:

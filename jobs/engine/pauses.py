@@ -12,8 +12,6 @@ logger = logging.getLogger("jobs.worker")
 
 _SHORTEST: Final = 0.002
 _LONGEST_CROWD: Final = 0.1
-_IN_VAIN_AFTER: Final = 2
-"""How many in a row are taken for a crowd."""
 _QUIET: Final = 5.0
 """Between two looks at queues that are empty, where a change is heard of."""
 _LONGEST_OUTAGE: Final = 5.0
@@ -51,13 +49,13 @@ class Pauses:
         """A change was heard of. Many idle workers hear of each job, and one gets it: those who
         came in vain come back more slowly."""
         self._told = True
-        if self._in_vain >= _IN_VAIN_AFTER:
+        if self._in_vain > 1:
             longest = min(_SHORTEST * 2 ** min(self._in_vain, 16), _LONGEST_CROWD)
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
 
     def served(self) -> None:
-        """A job came without a claim: the next change that is heard of is most likely about it."""
-        self._in_vain = -_IN_VAIN_AFTER
+        """A job came without a claim: what is heard of next is most likely that one."""
+        self._in_vain = 0
 
     async def outage(self, error: Exception) -> None:
         """Redis is away, or refuses: wait, the longer the more often it happened."""

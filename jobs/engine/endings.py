@@ -177,7 +177,7 @@ class Endings:
     def _written(self, one: Try, result: Any, ended: float, *, success: bool) -> bytes | None:
         """The result as arq keeps it. Raises SerializationError for one that has no form, where
         dead letters tell of it; else arq has a word in its place."""
-        started_ms, ended_ms = in_ms(one.started), in_ms(ended)
+        started_ms, ended_ms = round(one.started * 1000), round(ended * 1000)
         queue, job_id = one.claim.queue, one.claim.job_id
         data = {
             "t": one.number, "f": one.name, "a": one.args, "k": one.kwargs, "et": one.enqueued_ms,
@@ -248,10 +248,6 @@ def _parameters(one: Try) -> Sequence[str]:
 
 def _arguments(one: Try) -> Named:
     return named(one.args, one.kwargs, _parameters(one))
-
-
-def in_ms(seconds: float) -> int:
-    return round(seconds * 1000)
 
 
 def _moment(ms: int) -> datetime:

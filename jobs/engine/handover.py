@@ -95,7 +95,7 @@ class Handover:
                 kind, *_, content = await connection.read_response()
                 self._heard = True
                 if kind == b"message":
-                    self._take(content)
+                    self._take_safely(content)
                 elif kind == b"subscribe":
                     self.listens = True
                     self._opened()
@@ -111,9 +111,16 @@ class Handover:
     async def _beat(self, connection: AbstractConnection) -> None:
         """End the connection when Redis has fallen silent."""
         self._heard = True
-        while self._heard:
-            self._heard = False
-            await asyncio.sleep(_BEAT)
-            if self.listens:
-                await connection.send_command("PING")
-        await connection.disconnect(nowait=True)
+        with contextlib.suppress(*OUTAGE):
+            while self._heard:
+                self._heard = False
+                await asyncio.sleep(_BEAT)
+                if self.listens:
+                    await connection.send_command("PING")
+            await connection.disconnect(nowait=True)
+
+    def _take_safely(self, message: bytes) -> None:
+        try:
+            self._take(message)
+        except Exception:
+            logger.exception("what was handed over cannot be read: its lease will lapse")

@@ -195,6 +195,22 @@ async def test_nothing_is_lost_that_comes_while_a_worker_stops(redis_url: str, p
         assert runs == number + 1
 
 
+async def test_a_message_that_is_no_job_changes_nothing(redis_url: str, pool: Pool) -> None:
+    async def note(ctx: dict[str, Any]) -> str:
+        return "done"
+
+    worker = await worker_of(redis_url, note)
+    async with running(worker):
+        await waits(pool)
+        (channel,) = await pool.pubsub_channels()
+        for nonsense in (b"", b"nonsense", b"\x90", b"\x95\xc0\xc0\xc0\xc0\xc0"):
+            assert await pool.publish(channel, nonsense) == 1
+        with no_claims():
+            job = await pool.enqueue_job("note", _queue_name=QUEUE)
+            assert job is not None
+            assert await job.result(timeout=10, poll_delay=0.01) == "done"
+
+
 async def test_a_burst_never_waits(redis_url: str, pool: Pool) -> None:
     async def note(ctx: dict[str, Any]) -> None:
         pass

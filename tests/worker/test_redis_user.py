@@ -89,6 +89,18 @@ async def test_the_user_can_do_all_that_is_needed(url: str, admin: Pool, redis: 
     assert await admin.execute_command("ACL", "LOG") == []  # type: ignore[no-untyped-call]
 
 
+async def test_without_the_channels_jobs_are_claimed(url: str, admin: Pool) -> None:
+    less = ("resetchannels", "-publish", "-subscribe")
+    await admin.execute_command("ACL", "SETUSER", "ringline", *less)  # type: ignore[no-untyped-call]
+    async with await create_pool(url) as redis:
+        worker = create_worker(Settings, redis_pool=await create_pool(url))
+        async with running(worker):
+            for number in range(3):
+                job = await redis.enqueue_job("user.double", number, _queue_name=QUEUE)
+                assert job is not None
+                assert await job.result(timeout=10, poll_delay=0.02) == 2 * number
+
+
 async def test_the_user_can_change_nothing_of_the_server(redis: Pool) -> None:
     for command in (("CONFIG", "SET", "maxmemory", "1"), ("SHUTDOWN",), ("ACL", "LIST")):
         with pytest.raises(NoPermissionError):

@@ -29,6 +29,7 @@ from redis.asyncio.sentinel import (
 )
 from redis.exceptions import RedisError
 
+from jobs.engine.transport import reporting
 from jobs.errors import UsageError
 from jobs.rules.masking import HIDDEN, mask_url
 
@@ -114,6 +115,7 @@ class Address:
                 pool: ConnectionPool = SentinelPool(self.service, sentinel, **options)  # type: ignore[no-untyped-call]  # redis-py
             else:
                 pool = BlockingConnectionPool(**options)
+            pool.connection_class = reporting(pool.connection_class)
             pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         except (TypeError, ValueError, RedisError) as error:
             reason = self._if_safe(str(error).rpartition("__init__() ")[2])

@@ -23,6 +23,7 @@ from redis.exceptions import (
 
 from jobs.engine.refusals import is_read_only
 from jobs.engine.scripts import Script
+from jobs.engine.transport import reporting
 
 Argument = str | bytes | int
 
@@ -195,10 +196,9 @@ def connection_like(
     options = dict(pool.connection_kwargs)
     limit = options.pop("socket_timeout", None) or patience
     options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    connection: AbstractConnection = pool.connection_class(
+    return reporting(pool.connection_class)(
         **options | {"protocol": protocol, "health_check_interval": 0}
     )
-    return connection
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

@@ -11,11 +11,14 @@ GATHERED: Final = 10_000
 
 
 def enqueuing(plan: Plan) -> list[Table]:
-    """Ours by `enqueue_many`, arq's by many `enqueue_job` at once."""
+    """Ours by `enqueue_many`, and as arq's by many `enqueue_job` at once."""
     enqueue = plan.arena.enqueue
     runs = plan.in_turn(
         {
             "ours: enqueue_many": lambda _: enqueue(lineup.OURS, plan.count(MANY)),
+            "ours: gathered enqueue_job": lambda _: enqueue(
+                lineup.OURS_GATHERED, plan.count(GATHERED)
+            ),
             "arq: gathered enqueue_job": lambda _: enqueue(lineup.ARQ_BEST, plan.count(GATHERED)),
         }
     )
@@ -25,5 +28,5 @@ def enqueuing(plan: Plan) -> list[Table]:
         [way, per_s(run.per_s), ratio(first.per_s, run.per_s), *costs(run)]
         for way, run in medians.items()
     ]
-    head = ["", "jobs", "ours to it", "CPU of the producer a job", "CPU of Redis a job"]
+    head = ["", "jobs", "enqueue_many to it", "CPU of the producer a job", "CPU of Redis a job"]
     return [Table("Enqueuing", "No worker runs meanwhile.", head, rows, raw_runs(runs))]

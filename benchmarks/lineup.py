@@ -45,6 +45,7 @@ OURS: Final = Contestant(
     tried=((100, {}), (250, {}), (500, {}), (1000, {}), (2000, {})),
 )
 OURS_STOCK_PRODUCER: Final = replace(OURS, name="ours, enqueued by arq", producer="stock_arq")
+OURS_GATHERED: Final = replace(OURS, options={"gathered": True})
 BARE_LOOP: Final = Contestant(
     "bare loop",
     "bare_loop",

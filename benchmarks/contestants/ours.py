@@ -49,10 +49,17 @@ async def work(order: Order) -> None:
 
 
 async def produce(order: Order) -> None:
+    """Option `gathered`: by many calls at once, as with arq."""
     async with await _pool(order) as pool:
         REPORTER.say(0)
-        for size in order.batches(50_000):
-            await pool.enqueue_many([JobRequest(order.job, queue=QUEUE)] * size)
+        if order.options.get("gathered"):
+            for size in order.batches(200):
+                await asyncio.gather(
+                    *(pool.enqueue_job(order.job, _queue_name=QUEUE) for _ in range(size))
+                )
+        else:
+            for size in order.batches(50_000):
+                await pool.enqueue_many([JobRequest(order.job, queue=QUEUE)] * size)
         REPORTER.say(order.count)
 
 

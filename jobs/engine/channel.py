@@ -132,6 +132,7 @@ class Channel:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
         self._connection = connection
         self._reader = asyncio.create_task(self._read(connection))
+        await asyncio.sleep(0)  # cancelled before its first step, it would never close anything
         return connection
 
     async def _tracking(self) -> AbstractConnection | None:

@@ -14,8 +14,14 @@ import pytest
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError
 from arq.worker import Worker
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.address import Address
+from jobs.engine.channel import Channel
 from jobs.engine.clock import ScaledClock
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.definition import job
@@ -25,6 +31,7 @@ from jobs.engine.pool import BATCH, Pool, create_pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
 from jobs.errors import ServerError, UsageError
+from tests.worker.workers import own_redis
 
 DOMAINS = QueueNames(frozenset({"lead"}), default="rest")
 
@@ -205,6 +212,62 @@ async def test_more_callers_than_connections_wait_for_each_other(pool: Pool) -> 
     assert len({one.job_id for one in queued if one}) == 500
     clients = await pool.client_list()
     assert len(clients) <= 130
+
+
+async def test_all_callers_share_one_connection(redis_url: str, pool: Pool) -> None:
+    async with await create_pool(redis_url) as other:
+        before = int((await pool.info("stats"))["total_connections_received"])
+        await asyncio.gather(*[other.enqueue_job("lead.x", number) for number in range(300)])
+        after = int((await pool.info("stats"))["total_connections_received"])
+    assert after - before <= 1
+    assert await pool.zcard("lead_tasks") == 300
+
+
+async def test_enqueuing_goes_on_after_redis_was_restarted() -> None:
+    async with own_redis() as server, await create_pool(server.url) as pool:
+        assert await pool.enqueue_job("lead.x", 1)
+        server.kill()
+        with pytest.raises(RedisError):
+            await pool.enqueue_job("lead.x", 2)
+        server.start()
+        await server.ready()
+        assert await pool.enqueue_job("lead.x", 3)
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_enqueuing_is_retried_as_the_options_say(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    address = Address.of(redis_url).arq_settings()
+    address.retry_on_error = [RedisConnectionError]
+    address.retry = Retry(NoBackoff(), tries - 1)
+    async with await create_pool(address) as pool:
+        call, calls = Channel.call, 0
+
+        async def fails_once(self: Channel, *args: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise RedisConnectionError("lost")
+            return await call(self, *args, **options)
+
+        monkeypatch.setattr(Channel, "call", fails_once)
+        if tries == 1:
+            with pytest.raises(RedisConnectionError):
+                await pool.enqueue_job("lead.x", 1)
+        else:
+            assert await pool.enqueue_job("lead.x", 1)
+
+
+async def test_a_redis_that_does_not_answer_is_an_error_in_time() -> None:
+    brief = "?socket_timeout=0.2"
+    async with own_redis() as server, await create_pool(server.url + brief) as pool:
+        server.freeze()
+        with pytest.raises(RedisTimeoutError):
+            await pool.enqueue_job("lead.x", 1)
+        server.thaw()
+        await server.ready()
+        assert await pool.enqueue_job("lead.x", 2)
 
 
 async def test_an_expired_job_does_not_stop_a_listing(pool: Pool) -> None:

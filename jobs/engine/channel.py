@@ -105,7 +105,9 @@ class Channel:
             async with asyncio.timeout(self._patience):
                 async with self._sending:
                     connection = self._connection or await self._connect()
-                    if first and (first is not _WATCH_NEXT or self.tracks):
+                    if first is _WATCH_NEXT and not self.tracks:
+                        first = b""
+                    if first:
                         self._replies.append(None)  # nobody waits for the answer to this
                         packed = first + packed
                     reply = await self._send(connection, packed)

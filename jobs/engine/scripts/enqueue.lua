@@ -12,7 +12,7 @@ local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local CHUNK = 2000
-local LARGEST = 65536
+local LARGEST = 65536  -- of the payloads that are handed over: Redis holds each for its listener
 local answer = {}
 
 -- A mark that outlives its job, as after a schedule's slot, has no place in the queue.

@@ -1,8 +1,8 @@
 """Hears of the jobs that producers hand to this worker.
 
 A worker that has nothing to do says so with its claim. The next producer then claims its job for
-it, in the same script that enqueues it, and sends it along: two ways to Redis less than a claim of
-the worker's own.
+it, in the same script that enqueues it, and sends it along: one round trip less than with a claim
+of the worker's own.
 """
 
 import asyncio

@@ -287,13 +287,13 @@ async def test_a_network_that_falls_silent_hands_nothing_over_for_long(
             (listener,) = await listeners()
             before = connections
             link.set(State.SILENT)
-            await wait_until(lambda: connections > before)
+            await wait_until(lambda: connections > before, timeout=30)
             link.set(State.UP)
 
             async def is_gone() -> bool:
                 return listener not in await listeners()
 
-            await wait_until(is_gone)
+            await wait_until(is_gone, timeout=30)
             await waits(pool)
             job = await pool.enqueue_job("note", _queue_name=QUEUE)
             assert job is not None

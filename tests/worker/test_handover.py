@@ -108,6 +108,33 @@ async def test_what_is_not_handed_over_is_claimed(
         assert await job.result(timeout=10, poll_delay=0.01) == len(argument)
 
 
+@pytest.mark.parametrize("past", ["tries", "abort", "lapses", "unknown", "none"])
+async def test_what_has_a_past_is_not_handed_over(redis_url: str, pool: Pool, past: str) -> None:
+    """A claim brings along what a worker has to know of it."""
+
+    async def note(ctx: dict[str, Any]) -> None:
+        pass
+
+    worker = await worker_of(redis_url, note)
+    async with running(worker):
+        await waits(pool)
+        match past:
+            case "tries":
+                await pool.set(keys.RETRY + "chosen", 2)
+            case "abort":
+                await pool.zadd(keys.ABORT, {"chosen": 1})
+            case "lapses":
+                await pool.hset(keys.LOST, "chosen", "1")  # type: ignore[misc]  # typed for both clients
+            case "unknown":
+                await pool.hset(keys.LOST, keys.UNKNOWN + "chosen", "1")  # type: ignore[misc]  # the same
+        with no_claims():
+            job = await pool.enqueue_job("note", _queue_name=QUEUE, _job_id="chosen")
+            assert job is not None
+            is_waiting = (await pool.zscore(QUEUE, "chosen") or 0) > 0
+            assert is_waiting == (past != "none")
+        await wait_until(lambda: worker.jobs_complete)
+
+
 async def test_a_job_that_was_aborted_before_it_came_is_not_started(
     redis_url: str, pool: Pool
 ) -> None:

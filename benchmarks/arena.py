@@ -83,7 +83,9 @@ class Team:
             home = environments.python(contestant.environment, contestant.requirements)
         except subprocess.CalledProcessError as error:
             raise ContestantError(self._name, f"{error}") from error
-        order = replace(order, pipe=self._write_end, options=contestant.options)
+        order = replace(
+            order, pipe=self._write_end, options=contestant.options, uvloop=contestant.uvloop
+        )
         process = psutil.Popen(
             [str(home), "-m", f"benchmarks.contestants.{module}", order.written()],
             cwd=environments.ROOT,

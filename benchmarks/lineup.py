@@ -13,7 +13,8 @@ class Contestant:
     """module: of benchmarks.contestants. concurrency: jobs at once, or claimed at once. count:
     jobs that it drains in some seconds. why: that setting. requirements: of its own environment;
     none: this one. options: for its module. producer: the module that enqueues, if another one.
-    tried: the settings of which the best was taken, for `python -m benchmarks settings`."""
+    uvloop: whether it runs on it, where it is installed. tried: the settings of which the best was
+    taken, for `python -m benchmarks settings`."""
 
     name: str
     module: str
@@ -23,6 +24,7 @@ class Contestant:
     requirements: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     producer: str = ""
+    uvloop: bool = True
     tried: tuple[Setting, ...] = ()
 
     @property
@@ -61,7 +63,7 @@ ARQ_100: Final = Contestant(
     100,
     4_000,
     "JSON in place of pickle, the rest as it is by default: it polls twice a second",
-    options={"uvloop": False},
+    uvloop=False,
 )
 ARQ_BEST: Final = Contestant(
     "arq at its best",
@@ -69,20 +71,21 @@ ARQ_BEST: Final = Contestant(
     100,
     4_000,
     "JSON in place of pickle, no pause between polls",
-    options={"poll_delay": 0, "uvloop": False},
+    options={"poll_delay": 0},
+    uvloop=False,
     tried=(
-        (10, {"poll_delay": 0, "uvloop": False}),
-        (30, {"poll_delay": 0.01, "uvloop": False}),
-        (100, {"poll_delay": 0, "uvloop": False}),
-        (1000, {"poll_delay": 0, "uvloop": False}),
-        (3000, {"uvloop": False}),
+        (10, {"poll_delay": 0}),
+        (30, {"poll_delay": 0.01}),
+        (100, {"poll_delay": 0}),
+        (1000, {"poll_delay": 0}),
+        (3000, {}),
     ),
 )
 ARQ_UVLOOP: Final = replace(
     ARQ_BEST,
     name="arq at its best, on uvloop",
     why="the same, in a program that starts its worker on uvloop; its own command does not",
-    options={"poll_delay": 0},
+    uvloop=True,
 )
 OURS_LOGGED: Final = replace(OURS, name="ours, one line a job", options={"log": True})
 ARQ_LOGGED: Final = replace(

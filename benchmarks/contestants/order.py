@@ -13,7 +13,8 @@ from typing import Any
 class Order:
     """role: `work`, `produce` or `ping`. pipe: file descriptor to report to. every: one report for
     so many jobs. job: `noop`, `wait` or `stamp`. concurrency: jobs at once. results: whether they
-    are kept. gap: most seconds between two pings. options: the contestant's own."""
+    are kept. gap: most seconds between two pings. options: the contestant's own. uvloop: whether
+    to run on it, where it is installed."""
 
     role: str
     url: str
@@ -26,6 +27,7 @@ class Order:
     gap: float = 0.5
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    uvloop: bool = True
 
     def written(self) -> str:
         return json.dumps(asdict(self))

@@ -47,8 +47,8 @@ Role = Callable[[Order], Coroutine[Any, Any, None]]
 
 def obey(**roles: Role) -> None:
     """Run the role that is asked for; of what libraries log, only errors are shown. Where uvloop is
-    among the requirements it is used, unless the contestant's option `uvloop` says otherwise."""
+    installed it is used, unless the order says otherwise."""
     logging.basicConfig(level=logging.ERROR)
-    if ORDER.options.get("uvloop", True) and importlib.util.find_spec("uvloop"):
+    if ORDER.uvloop and importlib.util.find_spec("uvloop"):
         asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
     asyncio.run(roles[ORDER.role](ORDER))

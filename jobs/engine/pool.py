@@ -332,7 +332,7 @@ class Pool(ArqRedis):
 
     async def _add(self, batch: Batch) -> list[Job | None]:
         jobs = batch.packed()
-        if self.single_connection_client:
+        if self.single_connection_client:  # the caller may ask about this very connection: WAIT
             return batch.answers(await self._enqueue(args=[jobs]))
         return batch.answers(
             await self._options.retry.call_with_retry(

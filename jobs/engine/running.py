@@ -3,10 +3,10 @@
 import asyncio
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import partial
 from typing import Any, Final, Protocol
 
 from arq.cron import CronJob
@@ -118,15 +118,28 @@ class Try:
                 self.task.cancel()
 
 
-StartTask = Callable[..., asyncio.Task[None]]
-"""The parameters are those of `asyncio.Task`."""
-
 if sys.version_info >= (3, 12):
-    start_task: Final[StartTask] = partial(asyncio.Task, eager_start=True)
-    """A task that is at its first wait already: one that never waits costs no turn of the loop."""
+
+    def start_task(
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        context: Context,
+    ) -> asyncio.Task[None]:
+        """A task that is at its first wait already: one that never waits costs no turn of the
+        loop."""
+        return asyncio.Task(coroutine, loop=loop, name=name, context=context, eager_start=True)
+
 else:
-    start_task: Final[StartTask] = asyncio.Task
-    """A task that starts with the loop's next turn."""
+
+    def start_task(
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        context: Context,
+    ) -> asyncio.Task[None]:
+        """A task that starts with the loop's next turn."""
+        return asyncio.Task(coroutine, loop=loop, name=name, context=context)
 
 
 class Deadlines:

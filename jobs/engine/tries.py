@@ -148,9 +148,7 @@ class Tries:
         self._running[job_id] = one
         # Not in the context of the job whose end made room for this one.
         context = self._outside.copy()
-        task = one.task = start_task(
-            self._run(one), loop=self._worker.loop, name=job_id, context=context
-        )
+        task = one.task = start_task(self._run(one), self._worker.loop, job_id, context)
         if not one.forgotten:
             self._worker.tasks[job_id] = task
 

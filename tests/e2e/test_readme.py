@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ BIN = Path(sys.executable).parent
 TIMEOUT = 90
 
 PEOPLE = "name,phone,timezone\nAnn Example,+1 212 555 0101,America/New_York\nBroken,12,\n"
-ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|jobs (up|migrate|chaos)")
+ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|alias|jobs (up|migrate|chaos)")
 """Set-up and long runs, which other tests run; here the servers are those of the test."""
 GOES_ON = re.compile(r"jobs worker|--watch")
 """Commands that run until they are told to stop."""
@@ -63,6 +64,24 @@ def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603  # the README's own commands
         command, cwd=folder, env=found, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
+
+
+@pytest.mark.parametrize("shell", ["bash -O expand_aliases -s", "sh -s"])
+def test_a_shell_finds_the_command_and_not_its_own(folder: Path, shell: str) -> None:
+    """Every shell has a command `jobs`. The lines are read one by one, as those that are typed."""
+    words = shell.split()
+    if shutil.which(words[0]) is None or not (BIN / "activate").exists():
+        pytest.skip(f"there is no {words[0]}, or this Python is in no environment of its own")
+    (folder / ".venv").symlink_to(BIN.parent)
+    tour = next(code for _, code in blocks("console") if ". .venv" in code)
+    before, found, _ = tour.partition("jobs up")
+    assert found
+    done = subprocess.run(  # noqa: S603  # the README's own commands
+        words, input=f"{before}jobs status\n", cwd=folder, env={"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "lead_tasks" in done.stdout
 
 
 def test_the_commands_of_the_tour_work(folder: Path) -> None:

@@ -135,7 +135,8 @@ class Finish:
         """The job is over. keep_ms: how long the result is kept, 0 for ever."""
         kind = "end" if claim.payload is not None else "absent"
         mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
-        return cls(claim, (kind, keep_ms, mark, ""), result or b"", letter)
+        used = 1 if claim.past.tries else ""
+        return cls(claim, (kind, keep_ms, mark, used), result or b"", letter)
 
     @classmethod
     def again(

@@ -18,6 +18,7 @@ Command = list[bytes]
 
 _CHUNK: Final = 1 << 20
 _SETS: Final = frozenset({b"SET", b"SETEX", b"PSETEX"})
+_SETS_MANY: Final = frozenset({b"MSET", b"MSETEX"})
 _DELETES: Final = frozenset({b"DEL", b"UNLINK"})
 _MARKS: Final = frozenset({b"SELECT", b"MULTI", b"EXEC"})
 
@@ -70,12 +71,19 @@ class _Writes:
     unqueued: set[str] = field(default_factory=set)
     recovered: int = 0
 
+    def note_set(self, key: bytes, value: bytes) -> None:
+        if (job_id := _under(JOB, key)) is not None:
+            self.enqueued.append(job_id)
+        elif (job_id := _under(RESULT, key)) is not None:
+            self.results[job_id] = value
+
     def note(self, command: bytes, words: list[bytes]) -> None:
         if command in _SETS:
-            if (job_id := _under(JOB, words[0])) is not None:
-                self.enqueued.append(job_id)
-            elif (job_id := _under(RESULT, words[0])) is not None:
-                self.results[job_id] = words[1] if command == b"SET" else words[2]
+            self.note_set(words[0], words[1] if command == b"SET" else words[2])
+        elif command in _SETS_MANY:
+            entries = words if command == b"MSET" else words[1 : 1 + 2 * int(words[0])]
+            for key, value in zip(entries[::2], entries[1::2], strict=True):
+                self.note_set(key, value)
         elif command in _DELETES:
             self.gone.update(job_id for key in words if (job_id := _under(JOB, key)) is not None)
         elif command == b"ZREM":

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from arq.connections import ArqRedis
 from redis import Redis
@@ -59,3 +60,20 @@ def opened(url: str) -> Iterator[Ground]:
     finally:
         ground.close()
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def user_without(command: str | None, url: str) -> Iterator[str]:
+    """The address for a user who may do anything but that; for the default one if it is None."""
+    if command is None:
+        yield url
+        return
+    user = f"without-{command}-{uuid4().hex}"
+    redis: Any = Redis.from_url(url)
+    redis.acl_setuser(user, enabled=True, nopass=True, keys=["*"], channels=["*"],
+                      commands=["+@all", f"-{command}"])  # fmt: skip
+    try:
+        yield url.replace("://", f"://{user}:@", 1)
+    finally:
+        redis.acl_deluser(user)
+        redis.close()

@@ -18,7 +18,7 @@ from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.outcome import Ending
 from tests.model.actors import LONG, OurWorker, StockWorker, letter_of, read_records, result_of
 from tests.model.events import IDS, ONE, TWO, events
-from tests.model.ground import Ground, opened
+from tests.model.ground import Ground, opened, user_without
 from tests.model.queue_model import Ended, Held, QueueModel, Record
 
 HOUR_MS = LONG * 1000
@@ -418,10 +418,12 @@ class QueueMachine(RuleBasedStateMachine):
         assert set(left) <= {keys.ABORT.encode(), f"{ONE}:health-check".encode()}
 
 
+@pytest.mark.parametrize("lacking", [None, "msetex"])
 def test_whatever_happens_redis_is_as_the_model_says(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, lacking: str | None
 ) -> None:
+    """lacking: a command that only the latest servers have."""
     monkeypatch.setattr("jobs.engine.claims.WAITS_MS", HOUR_MS)  # time passes when the test says
-    with opened(redis_url) as ground:
+    with user_without(lacking, redis_url) as url, opened(url) as ground:
         machine = type("Machine", (QueueMachine,), {"ground": ground})
         run_state_machine_as_test(machine, settings=settings(stateful_step_count=100))

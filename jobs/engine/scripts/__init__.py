@@ -39,17 +39,18 @@ def pack(arguments: Sequence[Any]) -> bytes:
     return packed
 
 
-def _load(name: str) -> Script:
+def _load(*names: str) -> Script:
     prelude = "".join(f"local {key} = '{getattr(keys, key)}'\n" for key in _NAMES)
-    return Script(prelude + files(__package__).joinpath(f"{name}.lua").read_text("utf-8"))
+    folder = files(__package__)
+    return Script(prelude + "".join(folder.joinpath(f"{one}.lua").read_text("utf-8") for one in names))
 
 
-CLAIM: Final = _load("claim")
+CLAIM: Final = _load("set_all", "claim")
 RENEW: Final = _load("renew")
-FINISH: Final = _load("finish")
+FINISH: Final = _load("set_all", "finish")
 REAP: Final = _load("reap")
 FIRE: Final = _load("fire")
-ENQUEUE: Final = _load("enqueue")
+ENQUEUE: Final = _load("set_all", "enqueue")
 REVIVE: Final = _load("revive")
 BURY: Final = _load("bury")
 QUEUE_STATE: Final = _load("queue_state")

@@ -22,11 +22,12 @@ local function claim_from(number, most)
     while taken < most and passed < 1000 do
         local want = most - taken
         local due = call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
-        local moved, at = {}, 0
+        local owners, moved, at = {}, {}, 0
+        for i = 1, #due, 2 do owners[i], owners[i + 1] = IN_PROGRESS .. due[i], token end
+        local all = set_all(owners, lease, 'NX')
         for i = 1, #due, 2 do
-            local id = due[i]
-            local owner = IN_PROGRESS .. id
-            if call('SET', owner, token, 'PX', lease, 'NX') then
+            local id, owner = due[i], owners[i]
+            if all or call('SET', owner, token, 'PX', lease, 'NX') then
                 count, at = count + 1, at + 2
                 claimed[2 * count - 1], claimed[2 * count] = id, due[i + 1]
                 payloads[count], retries[count] = JOB .. id, RETRY .. id

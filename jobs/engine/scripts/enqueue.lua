@@ -52,11 +52,13 @@ end
 for number, group in ipairs(cmsgpack.unpack(ARGV[1])) do
     local queue, delay, expiry, chosen, jobs = unpack(group)
     local score, px = string.format('%.0f', now + delay), string.format('%.0f', expiry)
-    local added, left_out = {}, {}
+    local added, left_out, payloads = {}, {}, {}
+    for i = 1, #jobs, 2 do payloads[i], payloads[i + 1] = JOB .. jobs[i], jobs[i + 1] end
+    local all = chosen == 0 and set_all(payloads, px, 'NX')
     for i = 1, #jobs, 2 do
         local id = jobs[i]
         if chosen == 1 and (call('EXISTS', RESULT .. id) == 1 or is_running(queue, id)) or
-           not call('SET', JOB .. id, jobs[i + 1], 'PX', px, 'NX') then
+           not (all or call('SET', payloads[i], jobs[i + 1], 'PX', px, 'NX')) then
             left_out[#left_out + 1] = (i - 1) / 2
         else
             added[#added + 1], added[#added + 2] = score, id

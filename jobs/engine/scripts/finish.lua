@@ -9,6 +9,7 @@
 --   for each try: id, score, number of its manner, result
 --   for each dead letter: number of its try from 0, letter
 --   kind 'end'    the job is over: the result's time to live in ms (0: for ever), cron mark in ms
+--                 ('': none), '' where it is known to have used no try before
 --   kind 'absent' the same, for an id without payload: an older result stays
 --   kind 'again'  it goes back: delay in ms ('': to its old place), tries used ('': none),
 --                 the time in ms that a job is kept after it is due
@@ -19,13 +20,16 @@ local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local manners, tries, letters = unpack(cmsgpack.unpack(ARGV[1]))
+local over = {}  -- by the queue: ids
 for i, manner in ipairs(manners) do
     local how, counted = manner[3], manner[4]
+    local ends, queue = how[1] == 'end' or how[1] == 'absent', manner[2]
+    over[queue] = over[queue] or {}
     manners[i] = {
-        token = manner[1], queue = manner[2],
+        token = manner[1], queue = queue, over = over[queue],
         kind = how[1], first = how[2], second = how[3], third = how[4],
         counters = counted[1], ending = counted[2], took = counted[3], count = 0,
-        ends = how[1] == 'end' or how[1] == 'absent',
+        ends = ends, ttl = ends and string.format('%.0f', how[2]),
     }
 end
 local leases, count = {}, #tries / 4
@@ -38,7 +42,7 @@ local function is_ours(manner, id, score)
     return found and (found == '-' .. score or manner.ends and found == score)
 end
 
-local refused, is_refused, gone, over, ended, again = {}, {}, {}, {}, {}, {}
+local refused, is_refused, gone, ended, again = {}, {}, {}, {}, {}
 local freed, ending = 0, 0
 for i = 1, count do
     local at = 4 * i - 3
@@ -48,14 +52,17 @@ for i = 1, count do
         is_refused[i - 1] = true
     elseif manner.ends then
         manner.count = manner.count + 1
-        gone[freed + 1], gone[freed + 2] = JOB .. id, RETRY .. id
-        freed = freed + 2
+        freed = freed + 1
+        gone[freed] = JOB .. id
         if manner.second == '' then
             freed = freed + 1
             gone[freed] = leases[i]
         end
-        local ids = over[manner.queue]
-        if not ids then ids = {} over[manner.queue] = ids end
+        if manner.third ~= '' or not owner then
+            freed = freed + 1
+            gone[freed] = RETRY .. id
+        end
+        local ids = manner.over
         ending = ending + 1
         ids[#ids + 1], ended[ending] = id, at
     else
@@ -65,7 +72,9 @@ for i = 1, count do
 end
 
 if freed > 0 then call('DEL', unpack(gone)) end
-for queue, ids in pairs(over) do call('ZREM', KEYS[queue], unpack(ids)) end
+for queue, ids in pairs(over) do
+    if ids[1] then call('ZREM', KEYS[queue], unpack(ids)) else over[queue] = nil end
+end
 if call('EXISTS', ABORT) == 1 then
     for _, ids in pairs(over) do call('ZREM', ABORT, unpack(ids)) end
 end
@@ -77,22 +86,31 @@ if call('EXISTS', LOST) == 1 then
     end
 end
 
+local results = {}  -- by their time to live: key, result, key, result, …
 for i = 1, ending do
     local at = ended[i]
     local id, manner, result = tries[at], manners[tries[at + 2]], tries[at + 3]
-    if result ~= '' then
-        local ttl = manner.first
-        if manner.kind == 'end' and ttl ~= 0 then
-            call('SET', RESULT .. id, result, 'PX', ttl)
-        elseif manner.kind == 'end' then
-            call('SET', RESULT .. id, result)
-        elseif ttl ~= 0 then
-            call('SET', RESULT .. id, result, 'PX', ttl, 'NX')
-        else
-            call('SET', RESULT .. id, result, 'NX')
-        end
+    local key, ttl = RESULT .. id, manner.ttl
+    if result == '' then
+        -- none is kept
+    elseif manner.kind == 'end' then
+        local together = results[ttl]
+        if not together then together = {} results[ttl] = together end
+        local size = #together
+        together[size + 1], together[size + 2] = key, result
+    elseif ttl ~= '0' then
+        call('SET', key, result, 'PX', ttl, 'NX')
+    else
+        call('SET', key, result, 'NX')
     end
     if manner.second ~= '' then call('SET', IN_PROGRESS .. id, FIRED, 'PX', manner.second) end
+end
+for ttl, together in pairs(results) do
+    if ttl == '0' then
+        call('MSET', unpack(together))
+    elseif not set_all(together, ttl) then
+        for i = 1, #together, 2 do call('SET', together[i], together[i + 1], 'PX', ttl) end
+    end
 end
 
 for _, at in ipairs(again) do

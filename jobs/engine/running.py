@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import sys
-from collections.abc import Callable, Coroutine, Iterable
-from contextvars import Context
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
@@ -90,7 +88,6 @@ class Try:
     task: asyncio.Task[None] | None = None
     deadline: float = math.inf
     stop: Stop | None = None
-    begun: bool = False
     over: bool = False
     """Its coroutine has ended."""
     forgotten: bool = False
@@ -110,36 +107,10 @@ class Try:
         return f"{self.claim.job_id}:{self.name}"
 
     def cancel(self, why: Stop) -> None:
-        """Cancel the job, unless its coroutine has ended, or is being cancelled already. A task
-        that is cancelled before its first step never takes one, so such a one ends itself."""
+        """Cancel the job, unless its coroutine has ended, or is being cancelled already."""
         if self.task is not None and not self.over and self.stop is None:
             self.stop = why
-            if self.begun:
-                self.task.cancel()
-
-
-if sys.version_info >= (3, 12):
-
-    def start_task(
-        coroutine: Coroutine[Any, Any, None],
-        loop: asyncio.AbstractEventLoop,
-        name: str,
-        context: Context,
-    ) -> asyncio.Task[None]:
-        """A task that is at its first wait already: one that never waits costs no turn of the
-        loop."""
-        return asyncio.Task(coroutine, loop=loop, name=name, context=context, eager_start=True)
-
-else:
-
-    def start_task(
-        coroutine: Coroutine[Any, Any, None],
-        loop: asyncio.AbstractEventLoop,
-        name: str,
-        context: Context,
-    ) -> asyncio.Task[None]:
-        """A task that starts with the loop's next turn."""
-        return asyncio.Task(coroutine, loop=loop, name=name, context=context)
+            self.task.cancel()
 
 
 class Deadlines:

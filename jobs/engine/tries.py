@@ -17,11 +17,12 @@ from arq.worker import JobExecutionFailed
 from jobs.engine import keys
 from jobs.engine.claims import NO_PAST, Claim, Finish
 from jobs.engine.duties import described
+from jobs.engine.eager import EagerTasks
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.engine.outcome_log import masked_error
-from jobs.engine.running import Deadlines, Plan, Stop, Try, start_task
+from jobs.engine.running import Deadlines, Plan, Stop, Try
 from jobs.engine.serializer import refusal_in
 from jobs.errors import WorkerLost
 
@@ -64,7 +65,8 @@ class Tries:
         self._freed = freed
         self._running: dict[str, Try] = {}
         self._plans: dict[str, Plan] = {}
-        self._outside = copy_context()
+        # Not in the context of a job whose end makes room for another.
+        self._tasks = EagerTasks(worker.loop, copy_context())
         self._deadlines = Deadlines(worker.loop, self._running.values)
 
     def start_all(self, claims: Sequence[Claim]) -> None:
@@ -146,14 +148,11 @@ class Tries:
         if before is not None:
             before.cancel(Stop.LOST)
         self._running[job_id] = one
-        # Not in the context of the job whose end made room for this one.
-        context = self._outside.copy()
-        task = one.task = start_task(self._run(one), self._worker.loop, job_id, context)
+        task = one.task = self._tasks.start(self._run(one), job_id)
         if not one.forgotten:
             self._worker.tasks[job_id] = task
 
     async def _run(self, one: Try) -> None:
-        one.begun = True
         ctx = self._context(one)
         worker = self._worker
         try:
@@ -186,8 +185,6 @@ class Tries:
         plan = one.plan
         assert plan is not None  # noqa: S101 - a job without a function is never launched
         try:
-            if one.stop is not None:
-                raise asyncio.CancelledError
             if self._worker.on_job_start:
                 await self._hook(self._worker.on_job_start, ctx)
                 one.started = time()
@@ -260,9 +257,4 @@ class Tries:
                 one.stop = Stop.SHUTDOWN
 
     def close(self) -> None:
-        """Give back what was cancelled by arq's `handle_sig` before it could begin."""
-        for one in list(self._running.values()):
-            if not one.begun:
-                self._finisher.add(self._endings.released(one))
-                self._forget(one)
         self._deadlines.close()

@@ -228,19 +228,6 @@ async def test_a_shutdown_puts_jobs_back_at_no_cost(redis: ArqRedis, redis_url: 
     assert deserialize_job(payload).function == "hang"
 
 
-async def test_a_shutdown_puts_back_what_has_not_begun(redis: ArqRedis, pool: ArqRedis) -> None:
-    """A task that is cancelled before its first step does nothing, not even clean up."""
-    await redis.enqueue_job("hang", _job_id="x")
-    before = await redis.zscore("arq:queue", "x")
-    worker = Worker([hang], redis_pool=pool)
-    await worker.start_jobs([b"x"])
-    assert worker.tasks
-    worker.handle_sig(signal.SIGTERM)
-    await worker.close()
-    assert await redis.zscore("arq:queue", "x") == before
-    assert not await redis.exists("arq:retry:x", "arq:in-progress:x")
-
-
 async def test_the_grace_of_a_shutdown_lets_short_jobs_end(redis: ArqRedis, redis_url: str) -> None:
     release = asyncio.Event()
 

@@ -42,7 +42,9 @@ def pack(arguments: Sequence[Any]) -> bytes:
 def _load(*names: str) -> Script:
     prelude = "".join(f"local {key} = '{getattr(keys, key)}'\n" for key in _NAMES)
     folder = files(__package__)
-    return Script(prelude + "".join(folder.joinpath(f"{one}.lua").read_text("utf-8") for one in names))
+    return Script(
+        prelude + "".join(folder.joinpath(f"{one}.lua").read_text("utf-8") for one in names)
+    )
 
 
 CLAIM: Final = _load("set_all", "claim")

@@ -1,0 +1,142 @@
+"""Tasks that are at their first wait already when they are made.
+
+A job that never waits then costs no turn of the event loop, and one that does is under way a turn
+earlier. From Python 3.12 on asyncio does that itself.
+"""
+
+# ruff: noqa: SLF001 - what is private in asyncio of 3.11 will not change any more
+
+import asyncio
+import sys
+import types
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from typing import Any
+
+Body = Coroutine[Any, Any, None]
+
+if sys.version_info >= (3, 12):
+
+    class EagerTasks:
+        """Makes tasks that run in copies of the context `outside`."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, outside: Context) -> None:
+            self._loop = loop
+            self._outside = outside
+
+        def start(self, body: Body, name: str) -> asyncio.Task[None]:
+            context = self._outside.copy()
+            return asyncio.Task(body, loop=self._loop, name=name, context=context, eager_start=True)
+
+else:
+
+    class EagerTasks:
+        """Makes tasks that run in copies of the context `outside`.
+
+        The first step of a body is made here, in the name of a task that is there for whoever waits
+        first: it goes on with that body, and those that did not wait needed none. A task that has
+        found nobody by the loop's next turn ends.
+        """
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, outside: Context) -> None:
+            self._loop = loop
+            self._outside = outside
+            self._spare: _Spare | None = None
+
+        def start(self, body: Body, name: str) -> asyncio.Task[None]:
+            spare = self._spare
+            if spare is None or spare.task.done():
+                spare = _Spare(self._loop, self._outside.copy())
+            self._spare, task = None, spare.task
+            task.set_name(name)
+            current = asyncio.current_task(self._loop)
+            if current is not None:
+                _leave_task(self._loop, current)
+            _enter_task(self._loop, task)
+            try:
+                awaited = spare.context.run(body.send, None)
+            except StopIteration:
+                if spare.is_untouched(self._outside):
+                    self._spare = spare
+            else:
+                spare.adopt(body, awaited)
+            finally:
+                _leave_task(self._loop, task)
+                if current is not None:
+                    _enter_task(self._loop, current)
+            return task
+
+    class _Spare:
+        """A task that waits for something to do until its first turn."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+            self.context = context
+            self._body: Body | None = None
+            self._awaited: Any = None
+            own = self._run()
+            own.send(None)  # begun, so that a cancellation does not end it before it can see it
+            self.task = asyncio.Task(own, loop=loop, context=context)
+
+        def is_untouched(self, outside: Context) -> bool:
+            """Whether nobody would find what another has left behind."""
+            try:
+                return not self.task.cancelling() and self.context == outside
+            except Exception:  # noqa: BLE001 - whatever can be compared only by raising has changed
+                return False
+
+        def adopt(self, body: Body, awaited: Any) -> None:
+            """Go on with a body whose first step has come to `awaited`."""
+            self._body, self._awaited = body, awaited
+            if asyncio.isfuture(awaited):
+                # The mark of a future that is just being handed to its task; till then another
+                # task may come to wait for it.
+                awaited._asyncio_future_blocking = False
+                task: Any = self.task
+                if task._must_cancel:
+                    awaited.cancel(task._cancel_message)
+
+        async def _run(self) -> None:
+            cancelled = None
+            try:
+                await _first_turn()
+            except asyncio.CancelledError as error:
+                cancelled = error
+            body, awaited = self._body, self._awaited
+            if body is None:
+                return
+            if asyncio.isfuture(awaited):
+                # As when a task is cancelled that waits: what it waits for tells of it.
+                if cancelled is not None and awaited.cancel(*cancelled.args):
+                    cancelled = None
+                if awaited.done():
+                    awaited = None
+                else:
+                    awaited._asyncio_future_blocking = True
+            await _rest(body, awaited, cancelled)
+
+    @types.coroutine
+    def _first_turn() -> Generator[None, None, None]:
+        yield
+
+    @types.coroutine
+    def _rest(body: Body, awaited: Any, error: BaseException | None) -> Generator[Any, Any, None]:
+        """Go on with a body. awaited: what it still waits for, else None. error: to be raised in it
+        at once."""
+        waits = awaited is not None
+        while True:
+            if error is None:
+                try:
+                    if waits:
+                        yield awaited
+                except BaseException as raised:  # noqa: BLE001 - passed on
+                    error = raised
+                else:
+                    yield from body
+                    return
+            try:
+                awaited, waits = body.throw(error), True
+            except StopIteration:
+                return
+            finally:
+                error = None

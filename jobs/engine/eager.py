@@ -9,7 +9,6 @@ earlier. From Python 3.12 on asyncio does that itself.
 import asyncio
 import sys
 import types
-from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import Any
@@ -30,6 +29,7 @@ if sys.version_info >= (3, 12):
             return asyncio.Task(body, loop=self._loop, name=name, context=context, eager_start=True)
 
 else:
+    from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]
 
     class EagerTasks:
         """Makes tasks that run in copies of the context `outside`.
@@ -50,10 +50,8 @@ else:
                 spare = _Spare(self._loop, self._outside.copy())
             self._spare, task = None, spare.task
             task.set_name(name)
-            current = asyncio.current_task(self._loop)
-            if current is not None:
-                _leave_task(self._loop, current)
-            _enter_task(self._loop, task)
+            current = _current_tasks.get(self._loop)
+            _current_tasks[self._loop] = task
             try:
                 awaited = spare.context.run(body.send, None)
             except StopIteration:
@@ -62,9 +60,10 @@ else:
             else:
                 spare.adopt(body, awaited)
             finally:
-                _leave_task(self._loop, task)
-                if current is not None:
-                    _enter_task(self._loop, current)
+                if current is None:
+                    del _current_tasks[self._loop]
+                else:
+                    _current_tasks[self._loop] = current
             return task
 
     class _Spare:

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from time import time
 from typing import Any, Protocol
 
@@ -210,7 +211,7 @@ class Endings:
             queue=one.claim.queue,
             payload=payload,
             tries=one.number,
-            enqueued_at=_moment(one.enqueued_ms),
+            enqueued_at=moment(one.enqueued_ms),
             failed_at=datetime.now(UTC),
             parameters=_parameters(one),
         )
@@ -250,7 +251,9 @@ def _arguments(one: Try) -> Named:
     return named(one.args, one.kwargs, _parameters(one))
 
 
-def _moment(ms: int) -> datetime:
+@lru_cache(maxsize=256)
+def moment(ms: int) -> datetime:
+    """POSIX milliseconds, of which jobs that were enqueued together have the same."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 

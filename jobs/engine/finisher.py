@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Final, cast
 
@@ -27,7 +27,7 @@ _TRIES_OF_A_BAD_FINISH: Final = 3
 class Finisher:
     """Collects what ended while earlier calls are under way, and sends it as one.
 
-    given_up is called with each finish once Redis has taken it, or refused it. Outcomes that
+    given_up is called with finishes once Redis has taken them, or refused them. Outcomes that
     Redis took are counted in the same script, and are then shown to `observe`.
     """
 
@@ -35,7 +35,7 @@ class Finisher:
         self,
         claims: Claims,
         *,
-        given_up: Callable[[Finish], None],
+        given_up: Callable[[Sequence[Finish]], None],
         observe: Callable[[Outcome], None] | None = None,
         counted: Callable[[Outcome], Counted] | None = None,
     ) -> None:
@@ -116,13 +116,13 @@ class Finisher:
     def _drop(self, finish: Finish, error: Exception) -> None:
         job_id = finish.claim.job_id
         logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
-        self._given_up(finish)
+        self._given_up([finish])
         _resolve(finish.settled)
 
     def _settle(self, batch: list[Finish], refused: set[int], *, repeated: bool) -> None:
+        self._given_up(batch)
         for number, finish in enumerate(batch):
             outcome = finish.outcome
-            self._given_up(finish)
             # A repeated call is refused where the first, whose answer was lost, was taken.
             if number in refused and not repeated:
                 self.refused += 1

@@ -1,7 +1,7 @@
 """The claims that a worker holds, and those of others that fell silent."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from arq.connections import ArqRedis
@@ -44,11 +44,11 @@ class Leases:
         self.reap_every = lease / REAPS_PER_LEASE
         self._reap_until_ms = NO_LIMIT_MS
 
-    def hold(self, claim: Claim) -> None:
-        self._held.add(claim)
+    def hold(self, claims: Iterable[Claim]) -> None:
+        self._held.update(claims)
 
-    def give_up(self, claim: Claim) -> None:
-        self._held.discard(claim)
+    def give_up(self, claims: Iterable[Claim]) -> None:
+        self._held.difference_update(claims)
 
     def _lost(self, claim: Claim) -> None:
         if claim in self._held:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic, time
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from jobs.engine import keys
 from jobs.engine.claims import NO_PAST, Claim, Finish
 from jobs.engine.duties import described
 from jobs.engine.eager import EagerTasks
-from jobs.engine.endings import Endings
+from jobs.engine.endings import Endings, moment
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.engine.outcome_log import masked_error
@@ -205,7 +205,7 @@ class Tries:
             **self._worker.ctx,
             "job_id": one.claim.job_id,
             "job_try": one.number,
-            "enqueue_time": datetime.fromtimestamp(one.enqueued_ms / 1000, UTC),
+            "enqueue_time": moment(one.enqueued_ms),
             "score": one.claim.due_ms,
         }
 

@@ -252,8 +252,7 @@ class Worker(arq.worker.Worker):
         if self._stopping:
             self.give_back(claims)
             return
-        for claim in claims:
-            self._leases.hold(claim)
+        self._leases.hold(claims)
         self._tries.start_all(claims)
 
     def give_back(self, claims: Sequence[Claim]) -> None:
@@ -281,10 +280,10 @@ class Worker(arq.worker.Worker):
 
     # --- what others report
 
-    def _given_up(self, finish: Finish) -> None:
-        self._leases.give_up(finish.claim)
+    def _given_up(self, finishes: Sequence[Finish]) -> None:
+        self._leases.give_up([finish.claim for finish in finishes])
         # Redis tells others of what this worker changes, not itself.
-        if finish.runs_again or self.burst:
+        if self.burst or any(finish.runs_again for finish in finishes):
             self._claiming.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:

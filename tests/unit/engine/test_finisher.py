@@ -26,7 +26,7 @@ def finish_of(job_id: str) -> Finish:
 
 async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
     claims = SlowClaims()
-    finisher = Finisher(claims, given_up=lambda finish: None)
+    finisher = Finisher(claims, given_up=lambda finishes: None)
     finisher.add(finish_of("first"))
     await asyncio.sleep(0)  # it is under way
     claims.answer.set_result(None)  # its sender goes on, and ends, in the next turn; and then:

@@ -1,12 +1,11 @@
 """One connection to Redis, on which scripts run, several at a time, and which hears of changes."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from hiredis import PushNotification, pack_command
+from hiredis import PushNotification
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
@@ -24,17 +23,25 @@ from redis.exceptions import (
 from jobs.engine.refusals import is_read_only
 from jobs.engine.scripts import Script
 from jobs.engine.transport import reporting
+from jobs.engine.wire import Wire, Word, packed
 
-Argument = str | bytes | int
+Argument = Word
 
 OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a call raises while Redis is away, or refuses to write."""
 PATIENCE: Final = 10.0
 """Seconds without an answer after which a connection is given up."""
 
-_WATCH_NEXT: Final[bytes] = pack_command(("CLIENT", "CACHING", "YES"))  # type: ignore[arg-type]  # its stub wants a 1-tuple
+_WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
 """Without it a connection would be told of every job's own keys too, at a cost for each."""
-_PING: Final[bytes] = pack_command(("PING",))
+_PING: Final = packed("PING")
+
+
+class _Call(NamedTuple):
+    """What an answer is due to. reply: None where nobody waits for it. since: the loop's time."""
+
+    reply: asyncio.Future[Any] | None
+    since: float
 
 
 class Channel:
@@ -61,10 +68,11 @@ class Channel:
         self._pool = pool
         self._on_change = on_change
         self._patience = patience
-        self._connection: AbstractConnection | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._replies: deque[asyncio.Future[Any] | None] = deque()
-        self._sending = asyncio.Lock()
+        self._wire: Wire | None = None
+        self._calls: deque[_Call] = deque()
+        self._opening = asyncio.Lock()
+        self._silence: asyncio.TimerHandle | None = None
+        """The one timer of all calls."""
 
     async def call(
         self,
@@ -82,60 +90,77 @@ class Channel:
         """
         first = _PING if told_last else _WATCH_NEXT if watch else b""
         try:
-            return await self._execute(("EVALSHA", script.sha, len(keys), *keys, *args), first)
+            return await self._answer(packed("EVALSHA", script.sha, len(keys), *keys, *args), first)
         except NoScriptError:
-            return await self._execute(("EVAL", script.text, len(keys), *keys, *args), first)
+            return await self._answer(packed("EVAL", script.text, len(keys), *keys, *args), first)
 
     async def open(self) -> None:
         """Connect now, and not with the first call."""
-        async with self._sending:
-            if self._connection is None:
-                await self._connect()
+        await self._ready()
 
     async def close(self) -> None:
         """Close the connection; a later call makes a new one."""
-        reader = self._reader
         self._give_up(RedisConnectionError("the connection was closed"))
-        if reader is not None:
-            await asyncio.wait([reader])
+        await asyncio.sleep(0)  # a transport ends with the loop's next turn
 
-    async def _execute(self, command: tuple[Argument, ...], first: bytes) -> Any:
-        packed: bytes = pack_command(command)  # type: ignore[arg-type]  # its stub wants a 1-tuple
+    async def _answer(self, command: bytes, first: bytes) -> Any:
+        wire = self._wire
+        if wire is None or not wire.has_room:
+            wire = await self._ready()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if first is _WATCH_NEXT and not self.tracks:
+            first = b""
+        if first:
+            self._calls.append(_Call(None, now))
+            command = first + command
+        reply: asyncio.Future[Any] = loop.create_future()
+        self._calls.append(_Call(reply, now))
+        try:
+            wire.send(command)
+        except RedisConnectionError as error:
+            self._give_up(error)
+        else:
+            if self._silence is None:
+                self._silence = loop.call_at(now + self._patience, self._check, loop)
+        return await reply
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the connection up if an answer is overdue."""
+        self._silence = None
+        if self._calls:
+            due = self._calls[0].since + self._patience
+            if due <= loop.time():
+                self._give_up(RedisTimeoutError(self._silent))
+            else:
+                self._silence = loop.call_at(due, self._check, loop)
+
+    @property
+    def _silent(self) -> str:
+        return f"no answer within {self._patience:g} s"
+
+    async def _ready(self) -> Wire:
+        """A connection that has room for more."""
         try:
             async with asyncio.timeout(self._patience):
-                async with self._sending:
-                    connection = self._connection or await self._connect()
-                    if first is _WATCH_NEXT and not self.tracks:
-                        first = b""
-                    if first:
-                        self._replies.append(None)  # nobody waits for the answer to this
-                        packed = first + packed
-                    reply = await self._send(connection, packed)
-                return await reply
+                async with self._opening:
+                    wire = self._wire or await self._connect()
+                await wire.until_room()
         except TimeoutError:
-            silence = f"no answer within {self._patience:g} s"
-            self._give_up(RedisConnectionError(silence))
-            raise RedisTimeoutError(silence) from None
+            error = RedisTimeoutError(self._silent)
+            self._give_up(error)
+            raise error from None
+        if wire is not self._wire:
+            raise RedisConnectionError("the connection was lost")
+        return wire
 
-    async def _send(self, connection: AbstractConnection, packed: bytes) -> asyncio.Future[Any]:
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._replies.append(reply)
-        try:
-            await connection.send_packed_command(packed, check_health=False)
-        except BaseException:
-            reply.cancel()
-            raise
-        return reply
-
-    async def _connect(self) -> AbstractConnection:
+    async def _connect(self) -> Wire:
         connection = await self._tracking() if self.tracks else None
         if connection is None:
             connection = connection_like(self._pool, protocol=2, patience=self._patience)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-        self._connection = connection
-        self._reader = asyncio.create_task(self._read(connection))
-        await asyncio.sleep(0)  # cancelled before its first step, it would never close anything
-        return connection
+        self._wire = Wire(connection, answered=self._answered, lost=self._give_up)
+        return self._wire
 
     async def _tracking(self) -> AbstractConnection | None:
         """A connection that is told of changes; None where the server does not allow it."""
@@ -150,38 +175,31 @@ class Channel:
             return None
         return connection
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        """Hand each answer to the call that waits for it, until the connection breaks."""
-        try:
-            while True:
-                try:
-                    answer = await connection.read_response()
-                except ResponseError as error:
-                    answer = error
-                if isinstance(answer, PushNotification):
-                    self._tell()
-                    continue
-                reply = self._replies.popleft()
-                if reply is not None and not reply.done():
-                    _settle(reply, answer)
-                if isinstance(answer, ResponseError) and is_read_only(answer):
-                    raise answer  # the master is elsewhere now: connect anew
-        except OUTAGE as error:
-            if connection is self._connection:
-                self._give_up(error)
-        finally:
-            with contextlib.suppress(*OUTAGE):
-                await connection.disconnect(nowait=True)
+    def _answered(self, answer: Any) -> None:
+        """Hand an answer to the call that waits for it."""
+        if isinstance(answer, PushNotification):
+            self._tell()
+            return
+        reply = self._calls.popleft().reply
+        if reply is not None and not reply.done():
+            _settle(reply, answer)
+        # The server is loading, or the master is elsewhere now: connect anew.
+        if isinstance(answer, RedisError) and (
+            isinstance(answer, RedisConnectionError) or is_read_only(answer)
+        ):
+            self._give_up(answer)
 
     def _give_up(self, error: Exception) -> None:
-        self._connection = None
-        reader, self._reader = self._reader, None
-        if reader is not None and reader is not asyncio.current_task():
-            reader.cancel()
-        waiting, self._replies = self._replies, deque()
-        for reply in waiting:
-            if reply is not None and not reply.done():
-                reply.set_exception(error)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        waiting, self._calls = self._calls, deque()
+        for call in waiting:
+            if call.reply is not None and not call.reply.done():
+                call.reply.set_exception(error)
         self._tell()
 
     def _tell(self) -> None:

@@ -9,14 +9,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.channel import OUTAGE, connection_like
 from jobs.engine.keys import HANDED
+from jobs.engine.wire import Wire, packed
 
 logger = logging.getLogger("jobs.worker")
 
@@ -24,6 +26,7 @@ _BEAT: Final = 2.0
 """Seconds after which Redis is asked again whether it is still there; by then it has answered."""
 _REFUSED: Final = 60.0
 """Seconds until Redis is asked again that did not allow it."""
+_PING: Final = packed("PING")
 _PATIENCE: Final = 1.0
 """Seconds that Redis has to confirm that no more will come."""
 
@@ -51,7 +54,7 @@ class Handover:
         self._channel = HANDED + worker
         self._take = take
         self._opened = opened
-        self._connection: AbstractConnection | None = None
+        self._wire: Wire | None = None
         self._heard = False
         self._listening: asyncio.Task[None] | None = None
 
@@ -64,11 +67,11 @@ class Handover:
         listening, self._listening = self._listening, None
         if listening is None:
             return
-        if self.listens and self._connection is not None:
+        if self.listens and self._wire is not None:
             self.listens = False
             with contextlib.suppress(*OUTAGE):
                 async with asyncio.timeout(_PATIENCE):
-                    await self._connection.send_command("UNSUBSCRIBE")
+                    self._wire.send(packed("UNSUBSCRIBE"))
                     await asyncio.wait([listening])
         listening.cancel()
         await asyncio.wait([listening])
@@ -85,42 +88,49 @@ class Handover:
 
     async def _listen(self) -> None:
         """Until it has been unsubscribed."""
-        connection = self._connection = connection_like(self._pool, protocol=2)
-        beat: asyncio.Task[None] | None = None
+        connection = connection_like(self._pool, protocol=2)
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wire = self._wire = Wire(
+            connection,
+            answered=partial(self._hear, over),
+            lost=partial(_end, over),
+        )
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-            await connection.send_command("SUBSCRIBE", self._channel)
-            beat = asyncio.create_task(self._beat(connection))
+            wire.send(packed("SUBSCRIBE", self._channel))
             while True:
-                kind, *_, content = await connection.read_response()
-                self._heard = True
-                if kind == b"message":
-                    self._take_safely(content)
-                elif kind == b"subscribe":
-                    self.listens = True
-                    self._opened()
-                elif kind == b"unsubscribe":
-                    return
+                self._heard = False
+                await asyncio.wait([over], timeout=_BEAT)
+                if over.done():
+                    return over.result()
+                if not self._heard:
+                    raise RedisTimeoutError(f"no answer within {_BEAT:g} s")
+                wire.send(_PING)
         finally:
             self.listens = False
-            if beat is not None:
-                beat.cancel()
-            with contextlib.suppress(*OUTAGE):
-                await connection.disconnect(nowait=True)
+            wire.close()
 
-    async def _beat(self, connection: AbstractConnection) -> None:
-        """End the connection when Redis has fallen silent."""
+    def _hear(self, over: asyncio.Future[None], answer: Any) -> None:
         self._heard = True
-        with contextlib.suppress(*OUTAGE):
-            while self._heard:
-                self._heard = False
-                await asyncio.sleep(_BEAT)
-                if self.listens:
-                    await connection.send_command("PING")
-            await connection.disconnect(nowait=True)
+        if isinstance(answer, Exception):
+            _end(over, answer)
+            return
+        kind, *_, content = answer
+        if kind == b"message":
+            self._take_safely(content)
+        elif kind == b"subscribe":
+            self.listens = True
+            self._opened()
+        elif kind == b"unsubscribe" and not over.done():
+            over.set_result(None)
 
     def _take_safely(self, message: bytes) -> None:
         try:
             self._take(message)
         except Exception:
             logger.exception("what was handed over cannot be read: its lease will lapse")
+
+
+def _end(over: asyncio.Future[None], error: Exception) -> None:
+    if not over.done():
+        over.set_exception(error)

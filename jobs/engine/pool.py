@@ -334,16 +334,31 @@ class Pool(ArqRedis):
         jobs = batch.packed()
         if self.single_connection_client:  # the caller may ask about this very connection: WAIT
             return batch.answers(await self._enqueue(args=[jobs]))
-        return batch.answers(
-            await self._options.retry.call_with_retry(
-                lambda: self._channel.call(ENQUEUE, (), jobs, told_last=True), self._failed
-            )
-        )
+        try:
+            return batch.answers(await self._send(jobs))
+        except tuple(self._options.retry_on_error) as error:
+            return batch.answers(await self._retried(jobs, error))
 
-    async def _failed(self, error: Exception) -> None:
-        """Raise it, unless the options say that it is retried, as redis-py does with commands."""
-        if not isinstance(error, tuple(self._options.retry_on_error)):
-            raise error
+    async def _send(self, jobs: bytes) -> list[list[int]]:
+        answer: list[list[int]] = await self._channel.call(ENQUEUE, (), jobs, told_last=True)
+        return answer
+
+    async def _retried(self, jobs: bytes, failure: Exception) -> list[list[int]]:
+        """What is asked for by redis-py's options, as it does with commands. failure: of the first
+        time."""
+        failures = [failure]
+
+        async def send() -> list[list[int]]:
+            if failures:
+                raise failures.pop()
+            return await self._send(jobs)
+
+        async def failed(error: Exception) -> None:
+            if not isinstance(error, tuple(self._options.retry_on_error)):
+                raise error
+
+        answer: list[list[int]] = await self._options.retry.call_with_retry(send, failed)
+        return answer
 
     def _queue(self, wanted: JobRequest) -> str:
         if wanted.queue is not None:

@@ -30,12 +30,16 @@ class Script:
         object.__setattr__(self, "sha", digest)
 
 
+_PACKER: Final = msgpack.Packer(use_bin_type=False)
+"""One for all, as each has a buffer that takes longer to make than one job to be packed."""
+
+
 def pack(arguments: Sequence[Any]) -> bytes:
     """Many arguments as one, for `cmsgpack.unpack`: redis-py packs each of them in pure Python.
 
     Redis's own decoder knows no binary type, so bytes go as the older raw one.
     """
-    packed: bytes = msgpack.packb(arguments, use_bin_type=False)
+    packed: bytes = _PACKER.pack(arguments)
     return packed
 
 

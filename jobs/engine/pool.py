@@ -335,30 +335,25 @@ class Pool(ArqRedis):
         if self.single_connection_client:  # the caller may ask about this very connection: WAIT
             return batch.answers(await self._enqueue(args=[jobs]))
         try:
-            return batch.answers(await self._send(jobs))
+            answer = await self._channel.call(ENQUEUE, (), jobs, told_last=True)
         except tuple(self._options.retry_on_error) as error:
-            return batch.answers(await self._retried(jobs, error))
+            answer = await self._retried(jobs, error)
+        return batch.answers(answer)
 
-    async def _send(self, jobs: bytes) -> list[list[int]]:
-        answer: list[list[int]] = await self._channel.call(ENQUEUE, (), jobs, told_last=True)
-        return answer
-
-    async def _retried(self, jobs: bytes, failure: Exception) -> list[list[int]]:
-        """What is asked for by redis-py's options, as it does with commands. failure: of the first
-        time."""
+    async def _retried(self, jobs: bytes, failure: Exception) -> Any:
+        """As redis-py does with commands, where its options say so. failure: of the first time."""
         failures = [failure]
 
-        async def send() -> list[list[int]]:
+        async def send() -> Any:
             if failures:
                 raise failures.pop()
-            return await self._send(jobs)
+            return await self._channel.call(ENQUEUE, (), jobs, told_last=True)
 
         async def failed(error: Exception) -> None:
             if not isinstance(error, tuple(self._options.retry_on_error)):
                 raise error
 
-        answer: list[list[int]] = await self._options.retry.call_with_retry(send, failed)
-        return answer
+        return await self._options.retry.call_with_retry(send, failed)
 
     def _queue(self, wanted: JobRequest) -> str:
         if wanted.queue is not None:

@@ -38,6 +38,7 @@ UNKNOWN_DELAY: Final = timedelta(seconds=10)
 UNKNOWN_ALLOWED: Final = 30
 """How often that is done: a rolling deploy has five minutes."""
 
+_ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _SEQUENCE: Final = (list, tuple)
 _TRY_NUMBER: Final = (int, NoneType)
 _LAST_MS: Final = 2**45
@@ -194,7 +195,9 @@ class Tries:
                 self._deadlines.watch(one, plan.timeout)
                 one.claim.until = monotonic() + plan.timeout
             value = await plan.coroutine(ctx, *one.args, **one.kwargs)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever a job raises
+        except _ENDS_THE_PROCESS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises
             one.over = True
             return None if one.stop is Stop.LOST else self._endings.raised(one, error)
         one.over = True

@@ -1,6 +1,7 @@
 """Bad input under a worker as `jobs worker` makes it: one line each, kept as a dead letter, and the
 others of the batch run."""
 
+import asyncio
 import logging
 import pickle
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 from arq.jobs import Job, SerializationError
+from arq.worker import func
 
 from jobs.engine import (
     DeadLetters,
@@ -101,6 +103,25 @@ async def test_a_function_that_nobody_knows(
     await work_off(redis_url)
     assert await dead(pool, "bad", "JobExecutionFailed") == "function 'bad.missing' not found"
     assert lines(caplog, "bad") == ["job bad, function 'bad.missing' not found"]
+
+
+class Odd(BaseException):
+    """What some libraries raise where `except Exception` is to let it pass."""
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after a wait"])
+async def test_an_error_that_is_no_exception(pool: Pool, redis_url: str, *, waits: bool) -> None:
+    async def fail(ctx: dict[str, Any]) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise Odd("out of order")
+
+    await pool.enqueue_job("fail", _job_id="bad", _queue_name=QUEUE)
+    good = await pool.enqueue_job("bad.double", 21)
+    await work_off(redis_url, functions=[func(fail, name="fail"), *Bad.functions])
+    assert await dead(pool, "bad", "Odd") == "out of order"
+    assert good is not None
+    assert await good.result(timeout=1) == 42
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ nothing else around them.
 Each turn of the loop claims a batch, decodes each payload, awaits the function and finishes the
 batch, over a raw connection; two turns are under way at once. The queue looks to arq as it should:
 a claimed id stays in it, out of the way, with its in-progress key, and the result is kept. There
-are no tasks, leases, owners, tries, limits, errors, deadlines, counters or log lines.
+are no tasks, leases, owners, tries, limits, errors, deadlines, counters or log lines. It needs a
+server that knows MSETEX.
 """
 
 import asyncio
@@ -34,31 +35,39 @@ CLAIM: Final = f"""
 local time = redis.call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '(0', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
-local ids, moved, payloads = {{}}, {{}}, {{}}
+local ids, moved, payloads, owned = {{}}, {{}}, {{}}, {{}}
 for i = 1, #due, 2 do
     local id = due[i]
-    if redis.call('SET', '{in_progress_key_prefix}' .. id, '1', 'NX', 'PX', 310000) then
-        ids[#ids + 1], payloads[#payloads + 1] = id, '{job_key_prefix}' .. id
-        moved[#moved + 1], moved[#moved + 2] = '-' .. due[i + 1], id
-    end
+    ids[#ids + 1], payloads[#payloads + 1] = id, '{job_key_prefix}' .. id
+    moved[i], moved[i + 1] = '-' .. due[i + 1], id
+    owned[i], owned[i + 1] = '{in_progress_key_prefix}' .. id, '1'
 end
 if #ids == 0 then return {{{{}}, {{}}}} end
+owned[#owned + 1], owned[#owned + 2], owned[#owned + 3] = 'NX', 'PX', '310000'
+redis.call('MSETEX', #ids, unpack(owned))
 redis.call('ZADD', KEYS[1], unpack(moved))
 return {{ids, redis.call('MGET', unpack(payloads))}}
 """
 FINISH: Final = f"""
 local PREFIXES = {{'{job_key_prefix}', '{in_progress_key_prefix}', '{retry_key_prefix}'}}
 local ended = cmsgpack.unpack(ARGV[1])
-local ids, gone = {{}}, {{}}
+local ids, gone, kept = {{}}, {{}}, {{}}
 for i = 1, #ended, 2 do
     local id = ended[i]
     ids[#ids + 1] = id
     for _, prefix in ipairs(PREFIXES) do gone[#gone + 1] = prefix .. id end
-    if ended[i + 1] then redis.call('SET', '{result_key_prefix}' .. id, ended[i + 1], 'PX', 3600000) end
+    if ended[i + 1] then
+        kept[#kept + 1], kept[#kept + 2] = '{result_key_prefix}' .. id, ended[i + 1]
+    end
+end
+local count = #kept / 2
+if count > 0 then
+    kept[#kept + 1], kept[#kept + 2] = 'PX', '3600000'
+    redis.call('MSETEX', count, unpack(kept))
 end
 redis.call('DEL', unpack(gone))
 redis.call('ZREM', KEYS[1], unpack(ids))
-"""  # noqa: E501 - a line of Lua
+"""
 
 
 async def noop(ctx: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from arq.worker import Retry, RetryJob
 from jobs.engine.claims import Finish
 from jobs.engine.dead_letters import DeadLetter
 from jobs.engine.definition import definition_of
+from jobs.engine.observers import counted
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.outcome_log import masked_error
 from jobs.engine.running import Stop, Try
@@ -38,6 +39,7 @@ class Endings:
     """Turns ended tries into finishes, with arq's log lines where `chatty`.
 
     unread_keep_ms: how long the failed result of a job is kept whose function is not known.
+    counts, tells: finishes say where they are counted, and have an outcome to be shown to others.
     """
 
     tally: Tally
@@ -46,7 +48,8 @@ class Endings:
     retry_jobs: bool
     unread_keep_ms: int | None
     log_results: bool
-    wants_outcomes: bool
+    counts: bool
+    tells: bool
     chatty: bool
     dead_letters: bool
 
@@ -71,8 +74,7 @@ class Endings:
         if self.chatty and logger.isEnabledFor(logging.INFO):
             text = _shown(value) if self.log_results and value is not None else ""
             logger.info("%6.2fs ← %s ● %s", ended - one.started, one.ref, text)
-        finish.outcome = self._outcome(one, Ending.DONE, ended)
-        return finish
+        return self._told(finish, one, Ending.DONE, ended)
 
     def raised(self, one: Try, error: BaseException) -> Finish:
         """The end of a try whose coroutine raised `error`."""
@@ -109,21 +111,17 @@ class Endings:
         finish = self._end(one, error, ended, success=False, letter=encoded)
         ending = Ending.DEAD if letter else Ending.DISCARDED
         fingerprint = letter.fingerprint if letter else None
-        finish.outcome = self._outcome(one, ending, ended, error, fingerprint=fingerprint)
-        return finish
+        return self._told(finish, one, ending, ended, error, fingerprint=fingerprint)
 
     def aborted(self, one: Try) -> Finish:
         self.tally.jobs_failed += 1
         ended = time()
         finish = self._end(one, asyncio.CancelledError(), ended, success=False)
-        finish.outcome = self._outcome(one, Ending.ABORTED, ended)
-        return finish
+        return self._told(finish, one, Ending.ABORTED, ended)
 
     def released(self, one: Try) -> Finish:
         """Put back as it was, at no cost."""
-        finish = Finish.again(one.claim)
-        finish.outcome = self._outcome(one, Ending.RELEASED, time())
-        return finish
+        return self._told(Finish.again(one.claim), one, Ending.RELEASED, time())
 
     def put_back(self, one: Try, delay: timedelta) -> Finish:
         """Nobody here knows its function; a newer worker may."""
@@ -131,8 +129,7 @@ class Endings:
         finish = Finish.again(
             one.claim, delay_ms=delay_ms, kept_ms=self.expires_extra_ms, unknown=True
         )
-        finish.outcome = self._outcome(one, Ending.RELEASED, time())
-        return finish
+        return self._told(finish, one, Ending.RELEASED, time())
 
     def _retried(self, one: Try, asked: Retry, took: float) -> Finish:
         self.tally.jobs_retried += 1
@@ -144,10 +141,8 @@ class Endings:
             one.claim, delay_ms=delay_ms, tries=one.number, kept_ms=self.expires_extra_ms
         )
         wait_for = timedelta(milliseconds=delay_ms or 0)
-        finish.outcome = self._outcome(
-            one, Ending.RETRIED, time(), asked.__cause__ or asked, retry_in=wait_for
-        )
-        return finish
+        cause = asked.__cause__ or asked
+        return self._told(finish, one, Ending.RETRIED, time(), cause, retry_in=wait_for)
 
     def _cancelled(self, one: Try, error: BaseException, took: float) -> Finish:
         self.tally.jobs_retried += 1
@@ -156,8 +151,7 @@ class Endings:
         if one.stop is Stop.SHUTDOWN:
             return self.released(one)
         finish = Finish.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
-        finish.outcome = self._outcome(one, Ending.RETRIED, time(), error, retry_in=timedelta())
-        return finish
+        return self._told(finish, one, Ending.RETRIED, time(), error, retry_in=timedelta())
 
     def _end(
         self, one: Try, result: Any, ended: float, *, success: bool, letter: bytes = b""
@@ -216,30 +210,34 @@ class Endings:
             parameters=_parameters(one),
         )
 
-    def _outcome(
+    def _told(
         self,
+        finish: Finish,
         one: Try,
         ending: Ending,
         ended: float,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
         fingerprint: str | None = None,
-    ) -> Outcome | None:
-        if not self.wants_outcomes:
-            return None
-        return Outcome(
-            one.claim.job_id,
-            one.name,
-            one.claim.queue,
-            ending,
-            one.number,
-            one.enqueued_ms / 1000,
-            one.started,
-            ended,
-            None if error is None else masked_error(error, _arguments(one)),
-            retry_in,
-            fingerprint,
-        )
+    ) -> Finish:
+        """What is counted of the try and shown to others once Redis has taken `finish`."""
+        if self.counts:
+            finish.counted = counted(one.claim.queue, ending, ended - one.started)
+        if self.tells:
+            finish.outcome = Outcome(
+                one.claim.job_id,
+                one.name,
+                one.claim.queue,
+                ending,
+                one.number,
+                one.enqueued_ms / 1000,
+                one.started,
+                ended,
+                None if error is None else masked_error(error, _arguments(one)),
+                retry_in,
+                fingerprint,
+            )
+        return finish
 
 
 def _parameters(one: Try) -> Sequence[str]:

@@ -11,7 +11,7 @@ from typing import Final, cast
 from redis.exceptions import ResponseError
 
 from jobs.engine.channel import OUTAGE
-from jobs.engine.claims import BATCH, Claims, Counted, Finish
+from jobs.engine.claims import BATCH, Claims, Finish
 from jobs.engine.outcome import Outcome
 from jobs.engine.refusals import explained, passes
 
@@ -28,7 +28,7 @@ class Finisher:
     """Collects what ended while earlier calls are under way, and sends it as one.
 
     given_up is called with finishes once Redis has taken them, or refused them. Outcomes that
-    Redis took are counted in the same script, and are then shown to `observe`.
+    Redis took are then shown to `observe`.
     """
 
     def __init__(
@@ -37,13 +37,11 @@ class Finisher:
         *,
         given_up: Callable[[Sequence[Finish]], None],
         observe: Callable[[Outcome], None] | None = None,
-        counted: Callable[[Outcome], Counted] | None = None,
     ) -> None:
         self.refused = 0
         self._claims = claims
         self._given_up = given_up
         self._observe = observe
-        self._counted = counted
         self._pending: deque[Finish] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._outside = copy_context()
@@ -55,8 +53,6 @@ class Finisher:
 
     def add(self, finish: Finish) -> None:
         """Finish a try soon."""
-        if self._counted is not None and finish.outcome is not None:
-            finish.counted = self._counted(finish.outcome)
         self._pending.append(finish)
         batches = 1 + len(self._pending) // BATCH
         if len(self._senders) < min(batches, IN_FLIGHT):

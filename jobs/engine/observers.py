@@ -24,10 +24,10 @@ _LAST: Final = 400
 _TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
 
 
-def counted(outcome: Outcome) -> Counted:
-    """Where an outcome is counted: the hash of its queue; there the field of its ending, and
-    `took:N`, where its duration is in bucket N of the histogram."""
-    return _counted(outcome.queue, outcome.ending, int(outcome.seconds * 1e6))
+def counted(queue: str, ending: Ending, seconds: float) -> Counted:
+    """Where the end of a try is counted that took so long: the hash of its queue; there the field
+    of its ending, and `took:N`, where its duration is in bucket N of the histogram."""
+    return _counted(queue, ending, int(seconds * 1e6))
 
 
 @lru_cache(maxsize=4096)
@@ -112,7 +112,7 @@ async def read_stats(redis: Redis, queue: str) -> QueueStats:
 
 async def add_count(redis: Redis, outcome: Outcome) -> None:
     """Counts an outcome, for a worker that has no finish script to do it in."""
-    name, *fields = counted(outcome)
+    name, *fields = counted(outcome.queue, outcome.ending, outcome.seconds)
     async with redis.pipeline(transaction=True) as pipe:
         for field in filter(None, fields):
             pipe.hincrby(name, field, 1)

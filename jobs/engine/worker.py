@@ -35,7 +35,6 @@ from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.health import Health, Sign
 from jobs.engine.leases import Leases
-from jobs.engine.observers import counted
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
 from jobs.engine.refusals import explained
@@ -175,7 +174,6 @@ class Worker(arq.worker.Worker):
             self._claims,
             given_up=self._given_up,
             observe=self._observe if self._told else None,
-            counted=counted if self.counters else None,
         )
         endings = Endings(
             tally=self,
@@ -184,7 +182,8 @@ class Worker(arq.worker.Worker):
             retry_jobs=self.retry_jobs,
             unread_keep_ms=keep_ms(None, None, self),
             log_results=self.log_results,
-            wants_outcomes=bool(self._told or self.counters),
+            counts=self.counters,
+            tells=bool(self._told),
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )

@@ -61,9 +61,7 @@ class OurWorker:
         self.channel = channel
         self.claims = Claims(channel, queues, lease=60)
         self.held: list[tuple[Claim, Held]] = []
-        self.finisher = Finisher(
-            self.claims, given_up=lambda _: None, observe=self._accepted, counted=counted
-        )
+        self.finisher = Finisher(self.claims, given_up=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()
         self.listens = listener is not None
         self._listener = listener
@@ -94,6 +92,7 @@ class OurWorker:
         self.channel.loses_next = lossy
         for finish, ending in batch:
             claim = finish.claim
+            finish.counted = counted(claim.queue, ending, 0)
             finish.outcome = Outcome(claim.job_id, "f", claim.queue, ending, 1, 0, 0, 0)
             self.finisher.add(finish)
         await self.finisher.drain()

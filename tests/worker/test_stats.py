@@ -110,7 +110,7 @@ async def test_waiting_scheduled_and_running(pool: Pool) -> None:
 
 @given(st.lists(st.floats(min_value=1e-5, max_value=3600), min_size=1, max_size=200))
 def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
-    fields = Counter(counted(outcome(took=timedelta(seconds=s)))[2] for s in seconds)
+    fields = Counter(counted("q", Ending.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     ordered = sorted(seconds)
@@ -124,7 +124,7 @@ def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
 def test_the_histogram_of_a_real_spread() -> None:
     source = random.Random(1)
     seconds = [source.lognormvariate(-3, 1) for _ in range(5000)]
-    fields = Counter(counted(outcome(took=timedelta(seconds=s)))[2] for s in seconds)
+    fields = Counter(counted("q", Ending.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     exact = quantiles(seconds, n=100)
@@ -139,10 +139,10 @@ def test_nothing_took_less_than_nothing() -> None:
 
 
 def test_an_outcome_is_counted_in_its_queues_hash() -> None:
-    name, ending, took = counted(outcome(queue="b"))
+    name, ending, took = counted("b", Ending.DONE, 0.02)
     assert (name, ending) == (counters("b"), "done")
     assert took == f"took:{bucket(20_000)}"
-    assert counted(outcome(Ending.RELEASED))[1:] == ("released", "")
+    assert counted("b", Ending.RELEASED, 0.02)[1:] == ("released", "")
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,11 @@ class Channel:
         await asyncio.sleep(0)  # a transport ends with the loop's next turn
 
     async def _answer(self, command: bytes, first: bytes) -> Any:
-        wire = self._wire
+        loop, wire = asyncio.get_running_loop(), self._wire
         if wire is None or not wire.has_room:
             wire = await self._ready()
-        loop = asyncio.get_running_loop()
+        if wire.loop is not loop:  # no answer would ever arrive here
+            raise RuntimeError("a pool belongs to the event loop that it was first used in")
         now = loop.time()
         if first is _WATCH_NEXT and not self.tracks:
             first = b""

@@ -39,6 +39,7 @@ class Wire(asyncio.Protocol):
         lost: Callable[[Exception], None],
     ) -> None:
         redis_py: Any = connection
+        self.loop = asyncio.get_running_loop()
         self._answered = answered
         self._lost = lost
         self._room = asyncio.Event()

@@ -214,6 +214,15 @@ async def test_more_callers_than_connections_wait_for_each_other(pool: Pool) -> 
     assert len(clients) <= 130
 
 
+def test_a_pool_of_another_event_loop_is_refused(redis_url: str) -> None:
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        pool = first.run(create_pool(redis_url))
+        first.run(pool.enqueue_job("double", 1))
+        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+            second.run(pool.enqueue_job("double", 2))
+        first.run(pool.aclose(close_connection_pool=True))
+
+
 async def test_all_callers_share_one_connection(redis_url: str, pool: Pool) -> None:
     async with await create_pool(redis_url) as other:
         before = int((await pool.info("stats"))["total_connections_received"])

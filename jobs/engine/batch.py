@@ -1,9 +1,19 @@
 """Jobs on their way to Redis in one script call, grouped by what they have in common."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from jobs.engine.results import Job
 from jobs.engine.scripts import pack
+
+
+@dataclass(slots=True)
+class Group:
+    """entries: id, payload, id, payload, …; numbers: which of the batch's jobs these are."""
+
+    queue: str
+    entries: list[str | bytes] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
 
 
 class Batch:
@@ -11,23 +21,23 @@ class Batch:
 
     def __init__(self) -> None:
         self._jobs: list[Job | None] = []
-        self._groups: dict[tuple[str, int, int, int], tuple[list[str | bytes], list[int]]] = {}
+        self._groups: dict[tuple[str, int, int, int], Group] = {}
 
-    def add(self, group: tuple[str, int, int, int], entry: tuple[str, bytes], job: Job) -> None:
-        """group: queue, delay, expiry, and 1 for an id that the producer chose."""
-        known = self._groups.get(group)
-        if known is None:
-            known = self._groups[group] = ([], [])
-        known[0].extend(entry)
-        known[1].append(len(self._jobs))
+    def group(self, queue: str, delay: int, expiry: int, *, chosen: bool) -> Group:
+        """The group of jobs with these times, in ms. chosen: the producer chose their ids."""
+        return self._groups.setdefault((queue, delay, expiry, int(chosen)), Group(queue))
+
+    def add(self, group: Group, payload: bytes, job: Job) -> None:
+        group.entries += (job.job_id, payload)
+        group.numbers.append(len(self._jobs))
         self._jobs.append(job)
 
     def packed(self) -> bytes:
-        return pack([(*group, entries) for group, (entries, _) in self._groups.items()])
+        return pack([(*common, group.entries) for common, group in self._groups.items()])
 
     def answers(self, left_out: Sequence[Sequence[int]]) -> list[Job | None]:
         """The jobs in the order of their requests, None for those that were left out."""
-        for (_, numbers), positions in zip(self._groups.values(), left_out, strict=True):
+        for group, positions in zip(self._groups.values(), left_out, strict=True):
             for position in positions:
-                self._jobs[numbers[position]] = None
+                self._jobs[group.numbers[position]] = None
         return self._jobs

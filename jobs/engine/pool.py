@@ -19,7 +19,7 @@ from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
-from jobs.engine.batch import Batch
+from jobs.engine.batch import Batch, Group
 from jobs.engine.channel import Channel, connection_like
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
@@ -305,12 +305,15 @@ class Pool(ArqRedis):
         """Up to BATCH jobs for one script call, grouped by what they have in common."""
         now_ms = timestamp_ms()
         random_ids = os.urandom(16 * len(requests)).hex()
-        queues: dict[tuple[str | None, str], str] = {}
+        groups: dict[tuple[Any, ...], Group] = {}
         batch = Batch()
         for number, wanted in enumerate(requests):
-            named = (wanted.queue, wanted.function)
-            queue = queues.get(named) or queues.setdefault(named, self._queue(wanted))
-            job_id = wanted.job_id or random_ids[32 * number : 32 * number + 32]
+            job_id = wanted.job_id
+            times = wanted.defer_by, wanted.defer_until, wanted.expires
+            alike = wanted.queue, wanted.function, times, not job_id
+            group = groups.get(alike)
+            if group is None:
+                group = groups[alike] = self._group(batch, wanted)
             payload = serialize_job(
                 wanted.function,
                 wanted.args,
@@ -319,16 +322,13 @@ class Pool(ArqRedis):
                 now_ms,
                 serializer=self.job_serializer,
             )
-            batch.add(
-                (
-                    queue,
-                    *wanted.times(self.clock, self.expires_extra_ms),
-                    1 if wanted.job_id else 0,
-                ),
-                (job_id, payload),
-                Job(job_id, self, queue, self.job_deserializer),
-            )
+            job_id = job_id or random_ids[32 * number : 32 * number + 32]
+            batch.add(group, payload, Job(job_id, self, group.queue, self.job_deserializer))
         return batch
+
+    def _group(self, batch: Batch, wanted: JobRequest) -> Group:
+        delay, expiry = wanted.times(self.clock, self.expires_extra_ms)
+        return batch.group(self._queue(wanted), delay, expiry, chosen=bool(wanted.job_id))
 
     async def _add(self, batch: Batch) -> list[Job | None]:
         jobs = batch.packed()

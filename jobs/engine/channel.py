@@ -23,9 +23,7 @@ from redis.exceptions import (
 from jobs.engine.refusals import is_read_only
 from jobs.engine.scripts import Script
 from jobs.engine.transport import reporting
-from jobs.engine.wire import Wire, Word, packed
-
-Argument = Word
+from jobs.engine.wire import Argument, Wire, packed
 
 OUTAGE: Final = (RedisError, OSError, TimeoutError)
 """What a call raises while Redis is away, or refuses to write."""

@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 import msgpack
 from arq.constants import expires_extra_ms
 
-from jobs.engine.channel import Argument, Channel
+from jobs.engine.channel import Channel
 from jobs.engine.keys import CRON_MARK_SECONDS
 from jobs.engine.outcome import Outcome
 from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
+from jobs.engine.wire import Argument
 
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:

@@ -10,14 +10,14 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
 
-Word = str | bytes | int
+Argument = str | bytes | int
 
 _MORE: Final = object()
 """What the reader says while an answer is incomplete."""
 _LOST: Final = "the connection to Redis was lost"
 
 
-def packed(*words: Word) -> bytes:
+def packed(*words: Argument) -> bytes:
     """A command as it is sent."""
     command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub wants a 1-tuple
     return command
@@ -76,6 +76,7 @@ class Wire(asyncio.Protocol):
 
     def close(self) -> None:
         self._closed = True
+        self._room.set()  # a transport that cannot send stays open, and would not tell
         self._transport.close()
 
     # --- what the transport tells

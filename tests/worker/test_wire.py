@@ -164,6 +164,29 @@ def test_it_says_when_the_server_does_not_keep_up(run: Run) -> None:
     run(test())
 
 
+def test_nobody_waits_for_room_on_what_is_closed(run: Run) -> None:
+    """A transport that still has something to send stays open until it can."""
+    ends = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ends.wait()
+        writer.transport.abort()
+
+    async def test() -> None:
+        async with connected(serve) as connection:
+            wire = Heard().over(connection)
+            while wire.has_room:
+                wire.send(bytes(1_000_000))
+            waiting = asyncio.create_task(wire.until_room())
+            await asyncio.sleep(0)
+            wire.close()
+            async with asyncio.timeout(30):
+                await waiting
+            ends.set()
+
+    run(test())
+
+
 def test_nobody_waits_for_room_on_what_is_lost(run: Run) -> None:
     ends = asyncio.Event()
 

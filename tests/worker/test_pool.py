@@ -223,13 +223,17 @@ def test_a_pool_of_another_event_loop_is_refused(redis_url: str) -> None:
         first.run(pool.aclose(close_connection_pool=True))
 
 
-async def test_all_callers_share_one_connection(redis_url: str, pool: Pool) -> None:
-    async with await create_pool(redis_url) as other:
+async def test_all_callers_share_one_connection() -> None:
+    async with (
+        own_redis() as server,  # on which no other test connects
+        await create_pool(server.url) as pool,
+        await create_pool(server.url) as other,
+    ):
         before = int((await pool.info("stats"))["total_connections_received"])
         await asyncio.gather(*[other.enqueue_job("lead.x", number) for number in range(300)])
         after = int((await pool.info("stats"))["total_connections_received"])
-    assert after - before <= 1
-    assert await pool.zcard("lead_tasks") == 300
+        assert after - before <= 1
+        assert await pool.zcard("lead_tasks") == 300
 
 
 async def test_enqueuing_goes_on_after_redis_was_restarted() -> None:

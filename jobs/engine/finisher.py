@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
@@ -12,15 +11,15 @@ from redis.exceptions import ResponseError
 
 from jobs.engine.channel import OUTAGE
 from jobs.engine.claims import BATCH, Claims, Finish
+from jobs.engine.outage import Outage
 from jobs.engine.outcome import Outcome
-from jobs.engine.refusals import explained, passes
+from jobs.engine.refusals import passes
 
 logger = logging.getLogger("jobs.worker")
 
 IN_FLIGHT: Final = 2
 """Calls under way at once, while there is a whole batch for the second: Redis works on one while
 the next is being put together."""
-_LONGEST_PAUSE: Final = 5.0
 _TRIES_OF_A_BAD_FINISH: Final = 3
 
 
@@ -83,6 +82,7 @@ class Finisher:
     async def _send(self, batch: list[Finish]) -> None:
         """Send `batch` until Redis has taken or refused each of its tries."""
         failures, repeated = 0, False
+        outage = Outage(f"finishing {len(batch)} jobs")
         while True:
             try:
                 refused = await self._claims.finish(batch)
@@ -97,17 +97,11 @@ class Finisher:
                         return
                 else:
                     repeated = True
-                await self._pause(batch, failures, error)
+                await outage.wait(error)
                 failures += 1
             else:
                 self._settle(batch, set(refused), repeated=repeated)
                 return
-
-    async def _pause(self, batch: list[Finish], failures: int, error: Exception) -> None:
-        if not failures:
-            logger.warning("finishing %d jobs waits for Redis: %s", len(batch), explained(error))
-        longest = min(0.05 * 2 ** min(failures, 10), _LONGEST_PAUSE)
-        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
 
     def _drop(self, finish: Finish, error: Exception) -> None:
         job_id = finish.claim.job_id

@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from jobs.engine.claims import Claimed
-from jobs.engine.refusals import explained
+from jobs.engine.outage import Outage
 
 logger = logging.getLogger("jobs.worker")
 
@@ -14,7 +14,6 @@ _SHORTEST: Final = 0.002
 _LONGEST_CROWD: Final = 0.1
 _QUIET: Final = 5.0
 """Between two looks at queues that are empty, where a change is heard of."""
-_LONGEST_OUTAGE: Final = 5.0
 
 
 class Pauses:
@@ -25,7 +24,7 @@ class Pauses:
         self._empty = 0
         self._told = False
         self._in_vain = 0
-        self._failures = 0
+        self._outage = Outage("claiming")
 
     def until_next(self, claimed: Claimed, *, told: bool) -> float:
         """Seconds to wait at most after a claim that left slots free.
@@ -59,13 +58,8 @@ class Pauses:
 
     async def outage(self, error: Exception) -> None:
         """Redis is away, or refuses: wait, the longer the more often it happened."""
-        if not self._failures:
-            logger.warning("claiming waits for Redis: %s", explained(error))
-        longest = min(0.05 * 2 ** min(self._failures, 10), _LONGEST_OUTAGE)
-        self._failures += 1
-        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
+        await self._outage.wait(error)
 
     def recovered(self) -> None:
-        if self._failures:
+        if self._outage.over():
             logger.warning("Redis is back")
-            self._failures = 0

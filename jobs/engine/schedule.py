@@ -1,7 +1,6 @@
 """Fires the crons of a worker when they are due."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -15,10 +14,8 @@ from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron
 from jobs.engine.keys import CRON
-from jobs.engine.refusals import explained
+from jobs.engine.outage import Outage
 from jobs.engine.scripts import FIRE
-
-logger = logging.getLogger("jobs.worker")
 
 LATE: Final = timedelta(minutes=1)
 """Real time after which a slot counts as missed."""
@@ -66,14 +63,14 @@ class Schedule:
 
     async def run(self) -> None:
         """Fire for as long as the worker runs."""
-        away = False
+        outage = Outage("the schedule")
         while self._crons:
             try:
-                pause, away = await self.tick(), False
+                pause = await self.tick()
+                outage.over()
             except OUTAGE as error:
-                if not away:
-                    logger.warning("schedules wait for Redis: %s", explained(error))
-                pause, away = 1.0, True
+                outage.met(error)
+                pause = 1.0
             await asyncio.sleep(pause)
 
     async def tick(self) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,12 +33,13 @@ class Span:
 class Recovery:
     """fault: that made the worker fall silent, at `since`, by `time.monotonic()`. jobs: that it
     held. seconds: until none of them waited for it any more; PATIENCE where that did not come
-    about."""
+    about. last: for which jobs it took so long, and whose they were until then."""
 
     fault: Fault
     since: float
     jobs: int
     seconds: float
+    last: Mapping[str, str]
 
     def is_disturbed(self, spans: Iterable[Span]) -> bool:
         """Whether Redis was away meanwhile, or each other worker was out of work at some time."""
@@ -78,14 +79,16 @@ class Recoveries:
         held = await self.note(worker_id)
         if not held:
             return
-        waiting = held
+        waiting: Mapping[str, str] = dict.fromkeys(held, "not looked at")
+        last = waiting
         while waiting and time.monotonic() - since < PATIENCE:
             await asyncio.sleep(POLL)
             try:
-                waiting = await self._still(waiting, worker_id)
+                last, waiting = waiting, await self._still(waiting, worker_id)
             except (RedisError, OSError):
                 continue
-        self.seen.append(Recovery(fault, since, len(held), round(time.monotonic() - since, 2)))
+        seconds = round(time.monotonic() - since, 2)
+        self.seen.append(Recovery(fault, since, len(held), seconds, waiting or last))
 
     async def note(self, worker_id: str) -> frozenset[str]:
         """To be called when the worker can renew no lease any more; the jobs that it holds, which
@@ -98,9 +101,8 @@ class Recoveries:
         self.bereft.update(held)
         return held
 
-    async def _still(self, job_ids: Iterable[str], worker_id: str) -> frozenset[str]:
+    async def _still(self, job_ids: Iterable[str], worker_id: str) -> Mapping[str, str]:
         """Those that neither run elsewhere nor are over: nobody's, or still the silent worker's."""
         found = await holders(self._pool, self._queues)
-        return frozenset(
-            job_id for job_id in job_ids if found.get(job_id, "over") in (None, worker_id)
-        )
+        whose = {None: "nobody's", worker_id: "the silent worker's"}
+        return {one: whose[found[one]] for one in job_ids if found.get(one, "over") in whose}

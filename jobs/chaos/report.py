@@ -69,6 +69,7 @@ class Report:
                         "jobs": one.jobs,
                         "seconds": one.seconds,
                         "undisturbed": one in self.undisturbed,
+                        "last": dict(one.last),
                     }
                     for one in self.recoveries
                 ],

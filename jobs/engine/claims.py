@@ -27,8 +27,11 @@ from jobs.engine.wire import Argument
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
 they fall out of the processor's caches, on both sides."""
-WAITS_MS: Final = 6_000
-"""How long jobs may be handed to a worker: until after its next look at quiet queues."""
+_LONGEST_WAIT_MS: Final = 6_000
+_WAITS_PER_LEASE: Final = 0.4
+"""What part of a lease jobs may be handed to a worker that does not say again that it waits. One
+that falls silent then has them put back, lease and the reaper's pause of 0.6 leases included,
+within two leases."""
 NO_LIMIT_MS: Final = 2**53
 """Later than any time."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
@@ -170,6 +173,8 @@ class Claims:
         self.lease_ms = round(lease * 1000)
         self.name = f"{self.worker_id}:{self.lease_ms}"
         """By which producers know what to hand over, and for how long it is claimed then."""
+        self.waits_ms = min(round(self.lease_ms * _WAITS_PER_LEASE), _LONGEST_WAIT_MS)
+        """How long jobs may be handed to it after a claim that found none."""
         self._heard = time.monotonic(), 0.0
         self._channel = channel
         self._queues = list(queues)
@@ -206,7 +211,7 @@ class Claims:
             min(limit, BATCH),
             "1" if with_aborts else "",
             "" if waits is None else self.name,
-            WAITS_MS if waits else 0,
+            self.waits_ms if waits else 0,
             watch=watch,
         )
         self._heard = since, float(now)

@@ -1,4 +1,4 @@
-"""An outage of Redis as one part of a worker meets it: what is logged of it, and how long to wait."""
+"""An outage of Redis as one part of a worker meets it: what is logged, and how long to wait."""
 
 import asyncio
 import logging

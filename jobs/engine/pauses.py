@@ -12,15 +12,15 @@ logger = logging.getLogger("jobs.worker")
 
 _SHORTEST: Final = 0.002
 _LONGEST_CROWD: Final = 0.1
-_QUIET: Final = 5.0
-"""Between two looks at queues that are empty, where a change is heard of."""
 
 
 class Pauses:
-    """longest: seconds after which a worker looks anew, though nothing was heard."""
+    """longest: seconds after which a worker looks anew, though nothing was heard. quiet: the same
+    for queues that are empty, where a change is heard of."""
 
-    def __init__(self, poll_delay: float) -> None:
+    def __init__(self, poll_delay: float, quiet: float) -> None:
         self.longest = max(poll_delay, 0.05)
+        self._quiet = quiet
         self._empty = 0
         self._told = False
         self._in_vain = 0
@@ -39,7 +39,7 @@ class Pauses:
         if not told:
             wait = min(wait, float(_SHORTEST * 2 ** min(self._empty, 16)))
         elif claimed.left == 0:
-            wait = max(wait, _QUIET)
+            wait = self._quiet
         if claimed.next_due_in is not None:
             wait = min(wait, claimed.next_due_in + 0.001)
         return wait

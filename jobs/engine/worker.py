@@ -47,6 +47,8 @@ logger = logging.getLogger("arq.worker")
 Observer = Callable[[Outcome], None]
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
+_IN_TIME: Final = 5 / 6
+"""Of the time for which a worker waits to be handed jobs: then it says so again."""
 CLOSING_PATIENCE: Final = 5.0
 """Seconds that a closing worker waits for Redis to take its last finishes."""
 
@@ -153,7 +155,7 @@ class Worker(arq.worker.Worker):
             self,
             self.pool.connection_pool,
             with_aborts=self.allow_abort_jobs,
-            pauses=Pauses(self.poll_delay_s),
+            pauses=Pauses(self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME),
             tracks=lambda: self._channel.tracks,
         )
         if self._stopping:

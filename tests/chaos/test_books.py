@@ -121,7 +121,7 @@ def test_after_a_flush_there_is_no_ledger() -> None:
 
 
 KILL = Fault(10, 1, Kind.KILL, worker=0)
-RECOVERY = Recovery(KILL, since=110.0, jobs=3, seconds=2.5)
+RECOVERY = Recovery(KILL, since=110.0, jobs=3, seconds=2.5, last={})
 
 
 def report(spans: Sequence[Span], recoveries: Sequence[Recovery], facts: Facts = FACTS) -> Report:

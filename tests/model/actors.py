@@ -60,6 +60,7 @@ class OurWorker:
         self.queues = list(queues)
         self.channel = channel
         self.claims = Claims(channel, queues, lease=60)
+        self.claims.waits_ms = LONG * 1000  # time passes when the test says
         self.held: list[tuple[Claim, Held]] = []
         self.finisher = Finisher(self.claims, given_up=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()

@@ -419,11 +419,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("lacking", [None, "msetex"])
-def test_whatever_happens_redis_is_as_the_model_says(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, lacking: str | None
-) -> None:
+def test_whatever_happens_redis_is_as_the_model_says(redis_url: str, lacking: str | None) -> None:
     """lacking: a command that only the latest servers have."""
-    monkeypatch.setattr("jobs.engine.claims.WAITS_MS", HOUR_MS)  # time passes when the test says
     with user_without(lacking, redis_url) as url, opened(url) as ground:
         machine = type("Machine", (QueueMachine,), {"ground": ground})
         run_state_machine_as_test(machine, settings=settings(stateful_step_count=100))

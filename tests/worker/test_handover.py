@@ -251,6 +251,41 @@ async def test_a_burst_never_waits(redis_url: str, pool: Pool) -> None:
     assert not await pool.exists(keys.WAITING + QUEUE)
 
 
+@pytest.mark.parametrize("lease", [0.5, 15])
+async def test_a_worker_waits_for_so_long_that_two_leases_suffice_if_it_falls_silent(
+    redis_url: str, pool: Pool, lease: float
+) -> None:
+    """Lapsed leases are found up to 0.6 leases later."""
+
+    async def note(ctx: dict[str, Any]) -> None:
+        pass
+
+    worker = await worker_of(redis_url, note, lease=lease)
+    async with running(worker):
+        await waits(pool)
+        assert 0 < await pool.pttl(keys.WAITING + QUEUE) <= 0.4 * lease * 1000
+
+
+async def test_a_worker_with_a_short_lease_says_in_time_that_it_still_waits(
+    redis_url: str, pool: Pool
+) -> None:
+    async def note(ctx: dict[str, Any]) -> None:
+        pass
+
+    until: list[float] = []
+
+    async def said_anew() -> bool:
+        found = await pool.zrange(keys.WAITING + QUEUE, 0, -1, withscores=True)
+        assert len(found) == 1
+        until.extend(score for _, score in found if score not in until)
+        return len(until) >= 4
+
+    worker = await worker_of(redis_url, note, lease=1)
+    async with running(worker):
+        await waits(pool)
+        await wait_until(said_anew)
+
+
 async def test_a_killed_worker_is_not_handed_anything(redis_url: str, pool: Pool) -> None:
     with process(redis_url, "Chaos", environment={"TASK_LEASE": "3600"}) as dead:
         await waits(pool)

@@ -17,7 +17,7 @@ class Group:
 
 
 class Batch:
-    """What `enqueue.lua` is given, and what its answer means."""
+    """What `enqueue_many.lua` is given, and what its answer means."""
 
     def __init__(self) -> None:
         self._jobs: list[Job | None] = []

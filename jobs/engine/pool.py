@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVarTuple, overload
 
 from arq.connections import ArqRedis, RedisSettings
@@ -28,8 +29,9 @@ from jobs.engine.job_request import JobFunction, JobRequest, Seconds, name_and_q
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.results import Job
-from jobs.engine.scripts import ENQUEUE
+from jobs.engine.scripts import ENQUEUE, ENQUEUE_MANY, Script
 from jobs.engine.serializer import deserialize, serialize
+from jobs.engine.wire import Argument
 from settings import get_settings
 
 P = ParamSpec("P")
@@ -81,7 +83,6 @@ class Pool(ArqRedis):
         patience = connections.connection_kwargs.get("socket_timeout") or PATIENCE
         self._channel = Channel(connections, patience=patience)
         self._options = connection_like(connections, protocol=2)  # never connected
-        self._enqueue = self.register_script(ENQUEUE.text)
 
     @classmethod
     def sharing(
@@ -211,12 +212,8 @@ class Pool(ArqRedis):
             _expires,
             _job_try,
         )
-        pool = self.at(self._queue(wanted))
-        if pool is not self:
-            (job,) = await pool.enqueue_many([wanted])
-        else:
-            (job,) = await self._add(self._batch([wanted]))
-        return job
+        queue = self._queue(wanted)
+        return await self.at(queue)._enqueue_one(wanted, queue)
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
         """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
@@ -246,6 +243,8 @@ class Pool(ArqRedis):
         return jobs
 
     async def _enqueue_here(self, requests: Sequence[JobRequest]) -> list[Job | None]:
+        if len(requests) == 1:
+            return [await self._enqueue_one(requests[0], self._queue(requests[0]))]
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
@@ -301,6 +300,27 @@ class Pool(ArqRedis):
             jobs.append(job)
         return jobs
 
+    async def _enqueue_one(self, wanted: JobRequest, queue: str) -> Job | None:
+        delay, expiry = wanted.times(self.clock, self.expires_extra_ms)
+        payload = self._payload(wanted, timestamp_ms())
+        job_id, chosen = wanted.job_id, "1"
+        if not job_id:
+            job_id, chosen = os.urandom(16).hex(), ""
+        added = await self._call(
+            ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, told_last=True
+        )
+        return Job(job_id, self, queue, self.job_deserializer) if added else None
+
+    def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
+        return serialize_job(
+            wanted.function,
+            wanted.args,
+            wanted.kwargs,
+            wanted.job_try,
+            now_ms,
+            serializer=self.job_serializer,
+        )
+
     def _batch(self, requests: Sequence[JobRequest]) -> Batch:
         """Up to BATCH jobs for one script call, grouped by what they have in common."""
         now_ms = timestamp_ms()
@@ -314,14 +334,7 @@ class Pool(ArqRedis):
             group = groups.get(alike)
             if group is None:
                 group = groups[alike] = self._group(batch, wanted)
-            payload = serialize_job(
-                wanted.function,
-                wanted.args,
-                wanted.kwargs,
-                wanted.job_try,
-                now_ms,
-                serializer=self.job_serializer,
-            )
+            payload = self._payload(wanted, now_ms)
             job_id = job_id or random_ids[32 * number : 32 * number + 32]
             batch.add(group, payload, Job(job_id, self, group.queue, self.job_deserializer))
         return batch
@@ -331,23 +344,27 @@ class Pool(ArqRedis):
         return batch.group(self._queue(wanted), delay, expiry, chosen=bool(wanted.job_id))
 
     async def _add(self, batch: Batch) -> list[Job | None]:
-        jobs = batch.packed()
-        if self.single_connection_client:  # the caller may ask about this very connection: WAIT
-            return batch.answers(await self._enqueue(args=[jobs]))
-        try:
-            answer = await self._channel.call(ENQUEUE, (), jobs, told_last=True)
-        except tuple(self._options.retry_on_error) as error:
-            answer = await self._retried(jobs, error)
-        return batch.answers(answer)
+        return batch.answers(await self._call(ENQUEUE_MANY, (), batch.packed()))
 
-    async def _retried(self, jobs: bytes, failure: Exception) -> Any:
+    async def _call(
+        self, script: Script, keys: Sequence[str], *args: Argument, told_last: bool = False
+    ) -> Any:
+        if self.single_connection_client:  # the caller may ask about this very connection: WAIT
+            return await self.register_script(script.text)(keys, args)
+        try:
+            return await self._channel.call(script, keys, *args, told_last=told_last)
+        except tuple(self._options.retry_on_error) as error:
+            again = partial(self._channel.call, script, keys, *args, told_last=told_last)
+            return await self._retried(again, error)
+
+    async def _retried(self, call: Callable[[], Awaitable[Any]], failure: Exception) -> Any:
         """As redis-py does with commands, where its options say so. failure: of the first time."""
         failures = [failure]
 
         async def send() -> Any:
             if failures:
                 raise failures.pop()
-            return await self._channel.call(ENQUEUE, (), jobs, told_last=True)
+            return await call()
 
         async def failed(error: Exception) -> None:
             if not isinstance(error, tuple(self._options.retry_on_error)):

@@ -77,8 +77,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert (job is not None) == may
             if not may:
                 continue
-            alone = [IDS[other] for other in chosen].count(IDS[job_id]) == 1
-            handed = self._handed(job_id) if alone and not deferred else None
+            handed = self._handed(job_id) if len(chosen) == 1 and not deferred else None
             self._enqueued(job_id, before + (delay or 0) * 1000, numbers[job_id])
             if handed is not None:
                 self._taken(*handed)

@@ -28,6 +28,9 @@ if sys.version_info >= (3, 12):
             context = self._outside.copy()
             return asyncio.Task(body, loop=self._loop, name=name, context=context, eager_start=True)
 
+        def close(self) -> None:
+            """Nothing is left."""
+
 else:
     from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]
 
@@ -35,21 +38,25 @@ else:
         """Makes tasks that run in copies of the context `outside`.
 
         The first step of a body is made here, in the name of a task that is there for whoever waits
-        first: it goes on with that body, and those that did not wait needed none. A task that has
-        found nobody by the loop's next turn ends.
+        first: it goes on with that body, and those that did not wait needed none. The next one is
+        made once a body is under way.
         """
 
         def __init__(self, loop: asyncio.AbstractEventLoop, outside: Context) -> None:
             self._loop = loop
             self._outside = outside
-            self._spare: _Spare | None = None
+            self._spare: _Spare | None = self._made()
+
+        def _made(self) -> "_Spare":
+            return _Spare(self._loop, self._outside.copy())
 
         def start(self, body: Body, name: str) -> asyncio.Task[None]:
-            spare = self._spare
-            if spare is None or spare.task.done():
-                spare = _Spare(self._loop, self._outside.copy())
-            self._spare, task = None, spare.task
+            spare, self._spare = self._spare, None
+            if spare is None or not spare.is_free:
+                spare = self._made()
+            task = spare.task
             task.set_name(name)
+            spare.rouse()
             current = _current_tasks.get(self._loop)
             _current_tasks[self._loop] = task
             try:
@@ -57,6 +64,8 @@ else:
             except StopIteration:
                 if spare.is_untouched(self._outside):
                     self._spare = spare
+                else:
+                    spare.dismiss()
             else:
                 spare.adopt(body, awaited)
             finally:
@@ -64,25 +73,49 @@ else:
                     del _current_tasks[self._loop]
                 else:
                     _current_tasks[self._loop] = current
+            if self._spare is None:
+                self._spare = self._made()
             return task
 
+        def close(self) -> None:
+            """End what waits for a body."""
+            if self._spare is not None:
+                self._spare.dismiss()
+
     class _Spare:
-        """A task that waits for something to do until its first turn."""
+        """A task that waits for something to do."""
 
         def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
             self.context = context
+            self._loop = loop
+            self._turn: asyncio.Future[None] = loop.create_future()
             self._body: Body | None = None
             self._awaited: Any = None
+            self._dismissed = False
             own = self._run()
             own.send(None)  # begun, so that a cancellation does not end it before it can see it
             self.task = asyncio.Task(own, loop=loop, context=context)
 
+        @property
+        def is_free(self) -> bool:
+            return not self.task.cancelling() and not self.task.done()
+
         def is_untouched(self, outside: Context) -> bool:
             """Whether nobody would find what another has left behind."""
             try:
-                return not self.task.cancelling() and self.context == outside
+                return self.is_free and self.context == outside
             except Exception:  # noqa: BLE001 - whatever can be compared only by raising has changed
                 return False
+
+        def rouse(self) -> None:
+            """Look for a body in the loop's next turn, before all that its first step sets off."""
+            if not self._turn.done():
+                self._turn.set_result(None)
+
+        def dismiss(self) -> None:
+            """Wait no longer."""
+            self._dismissed = True
+            self.rouse()
 
         def adopt(self, body: Body, awaited: Any) -> None:
             """Go on with a body whose first step has come to `awaited`."""
@@ -99,6 +132,9 @@ else:
             cancelled = None
             try:
                 await _first_turn()
+                while self._body is None and not self._dismissed:
+                    await self._turn
+                    self._turn = self._loop.create_future()
             except asyncio.CancelledError as error:
                 cancelled = error
             body, awaited = self._body, self._awaited

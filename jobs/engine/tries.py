@@ -261,3 +261,4 @@ class Tries:
 
     def close(self) -> None:
         self._deadlines.close()
+        self._tasks.close()

@@ -299,12 +299,16 @@ class Traced:
             self.future.set_exception(ValueError("broken"))
 
 
-async def traced(steps: list[str], deeds: list[str], *, eager: bool) -> list[str]:
-    """What the body of such a task sees."""
+async def traced(
+    steps: list[str], deeds: list[str], *, eager: bool, after_a_turn: bool = False
+) -> list[str]:
+    """What the body of such a task sees. after_a_turn: it is not the first thing to be started."""
     one = Traced()
     if eager:
-        loop = asyncio.get_running_loop()
-        task = EagerTasks(loop, copy_context()).start(one.body(steps), "traced")
+        tasks = EagerTasks(asyncio.get_running_loop(), copy_context())
+        if after_a_turn:
+            await asyncio.sleep(0)
+        task = tasks.start(one.body(steps), "traced")
     else:
         task = asyncio.create_task(one.body(steps))
         await asyncio.sleep(0)
@@ -317,12 +321,15 @@ async def traced(steps: list[str], deeds: list[str], *, eager: bool) -> list[str
     return one.seen
 
 
-@given(STEPS, DEEDS)
-@example(["catch", "turn", "turn", "turn"], ["cancel", "turn", "turn"])
-@example(["catch", "self", "future", "future"], ["resolve"])
+@given(steps=STEPS, deeds=DEEDS, after_a_turn=st.booleans())
+@example(
+    steps=["catch", "turn", "turn", "turn"], deeds=["cancel", "turn", "turn"], after_a_turn=False
+)
+@example(steps=["catch", "self", "future", "future"], deeds=["resolve"], after_a_turn=False)
+@example(steps=["catch", "self", "future", "future"], deeds=["resolve"], after_a_turn=True)
 def test_whatever_is_done_to_it_a_body_sees_what_it_would_see_in_a_task_of_asyncio(
-    steps: list[str], deeds: list[str]
+    steps: list[str], deeds: list[str], after_a_turn: bool
 ) -> None:
-    ours = asyncio.run(traced(steps, deeds, eager=True))
+    ours = asyncio.run(traced(steps, deeds, eager=True, after_a_turn=after_a_turn))
     theirs = asyncio.run(traced(steps, deeds, eager=False))
     assert ours == theirs

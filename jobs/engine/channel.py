@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from hiredis import PushNotification
 from redis.asyncio import ConnectionPool
@@ -35,11 +35,8 @@ _WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
 _PING: Final = packed("PING")
 
 
-class _Call(NamedTuple):
-    """What an answer is due to. reply: None where nobody waits for it. since: the loop's time."""
-
-    reply: asyncio.Future[Any] | None
-    since: float
+_Call = tuple[asyncio.Future[Any] | None, float]
+"""What an answer is due to: None where nobody waits for it, and since when, by the loop's time."""
 
 
 class Channel:
@@ -87,10 +84,15 @@ class Channel:
         those for whom it had something last, and for this one it has the answer to a PING.
         """
         first = _PING if told_last else _WATCH_NEXT if watch else b""
+        wire = self._wire
+        if wire is None or not wire.has_room:
+            wire = await self._ready()
+        command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
         try:
-            return await self._answer(packed("EVALSHA", script.sha, len(keys), *keys, *args), first)
+            return await self._send(wire, command, first)
         except NoScriptError:
-            return await self._answer(packed("EVAL", script.text, len(keys), *keys, *args), first)
+            command = packed("EVAL", script.text, len(keys), *keys, *args)
+            return await self._send(await self._ready(), command, first)
 
     async def open(self) -> None:
         """Connect now, and not with the first call."""
@@ -101,20 +103,19 @@ class Channel:
         self._give_up(RedisConnectionError("the connection was closed"))
         await asyncio.sleep(0)  # a transport ends with the loop's next turn
 
-    async def _answer(self, command: bytes, first: bytes) -> Any:
-        loop, wire = asyncio.get_running_loop(), self._wire
-        if wire is None or not wire.has_room:
-            wire = await self._ready()
+    def _send(self, wire: Wire, command: bytes, first: bytes) -> asyncio.Future[Any]:
+        """Send `command`, after `first`; what will be its answer."""
+        loop = asyncio.get_running_loop()
         if wire.loop is not loop:  # no answer would ever arrive here
             raise RuntimeError("a pool belongs to the event loop that it was first used in")
         now = loop.time()
         if first is _WATCH_NEXT and not self.tracks:
             first = b""
         if first:
-            self._calls.append(_Call(None, now))
+            self._calls.append((None, now))
             command = first + command
         reply: asyncio.Future[Any] = loop.create_future()
-        self._calls.append(_Call(reply, now))
+        self._calls.append((reply, now))
         try:
             wire.send(command)
         except RedisConnectionError as error:
@@ -122,13 +123,13 @@ class Channel:
         else:
             if self._silence is None:
                 self._silence = loop.call_at(now + self._patience, self._check, loop)
-        return await reply
+        return reply
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give the connection up if an answer is overdue."""
         self._silence = None
         if self._calls:
-            due = self._calls[0].since + self._patience
+            due = self._calls[0][1] + self._patience
             if due <= loop.time():
                 self._give_up(RedisTimeoutError(self._silent))
             else:
@@ -179,7 +180,7 @@ class Channel:
         if isinstance(answer, PushNotification):
             self._tell()
             return
-        reply = self._calls.popleft().reply
+        reply, _ = self._calls.popleft()
         if reply is not None and not reply.done():
             _settle(reply, answer)
         # The server is loading, or the master is elsewhere now: connect anew.
@@ -196,9 +197,9 @@ class Channel:
             self._silence.cancel()
             self._silence = None
         waiting, self._calls = self._calls, deque()
-        for call in waiting:
-            if call.reply is not None and not call.reply.done():
-                call.reply.set_exception(error)
+        for reply, _ in waiting:
+            if reply is not None and not reply.done():
+                reply.set_exception(error)
         self._tell()
 
     def _tell(self) -> None:

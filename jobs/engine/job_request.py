@@ -31,21 +31,29 @@ class JobRequest:
     expires: Seconds | None = None
     job_try: int | None = None
 
-    def times(self, clock: Clock, kept_ms: int) -> tuple[int, int]:
-        """The delay and the expiry, in ms from now. kept_ms: how long a job is kept after it is
-        due. Raises UsageError for times that contradict each other."""
-        if self.defer_by is None and self.defer_until is None and self.expires is None:
-            return 0, kept_ms
-        if self.defer_until is not None:
-            if self.defer_by is not None:
-                raise UsageError("a job is deferred either by a time or until a moment, not both")
-            delay = to_ms(clock.real_delay(_aware(self.defer_until)))
-        else:
-            delay = max(to_ms(self.defer_by) or 0, 0)
-        expiry = to_ms(self.expires) or delay + kept_ms
-        if expiry < 0:
-            raise UsageError("a job cannot expire before it is enqueued")
-        return delay, expiry
+
+def times(
+    defer_by: Seconds | None,
+    defer_until: datetime | None,
+    expires: Seconds | None,
+    *,
+    clock: Clock,
+    kept_ms: int,
+) -> tuple[int, int]:
+    """The delay and the expiry of a job, in ms from now. kept_ms: how long it is kept after it is
+    due. Raises UsageError for times that contradict each other."""
+    if defer_by is None and defer_until is None and expires is None:
+        return 0, kept_ms
+    if defer_until is not None:
+        if defer_by is not None:
+            raise UsageError("a job is deferred either by a time or until a moment, not both")
+        delay = to_ms(clock.real_delay(_aware(defer_until)))
+    else:
+        delay = max(to_ms(defer_by) or 0, 0)
+    expiry = to_ms(expires) or delay + kept_ms
+    if expiry < 0:
+        raise UsageError("a job cannot expire before it is enqueued")
+    return delay, expiry
 
 
 def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:

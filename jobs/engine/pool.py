@@ -25,7 +25,7 @@ from jobs.engine.channel import Channel, connection_like
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
 from jobs.engine.definition import find_job
-from jobs.engine.job_request import JobFunction, JobRequest, Seconds, name_and_queue
+from jobs.engine.job_request import JobFunction, JobRequest, Seconds, name_and_queue, times
 from jobs.engine.keys import JOB, RESULT
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.results import Job
@@ -201,19 +201,13 @@ class Pool(ArqRedis):
             name, queue = function, None
         else:
             name, queue = name_and_queue(function)
-        wanted = JobRequest(
-            name,
-            args,
-            kwargs,
-            _job_id,
-            _queue_name or queue,
-            _defer_by,
-            _defer_until,
-            _expires,
-            _job_try,
+        queue = self._queue(name, _queue_name or queue)
+        delay, expiry = self._times(_defer_by, _defer_until, _expires)
+        payload = serialize_job(
+            name, args, kwargs, _job_try, timestamp_ms(), serializer=self.job_serializer
         )
-        queue = self._queue(wanted)
-        return await self.at(queue)._enqueue_one(wanted, queue)
+        pool = self.at(queue)
+        return await pool._enqueue_one(queue, _job_id, payload, delay, expiry)  # noqa: SLF001
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
         """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
@@ -224,7 +218,8 @@ class Pool(ArqRedis):
         by_pool: dict[Pool, list[int]] = {}
         if self._urls is not None:
             for number, wanted in enumerate(requests):
-                by_pool.setdefault(self.at(self._queue(wanted)), []).append(number)
+                queue = self._queue(wanted.function, wanted.queue)
+                by_pool.setdefault(self.at(queue), []).append(number)
         if by_pool.keys() <= {self}:
             return await self._enqueue_here(requests)
         answers = await asyncio.gather(
@@ -244,7 +239,7 @@ class Pool(ArqRedis):
 
     async def _enqueue_here(self, requests: Sequence[JobRequest]) -> list[Job | None]:
         if len(requests) == 1:
-            return [await self._enqueue_one(requests[0], self._queue(requests[0]))]
+            return [await self._enqueue_alone(*requests)]
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
@@ -300,26 +295,22 @@ class Pool(ArqRedis):
             jobs.append(job)
         return jobs
 
-    async def _enqueue_one(self, wanted: JobRequest, queue: str) -> Job | None:
-        delay, expiry = wanted.times(self.clock, self.expires_extra_ms)
+    async def _enqueue_alone(self, wanted: JobRequest) -> Job | None:
+        delay, expiry = self._times(wanted.defer_by, wanted.defer_until, wanted.expires)
+        queue = self._queue(wanted.function, wanted.queue)
         payload = self._payload(wanted, timestamp_ms())
-        job_id, chosen = wanted.job_id, "1"
+        return await self._enqueue_one(queue, wanted.job_id, payload, delay, expiry)
+
+    async def _enqueue_one(
+        self, queue: str, job_id: str | None, payload: bytes, delay: int, expiry: int
+    ) -> Job | None:
+        chosen = "1"
         if not job_id:
             job_id, chosen = os.urandom(16).hex(), ""
         added = await self._call(
             ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, told_last=True
         )
         return Job(job_id, self, queue, self.job_deserializer) if added else None
-
-    def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
-        return serialize_job(
-            wanted.function,
-            wanted.args,
-            wanted.kwargs,
-            wanted.job_try,
-            now_ms,
-            serializer=self.job_serializer,
-        )
 
     def _batch(self, requests: Sequence[JobRequest]) -> Batch:
         """Up to BATCH jobs for one script call, grouped by what they have in common."""
@@ -340,8 +331,24 @@ class Pool(ArqRedis):
         return batch
 
     def _group(self, batch: Batch, wanted: JobRequest) -> Group:
-        delay, expiry = wanted.times(self.clock, self.expires_extra_ms)
-        return batch.group(self._queue(wanted), delay, expiry, chosen=bool(wanted.job_id))
+        delay, expiry = self._times(wanted.defer_by, wanted.defer_until, wanted.expires)
+        queue = self._queue(wanted.function, wanted.queue)
+        return batch.group(queue, delay, expiry, chosen=bool(wanted.job_id))
+
+    def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
+        return serialize_job(
+            wanted.function,
+            wanted.args,
+            wanted.kwargs,
+            wanted.job_try,
+            now_ms,
+            serializer=self.job_serializer,
+        )
+
+    def _times(
+        self, by: Seconds | None, until: datetime | None, expires: Seconds | None
+    ) -> tuple[int, int]:
+        return times(by, until, expires, clock=self.clock, kept_ms=self.expires_extra_ms)
 
     async def _add(self, batch: Batch) -> list[Job | None]:
         return batch.answers(await self._call(ENQUEUE_MANY, (), batch.packed()))
@@ -372,10 +379,8 @@ class Pool(ArqRedis):
 
         return await self._options.retry.call_with_retry(send, failed)
 
-    def _queue(self, wanted: JobRequest) -> str:
-        if wanted.queue is not None:
-            return self.queues.canonical(wanted.queue)
-        return self.queue_of(wanted.function)
+    def _queue(self, name: str, queue: str | None) -> str:
+        return self.queue_of(name) if queue is None else self.queues.canonical(queue)
 
 
 async def create_pool(

@@ -13,7 +13,7 @@ from jobs.cli.duration import DURATION
 from jobs.cli.services import job_names, opened_pool
 from jobs.engine import find_job
 from jobs.engine.outcome_log import masked_error
-from jobs.errors import UsageError
+from jobs.errors import UsageError, ValidationError
 from jobs.rules.personal import masked, named
 
 
@@ -39,8 +39,9 @@ def enqueue(
     An argument is read as JSON where it is JSON, and else as text: 5, true, [1,2], hello.
     """
     check_name(name)
-    keywords = dict(map(keyword, kwargs))
-    asyncio.run(_enqueue(name, args, keywords, defer_by, job_id, queue, wait))
+    values, keywords = tuple(map(value, args)), dict(map(keyword, kwargs))
+    check_arguments(name, values, keywords)
+    asyncio.run(_enqueue(name, values, keywords, defer_by, job_id, queue, wait))
 
 
 def value(text: str) -> Any:
@@ -69,9 +70,19 @@ def check_name(name: str) -> None:
     raise UsageError(f"no job is called {name!r}: {hint}")
 
 
+def check_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raises UsageError where the job would refuse them."""
+    known = find_job(name)
+    if known is not None:
+        try:
+            known.check(args, kwargs)
+        except ValidationError as error:
+            raise UsageError(f"{name}: {error}") from None
+
+
 async def _enqueue(
     name: str,
-    args: tuple[str, ...],
+    args: tuple[Any, ...],
     kwargs: dict[str, Any],
     defer_by: timedelta | None,
     job_id: str | None,
@@ -81,7 +92,7 @@ async def _enqueue(
     async with opened_pool() as pool:
         job = await pool.enqueue_job(
             name,
-            *map(value, args),
+            *args,
             _job_id=job_id,
             _queue_name=queue,
             _defer_by=defer_by,
@@ -94,7 +105,7 @@ async def _enqueue(
             click.echo(json.dumps(masked(await _result(job, name, args, kwargs))))
 
 
-async def _result(job: Job, name: str, args: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
+async def _result(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return await job.result()
     except Exception as error:
@@ -103,5 +114,5 @@ async def _result(job: Job, name: str, args: tuple[str, ...], kwargs: dict[str, 
             raise
         known = find_job(name)
         parameters = () if known is None else known.parameters
-        arguments = named([value(text) for text in args], kwargs, parameters)
+        arguments = named(args, kwargs, parameters)
         raise click.ClickException(f"the job failed: {masked_error(error, arguments)}") from error

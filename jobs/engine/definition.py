@@ -171,11 +171,21 @@ def _checker(body: Body) -> Callable[..., Arguments]:
 
 
 def _complaint(body: Body, error: pydantic.ValidationError) -> str:
-    names = list(inspect.signature(body).parameters)[1:]
+    parameters = list(inspect.signature(body).parameters.values())[1:]
     complaints = []
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         first, *rest = one["loc"] or ("arguments",)
         if isinstance(first, int):
-            first = names[first] if first < len(names) else f"argument {first + 1}"
+            first = _name_of(parameters, first)
         complaints.append(f"{'.'.join(map(str, (first, *rest)))}: {one['msg']}")
     return "; ".join(complaints)
+
+
+def _name_of(parameters: Sequence[inspect.Parameter], position: int) -> str:
+    """The parameter that takes the argument at this position."""
+    for at, one in enumerate(parameters):
+        if one.kind is one.VAR_POSITIONAL or (
+            at == position and one.kind is one.POSITIONAL_OR_KEYWORD
+        ):
+            return one.name
+    return f"argument {position + 1}"

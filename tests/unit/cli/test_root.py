@@ -48,6 +48,8 @@ def test_each_command_has_help(name: str) -> None:
         (["demo", "--leads", "none"], "jobs: Invalid value for '--leads'"),
         (["enqueue", "lead.qualify", "--kw", "x"], "jobs: --kw 'x' is not KEY=VALUE\n"),
         (["enqueue", "lead.qualfy"], "jobs: no job is called 'lead.qualfy': did you mean lead.q"),
+        (["enqueue", "campaign.tick", "1"], "jobs: campaign.tick: argument 1: Unexpected"),
+        (["enqueue", "lead.qualify", "7", "x"], "jobs: lead.qualify: lead_ids: UUID input should"),
         (["worker", "no_such_tasks"], "jobs: no queue is called 'no_such_tasks': there are "),
         (["failed", "discard"], "jobs: name the ids of jobs, or a filter such as --error, or "),
     ],

@@ -148,6 +148,38 @@ async def test_a_body_that_cancels_itself_and_ends_does_not_cancel_the_next(
     assert ended == [True]
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_whoever_cancels_all_there_is_does_not_cancel_what_comes_later(
+    tasks: EagerTasks, turns: int
+) -> None:
+    async def waits() -> None:
+        await asyncio.sleep(0)
+        ended.append(True)
+
+    ended: list[bool] = []
+    for other in asyncio.all_tasks() - {asyncio.current_task()}:
+        other.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await tasks.start(waits(), "one")
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_nothing_is_left_once_it_is_closed(tasks: EagerTasks, turns: int) -> None:
+    async def waits() -> None:
+        await asyncio.sleep(0)
+
+    await tasks.start(waits(), "one")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    tasks.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    async with asyncio.timeout(5):
+        await asyncio.gather(*left)
+    assert not any(one.cancelled() for one in left)
+
+
 async def test_two_may_wait_for_the_same_future(tasks: EagerTasks) -> None:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     seen = []

@@ -38,7 +38,7 @@ def own_number(url: str) -> Iterator[str]:
     Numbers go round, so that what dying processes still write hits nobody. Raises ServerError
     when no database is free, or the URL is of Sentinels.
     """
-    if urlsplit(url).scheme not in _SCHEMES:
+    if url.partition("://")[0].lower() not in _SCHEMES:
         raise ServerError("a database of its own is wanted, on one Redis: not by way of Sentinels")
     with redis.Redis.from_url(numbered(url, 0)) as leases:
         number = _lease(leases, url)

@@ -13,10 +13,11 @@ those are under TLS too, by the same certificates.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from arq.connections import RedisSettings
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
@@ -94,9 +95,8 @@ class Address:
         if isinstance(redis, RedisSettings):
             return _of_settings(redis)
         try:
-            parts = urlsplit(redis)
-            if parts.scheme in _SCHEMES:
-                return _of_sentinel_url(parts)
+            if redis.partition("://")[0].lower() in _SCHEMES:
+                return _of_sentinel_url(redis)
             return cls(mask_url(redis), parse_url(redis))
         except ValueError as error:
             # The parsers' other texts quote parts of the URL: that may be of the password.
@@ -144,13 +144,17 @@ class Address:
         return "among its options" if self.shown.endswith(HIDDEN) else option
 
 
-def _of_sentinel_url(parts: SplitResult) -> Address:
-    user, _, hosts = parts.netloc.rpartition("@")
+def _of_sentinel_url(url: str) -> Address:
+    scheme, _, rest = url.partition("://")
+    places = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, _, hosts = places.rpartition("@")
+    # Without the hosts: newer Pythons refuse brackets that are not around the only one.
+    parts = urlsplit(f"redis://redis{rest[len(places) :]}")
     service, _, db = parts.path.strip("/").partition("/")
     query = parse_qsl(parts.query)
     own = [(name, value) for name, value in query if not name.startswith(_SENTINEL)]
     theirs = [(n.removeprefix(_SENTINEL), v) for n, v in query if n.startswith(_SENTINEL)]
-    options = _parsed(f"{_SCHEMES[parts.scheme]}://{user}@redis/{db}", own)
+    options = _parsed(f"{_SCHEMES[scheme.lower()]}://{user}@redis/{db}", own)
     sentinel_options = _parsed("redis://redis", theirs)
     if options.pop("connection_class", None) is SSLConnection:
         tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
@@ -159,7 +163,7 @@ def _of_sentinel_url(parts: SplitResult) -> Address:
     else:
         options["connection_class"] = SentinelManagedConnection
     return Address(
-        mask_url(parts.geturl()),
+        mask_url(url),
         options,
         tuple(_host_and_port(host) for host in hosts.split(",")),
         unquote(service) or "mymaster",

@@ -9,8 +9,10 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import pytest
 from arq.connections import ArqRedis
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from jobs.engine import Pool, create_pool, deserialize, serialize
 from tests.model.actors import Lossy
@@ -70,8 +72,14 @@ def user_without(command: str | None, url: str) -> Iterator[str]:
         return
     user = f"without-{command}-{uuid4().hex}"
     redis: Any = Redis.from_url(url)
-    redis.acl_setuser(user, enabled=True, nopass=True, keys=["*"], channels=["*"],
-                      commands=["+@all", f"-{command}"])  # fmt: skip
+    rights = ["+@all", f"-{command}"]
+    try:
+        redis.acl_setuser(
+            user, enabled=True, nopass=True, keys=["*"], channels=["*"], commands=rights
+        )
+    except ResponseError as error:
+        redis.close()
+        pytest.skip(f"nobody can be kept from it: {error}")  # an old server does not know it
     try:
         yield url.replace("://", f"://{user}:@", 1)
     finally:

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jobs.engine.results import Job
 from jobs.engine.scripts import pack
+
+
+class Place(NamedTuple):
+    """Where a job goes: its queue, and in how many ms it is due and expires."""
+
+    queue: str
+    delay: int
+    expiry: int
 
 
 @dataclass(slots=True)
@@ -23,9 +32,9 @@ class Batch:
         self._jobs: list[Job | None] = []
         self._groups: dict[tuple[str, int, int, int], Group] = {}
 
-    def group(self, queue: str, delay: int, expiry: int, *, chosen: bool) -> Group:
-        """The group of jobs with these times, in ms. chosen: the producer chose their ids."""
-        return self._groups.setdefault((queue, delay, expiry, int(chosen)), Group(queue))
+    def group(self, place: Place, *, chosen: bool) -> Group:
+        """The group of jobs that go there. chosen: the producer chose their ids."""
+        return self._groups.setdefault((*place, int(chosen)), Group(place.queue))
 
     def add(self, group: Group, payload: bytes, job: Job) -> None:
         group.entries += (job.job_id, payload)

@@ -20,7 +20,7 @@ from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
-from jobs.engine.batch import Batch, Group
+from jobs.engine.batch import Batch, Group, Place
 from jobs.engine.channel import Channel, connection_like
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import configured_url, connect, resolve
@@ -201,13 +201,12 @@ class Pool(ArqRedis):
             name, queue = function, None
         else:
             name, queue = name_and_queue(function)
-        queue = self._queue(name, _queue_name or queue)
-        delay, expiry = self._times(_defer_by, _defer_until, _expires)
+        place = self._place(name, _queue_name or queue, _defer_by, _defer_until, _expires)
         payload = serialize_job(
             name, args, kwargs, _job_try, timestamp_ms(), serializer=self.job_serializer
         )
-        pool = self.at(queue)
-        return await pool._enqueue_one(queue, _job_id, payload, delay, expiry)  # noqa: SLF001
+        pool = self.at(place.queue)
+        return await pool._enqueue_one(place, _job_id, payload)  # noqa: SLF001 - of its own class
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
         """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
@@ -239,7 +238,9 @@ class Pool(ArqRedis):
 
     async def _enqueue_here(self, requests: Sequence[JobRequest]) -> list[Job | None]:
         if len(requests) == 1:
-            return [await self._enqueue_alone(*requests)]
+            (wanted,) = requests
+            payload = self._payload(wanted, timestamp_ms())
+            return [await self._enqueue_one(self._place_of(wanted), wanted.job_id, payload)]
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
@@ -295,18 +296,11 @@ class Pool(ArqRedis):
             jobs.append(job)
         return jobs
 
-    async def _enqueue_alone(self, wanted: JobRequest) -> Job | None:
-        delay, expiry = self._times(wanted.defer_by, wanted.defer_until, wanted.expires)
-        queue = self._queue(wanted.function, wanted.queue)
-        payload = self._payload(wanted, timestamp_ms())
-        return await self._enqueue_one(queue, wanted.job_id, payload, delay, expiry)
-
-    async def _enqueue_one(
-        self, queue: str, job_id: str | None, payload: bytes, delay: int, expiry: int
-    ) -> Job | None:
+    async def _enqueue_one(self, place: Place, job_id: str | None, payload: bytes) -> Job | None:
         chosen = "1"
         if not job_id:
             job_id, chosen = os.urandom(16).hex(), ""
+        queue, delay, expiry = place
         added = await self._call(
             ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, told_last=True
         )
@@ -320,20 +314,16 @@ class Pool(ArqRedis):
         batch = Batch()
         for number, wanted in enumerate(requests):
             job_id = wanted.job_id
-            times = wanted.defer_by, wanted.defer_until, wanted.expires
-            alike = wanted.queue, wanted.function, times, not job_id
+            when = wanted.defer_by, wanted.defer_until, wanted.expires
+            alike = wanted.queue, wanted.function, when, not job_id
             group = groups.get(alike)
             if group is None:
-                group = groups[alike] = self._group(batch, wanted)
+                place = self._place_of(wanted)
+                group = groups[alike] = batch.group(place, chosen=bool(job_id))
             payload = self._payload(wanted, now_ms)
             job_id = job_id or random_ids[32 * number : 32 * number + 32]
             batch.add(group, payload, Job(job_id, self, group.queue, self.job_deserializer))
         return batch
-
-    def _group(self, batch: Batch, wanted: JobRequest) -> Group:
-        delay, expiry = self._times(wanted.defer_by, wanted.defer_until, wanted.expires)
-        queue = self._queue(wanted.function, wanted.queue)
-        return batch.group(queue, delay, expiry, chosen=bool(wanted.job_id))
 
     def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
         return serialize_job(
@@ -345,10 +335,23 @@ class Pool(ArqRedis):
             serializer=self.job_serializer,
         )
 
-    def _times(
-        self, by: Seconds | None, until: datetime | None, expires: Seconds | None
-    ) -> tuple[int, int]:
-        return times(by, until, expires, clock=self.clock, kept_ms=self.expires_extra_ms)
+    def _place_of(self, wanted: JobRequest) -> Place:
+        return self._place(
+            wanted.function, wanted.queue, wanted.defer_by, wanted.defer_until, wanted.expires
+        )
+
+    def _place(
+        self,
+        name: str,
+        queue: str | None,
+        defer_by: Seconds | None,
+        defer_until: datetime | None,
+        expires: Seconds | None,
+    ) -> Place:
+        delay, expiry = times(
+            defer_by, defer_until, expires, clock=self.clock, kept_ms=self.expires_extra_ms
+        )
+        return Place(self._queue(name, queue), delay, expiry)
 
     async def _add(self, batch: Batch) -> list[Job | None]:
         return batch.answers(await self._call(ENQUEUE_MANY, (), batch.packed()))

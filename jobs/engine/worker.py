@@ -35,9 +35,9 @@ from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
 from jobs.engine.health import Health, Sign
 from jobs.engine.leases import Leases
+from jobs.engine.outage import Outage
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
-from jobs.engine.refusals import explained
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
 from jobs.engine.tries import Tries
@@ -312,11 +312,12 @@ class Worker(arq.worker.Worker):
     async def heart_beat(self) -> None:
         """As arq's; where Redis is away, the duties give the next sign of life."""
         fire = partial(self.run_cron, datetime.now(self.timezone), 0)
+        outage = Outage("a sign of life")
         for beat in (self.record_health, fire):
             try:
                 await beat()
             except OUTAGE as error:
-                logger.warning("a sign of life waits for Redis: %s", explained(error))
+                outage.met(error)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""

@@ -2,9 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Final, overload
 
 from arq.connections import ArqRedis
@@ -107,12 +106,14 @@ class JobFunctions(Sequence[Function]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Function]: ...
     def __getitem__(self, index: int | slice) -> Function | Sequence[Function]:
-        return self._made[index]
+        return self._made()[index]
+
+    def __iter__(self) -> Iterator[Function]:
+        return iter(self._made())
 
     def __len__(self) -> int:
         return len(self.names)
 
-    @cached_property
     def _made(self) -> list[Function]:
         try:
             settings = get_settings()

@@ -79,6 +79,16 @@ def test_functions_carry_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert functions["plain"].max_tries is None
 
 
+def test_time_limits_are_the_settings_of_when_a_worker_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    functions = JobFunctions([usual])
+    assert [one.timeout_s for one in functions] == [60 + BACKSTOP]
+    monkeypatch.setenv("TASK_TIMEOUT", "90")
+    get_settings.cache_clear()
+    assert [one.timeout_s for one in functions] == [90 + BACKSTOP]
+
+
 def test_functions_can_be_extended() -> None:
     class More(Base):
         functions = (*Derived.functions, func(plain, name="again"))

@@ -2,6 +2,7 @@
 hypothesis in every run, however slow the machine. `pytest --hypothesis-profile=thorough` draws new
 ones, and many more."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,10 @@ settings.load_profile("reproducible")
 
 @pytest.fixture(autouse=True)
 def logs_as_nobody_has_configured_them() -> Iterator[None]:
-    """What a test makes of structlog ends with it: it is one for the whole process."""
+    """What a test makes of the logs ends with it: they are of the whole process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     structlog.reset_defaults()

@@ -3,25 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import structlog
 
 from jobs.monitor.logs import configure
 
 NUMBER, ADDRESS = "+12025550123", "ann@example.com"
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, options = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**options)
 
 
 def written(file: io.StringIO) -> list[dict[str, Any]]:

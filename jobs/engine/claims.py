@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgpack
 from arq.constants import expires_extra_ms
 
-from jobs.engine.channel import Channel
+from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.keys import CRON_MARK_SECONDS
 from jobs.engine.outcome import Outcome
 from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
@@ -183,6 +183,8 @@ class Claims:
         # A change of our own ends the watch of a queue: a finish that follows a watching claim has
         # to renew it.
         self._watching = False
+        self._unheard: set[str] = set()
+        """Tokens of the claims whose answer was lost: nobody runs what they may have brought."""
 
     async def claim(
         self,
@@ -197,23 +199,29 @@ class Claims:
         watch: the channel tells of the queues' next change, if slots are left free. waits: whether
         producers may hand this worker a job, if nothing is found; None: as before.
         """
+        if self._unheard:
+            await self._take_back()
         serial = next(self._serial)
         turn = serial % len(self._queues)
         queues = self._queues[turn:] + self._queues[:turn]
         token = f"{self.worker_id}:{serial}"
         since = time.monotonic()
         self._watching = watch
-        now, next_due, left, *found = await self._channel.call(
-            CLAIM,
-            queues,
-            token,
-            self.lease_ms,
-            min(limit, BATCH),
-            "1" if with_aborts else "",
-            "" if waits is None else self.name,
-            self.waits_ms if waits else 0,
-            watch=watch,
-        )
+        try:
+            now, next_due, left, *found = await self._channel.call(
+                CLAIM,
+                queues,
+                token,
+                self.lease_ms,
+                min(limit, BATCH),
+                "1" if with_aborts else "",
+                "" if waits is None else self.name,
+                self.waits_ms if waits else 0,
+                watch=watch,
+            )
+        except OUTAGE:
+            self._unheard.add(token)
+            raise
         self._heard = since, float(now)
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
         return Claimed(_read(queues, token, since, *found), due_in, left)
@@ -261,12 +269,21 @@ class Claims:
 
     async def reap(self, until_ms: int = NO_LIMIT_MS) -> Reaped:
         """Put jobs back whose lease has lapsed, but not after `until_ms` by Redis's clock."""
+        return await self._put_back(until_ms)
+
+    async def _take_back(self) -> None:
+        """Put back what this worker has claimed and was not told of: it runs nowhere."""
+        tokens = list(self._unheard)
+        await self._put_back(0, *tokens)
+        self._unheard.difference_update(tokens)
+
+    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> Reaped:
         back: list[str] = []
         for queue in self._queues:
             at, seen = 0, BATCH
             while seen == BATCH:
                 seen, ids, now_ms = await self._channel.call(
-                    REAP, [queue], at, BATCH, _LAPSES_KEPT_MS, until_ms
+                    REAP, [queue], at, BATCH, _LAPSES_KEPT_MS, lapsed_until_ms, *unheard
                 )
                 at += seen - len(ids)
                 back += [job_id.decode() for job_id in ids]

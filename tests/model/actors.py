@@ -52,8 +52,9 @@ class Lossy(Channel):
 class OurWorker:
     """One of ours, without its loop: it does what the test says, and knows what it believes.
 
-    held: the claims that it has not given up, together with what the model knows of them. listener:
-    on which it hears of what is handed to it, if anybody listens.
+    held: the claims that it has not given up, together with what the model knows of them. in_doubt:
+    its last claim was not answered; unheard: the tokens of what such claims brought. listener: on
+    which it hears of what is handed to it, if anybody listens.
     """
 
     def __init__(self, channel: Lossy, queues: Sequence[str], listener: Any = None) -> None:
@@ -62,6 +63,8 @@ class OurWorker:
         self.claims = Claims(channel, queues, lease=60)
         self.claims.waits_ms = LONG * 1000  # time passes when the test says
         self.held: list[tuple[Claim, Held]] = []
+        self.in_doubt = False
+        self.unheard: set[str] = set()
         self.finisher = Finisher(self.claims, given_up=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()
         self.listens = listener is not None

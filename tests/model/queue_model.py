@@ -5,7 +5,7 @@ It says what is right, not how Redis is told: a script that does anything else i
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -185,6 +185,12 @@ class QueueModel:
                 record.lapses += 1
                 back.add(job_id)
         return back
+
+    def taken_back(self, tokens: Collection[str]) -> None:
+        """What was claimed under these and runs nowhere goes back to where it was: no lapse."""
+        for record in self.records.values():
+            if record.owner in tokens and record.at is not None and record.at < 0:
+                record.at, record.owner = -record.at, None
 
     # --- stock workers
 

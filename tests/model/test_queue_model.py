@@ -2,7 +2,9 @@
 model says, and every job that was promised ends exactly once."""
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -11,6 +13,7 @@ from arq.jobs import Job
 from arq.worker import JobExecutionFailed, Retry
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.engine import DeadLetters, JobRequest, deserialize, keys
 from jobs.engine.claims import NO_PAST, Claim, Finish
@@ -198,11 +201,23 @@ class QueueMachine(RuleBasedStateMachine):
     def we_claim(
         self, who: int, limit: int, with_aborts: bool, heard: int, waits: bool | None
     ) -> None:
-        """heard: 0 where the answer is lost, so that the worker does not know what it has."""
+        """heard: 0 where the answer is lost: the worker's next claim takes back what it brought."""
         worker = self.ours[who]
+        takes_back, worker.in_doubt = worker.in_doubt, not heard
+        if takes_back:
+            self.model.taken_back(worker.unheard)
         now = self.ground.now()
         claimable = {queue: self.model.claimable(queue, now) for queue in worker.queues}
-        claimed = self.ground.run(worker.claims.claim(limit, with_aborts=with_aborts, waits=waits))
+        worker.channel.loses_next = not heard
+        try:
+            claimed = self.ground.run(
+                worker.claims.claim(limit, with_aborts=with_aborts, waits=waits)
+            )
+        except RedisConnectionError:
+            if not takes_back:  # else it did not come to the claim
+                self._claimed_unheard(worker, chain(*claimable.values()), waits)
+            return
+        worker.unheard.clear()
         if waits is not None:
             waits = waits and not claimed.claims
             self.model.waits(worker.claims.name, worker.queues, waits=waits)
@@ -221,8 +236,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert past.abort_ms == (record.abort if with_aborts else None)
             held = self.model.claimed(claim.job_id, claim.token)
             assert float(claim.score) == held.due
-            if heard:
-                worker.hold(claim, held)
+            worker.hold(claim, held)
         assert (claimed.left is None) == (len(claimed.claims) == limit)
         if claimed.left is not None:
             later = [
@@ -231,6 +245,17 @@ class QueueMachine(RuleBasedStateMachine):
                 if IDS[job_id] in worker.queues and one.at is not None and one.at > now
             ]
             assert (claimed.next_due_in is not None) == bool(later)
+
+    def _claimed_unheard(
+        self, worker: OurWorker, claimable: Iterable[str], waits: bool | None
+    ) -> None:
+        owners = {job_id: self.redis.get(keys.IN_PROGRESS + job_id) for job_id in claimable}
+        claimed = {job_id: owner.decode() for job_id, owner in owners.items() if owner}
+        for job_id, token in claimed.items():
+            self.model.claimed(job_id, token)
+        worker.unheard.update(claimed.values())
+        if waits is not None:
+            self.model.waits(worker.claims.name, worker.queues, waits=waits and not claimed)
 
     def we_wait_too_long(self, queue: str) -> None:
         """For those who wait for a job of this queue the time is over."""

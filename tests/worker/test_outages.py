@@ -2,7 +2,7 @@
 is finished twice, and no worker is taken for dead because Redis was."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from arq.worker import func
 
-from jobs.chaos.links import Link, State
+from jobs.chaos.links import Link, State, Tap
 from jobs.engine import (
     JobRequest,
     Pool,
@@ -27,7 +27,7 @@ from jobs.engine.leases import LAPSES_ALLOWED, Leases
 from jobs.engine.leftovers import left_behind
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
-from tests.worker.workers import OwnRedis, own_redis, process, running
+from tests.worker.workers import own_redis, process, running
 
 LEASE = 0.5
 
@@ -58,6 +58,30 @@ async def test_an_unreachable_redis(state: State) -> None:
             assert not await left_behind(redis, [QUEUE])
 
 
+async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
+    async def work(ctx: dict[Any, Any]) -> None: ...
+
+    lost = asyncio.Event()
+
+    def cut(data: bytes) -> None:
+        if b"lost-id" in data and not lost.is_set():  # the first to name it is the claim's answer
+            lost.set()
+            link.set(State.CUT)
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        async with linked(server.folder, lambda: cut) as link:
+            worker = await _worker(f"unix://{link.path}", work, lease=3600)
+            async with running(worker):
+                job = await redis.enqueue_job(
+                    "long", _job_id="lost-id", _queue_name=QUEUE, _defer_by=0.01
+                )
+                assert job is not None
+                await asyncio.wait_for(lost.wait(), 10)
+                link.set(State.UP)
+                await job.result(timeout=10, poll_delay=0.05)
+        assert not await redis.exists(keys.LOST), "no worker fell silent"
+
+
 async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
     started: list[str] = []
     over = asyncio.Event()
@@ -69,7 +93,10 @@ async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
     async with own_redis() as server, await create_pool(server.url) as redis:
         job = await redis.enqueue_job("long", _queue_name=QUEUE)
         assert job is not None
-        async with running(await _worker(server, long)), running(await _worker(server, long)):
+        async with (
+            running(await _worker(server.url, long)),
+            running(await _worker(server.url, long)),
+        ):
             await wait_until(lambda: started)
             for _ in range(LAPSES_ALLOWED + 1):
                 server.kill()
@@ -117,12 +144,12 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
             await channel.close()
 
 
-async def _worker(server: OwnRedis, function: Any) -> Worker:
+async def _worker(url: str, function: Any, lease: float = LEASE) -> Worker:
     return Worker(
         [func(function, name="long")],
-        redis_pool=await create_pool(server.url),
+        redis_pool=await create_pool(url),
         queue_name=QUEUE,
-        lease=LEASE,
+        lease=lease,
         handle_signals=False,
         job_serializer=serialize,
         job_deserializer=deserialize,
@@ -136,8 +163,8 @@ async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
 
 
 @asynccontextmanager
-async def linked(folder: Path) -> AsyncIterator[Link]:
-    link = Link(folder / "link.sock", folder / "redis.sock")
+async def linked(folder: Path, tapped: Callable[[], Tap] | None = None) -> AsyncIterator[Link]:
+    link = Link(folder / "link.sock", folder / "redis.sock", tapped)
     await link.start()
     try:
         yield link

@@ -149,7 +149,6 @@ async def _worker(server: OwnRedis, work: Callable[..., Any]) -> Worker:
         [func(work, name="work")],
         redis_pool=await create_pool(server.url),
         queues=["q"],
-        lease=6,  # a claim whose answer is lost with its connection comes back by it
         job_serializer=serialize,
         job_deserializer=deserialize,
         max_jobs=10,

@@ -8,8 +8,10 @@ skipped, and what runs every so often goes on by real time.
 import asyncio
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import wraps
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +21,8 @@ from arq.utils import to_seconds, to_unix_ms
 from cronsim import CronSim, CronSimError
 
 from jobs.engine.channel import OUTAGE
+from jobs.engine.keys import CRON, CRON_RAN
+from jobs.engine.scripts import NOTE_SLOT
 from jobs.errors import UsageError
 
 Missed = Literal["skip", "once", "all"]
@@ -27,7 +31,7 @@ OUTAGE_PAUSE: Final = 0.5
 """Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
 _SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32),
                  timedelta(days=367), timedelta(days=8 * 366)]  # fmt: skip
-_MINUTE: Final = timedelta(minutes=1)
+_RAN_KEPT_MS: Final = 30 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,8 @@ def cron(
         remembered=True,
         real_time=real_time,
     )
+    if missed != "skip" and unique and job_id is None:
+        made.coroutine = _noting_slots(made)
     try:
         made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)
     except (StopIteration, RuntimeError):
@@ -243,6 +249,24 @@ def _enqueuing(job: str, only_id: str | None, explicit_id: bool) -> WorkerCorout
 
     enqueue.__qualname__ = job
     return enqueue
+
+
+def _noting_slots(cron: Cron) -> WorkerCoroutine:
+    """What the schedule runs, and first notes the slot in Redis: a stock worker that fires one
+    does not, and a worker of ours would take it for missed."""
+    run = cron.coroutine
+
+    @wraps(run)
+    async def noting(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
+        slot = ctx["job_id"].removeprefix(f"{cron.name}:")
+        if slot.isdecimal():  # else somebody has enqueued it by hand
+            schedule, earlier = cron.identity, "1" if cron.missed == "all" else ""
+            names = CRON + schedule, CRON_RAN + schedule
+            with suppress(*OUTAGE):
+                await ctx["redis"].eval(NOTE_SLOT.text, 2, *names, slot, earlier, _RAN_KEPT_MS)
+        return await run(ctx, *args, **kwargs)
+
+    return noting
 
 
 def local_zone() -> tzinfo:

@@ -55,6 +55,8 @@ WORKER: Final = "ringline:worker:"
 """string for each worker: its health, with expiry."""
 CRON: Final = "ringline:cron:"
 """hash for each schedule: `slot`, the last one that fired, and `at`, when it did, in ms."""
+CRON_RAN: Final = "ringline:cron-ran:"
+"""zset for each schedule: later slots that ran, in ms; stock workers fire without a word."""
 
 
 def counters(queue: str) -> str:

@@ -13,7 +13,7 @@ from arq.utils import timestamp_ms, to_unix_ms
 from jobs.engine.channel import OUTAGE, Channel
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.crons import Cron
-from jobs.engine.keys import CRON
+from jobs.engine.keys import CRON, CRON_RAN
 from jobs.engine.outage import Outage
 from jobs.engine.scripts import FIRE
 
@@ -128,7 +128,7 @@ class Schedule:
         interval = 0 if cron.missed == "all" else LEAST_INTERVAL_MS
         fired, last, _ = await self._channel.call(
             FIRE,
-            [CRON + cron.identity, queue],
+            [CRON + cron.identity, queue, CRON_RAN + cron.identity],
             slot_ms,
             job_id,
             payload,

@@ -13,7 +13,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.cron import cron as arq_cron
 
-from jobs.engine import Cron, ScaledClock, Worker, create_pool, cron
+from jobs.engine import Cron, ScaledClock, Worker, create_pool, cron, keys
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, own_redis, running
 
@@ -82,16 +82,10 @@ async def test_a_cron_by_name_enqueues_the_job_once_a_slot(redis: ArqRedis, redi
 async def test_slots_missed_while_no_worker_ran(
     redis: ArqRedis, redis_url: str, missed: Any, firings: int
 ) -> None:
+    schedule = cron(note, expression="0 * * * *", missed=missed)
+
     async def run_at(moment: datetime) -> None:
-        worker = Worker(
-            cron_jobs=[cron(note, expression="0 * * * *", missed=missed)],
-            redis_pool=await connect(redis_url),
-            clock=clock_at(moment),
-            timezone=UTC,
-            burst=True,
-        )
-        await worker.main()
-        await worker.close()
+        await work_off(schedule, redis_url, moment)
 
     await run_at(NOON + timedelta(minutes=5))
     assert await fired(redis) == []
@@ -99,6 +93,39 @@ async def test_slots_missed_while_no_worker_ran(
     assert len(await fired(redis)) == firings
     await run_at(NOON + timedelta(hours=3, minutes=6))
     assert len(await fired(redis)) == firings
+
+
+@pytest.mark.parametrize("missed", ["once", "all"])
+async def test_slots_that_a_stock_worker_ran_were_not_missed(
+    redis: ArqRedis, redis_url: str, missed: Any
+) -> None:
+    midnight = datetime(2028, 2, 29, tzinfo=UTC)
+    schedule = cron(note, expression="0 * 29 2 *", missed=missed)
+    await work_off(schedule, redis_url, midnight - timedelta(hours=1))
+    slots = [midnight + timedelta(hours=hour, microseconds=123_456) for hour in range(3)]
+    ids = [schedule.job_id_of(slot) for slot in slots]
+    for job_id in ids:
+        await redis.enqueue_job("cron:note", _job_id=job_id)
+    stock = arq.worker.Worker(cron_jobs=[schedule], redis_pool=await connect(redis_url), burst=True)
+    await stock.main()
+    await stock.close()
+    assert sorted(await fired(redis)) == ids
+    await redis.delete(*[keys.IN_PROGRESS + str(job_id) for job_id in ids])  # kept for a minute
+    await work_off(schedule, redis_url, midnight + timedelta(hours=2, minutes=30))
+    assert sorted(await fired(redis)) == ids
+
+
+async def work_off(schedule: Cron, redis_url: str, moment: datetime) -> None:
+    """What a worker of ours does that starts at this moment, in a burst."""
+    worker = Worker(
+        cron_jobs=[schedule],
+        redis_pool=await connect(redis_url),
+        clock=clock_at(moment),
+        timezone=UTC,
+        burst=True,
+    )
+    await worker.main()
+    await worker.close()
 
 
 async def test_a_fast_clock_coalesces_slots_over_all_workers(

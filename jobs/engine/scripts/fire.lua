@@ -1,7 +1,7 @@
 -- Fires one slot of a schedule, if nobody has: the last fired slot is remembered, and an id that a
--- stock worker has enqueued, is running or has just run is not enqueued again.
+-- stock worker has enqueued, is running or has run is not enqueued again.
 --
--- KEYS  schedule, queue
+-- KEYS  schedule, queue, the schedule's slots that ran
 -- ARGV  slot in ms, job id, payload, payload's time to live in ms,
 --       least real time in ms between two firings
 -- returns {1 if it was enqueued, last fired slot in ms, real time of that in ms}
@@ -15,8 +15,9 @@ if slot <= last or now - at < tonumber(ARGV[5]) then
 end
 local stamp = string.format('%.0f', now)
 redis.call('HSET', KEYS[1], 'slot', ARGV[1], 'at', stamp)
-local id = ARGV[2]
-if redis.call('EXISTS', JOB .. id, RESULT .. id, IN_PROGRESS .. id) > 0 then
+local id, ran = ARGV[2], redis.call('ZSCORE', KEYS[3], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[1])
+if ran or redis.call('EXISTS', JOB .. id, RESULT .. id, IN_PROGRESS .. id) > 0 then
     return {0, ARGV[1], stamp}
 end
 redis.call('SET', JOB .. id, ARGV[3], 'PX', ARGV[4])

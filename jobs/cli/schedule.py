@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 
 import click
 from rich.table import Table
@@ -10,7 +10,7 @@ from rich.table import Table
 from jobs.cli.console import CONSOLE
 from jobs.cli.services import domain_settings
 from jobs.engine.clock import clock_from
-from jobs.engine.crons import Cron
+from jobs.engine.crons import Cron, local_zone
 from settings import get_settings
 
 
@@ -54,23 +54,29 @@ def schedule(as_json: bool) -> None:
 def all_entries(now: datetime) -> list[Entry]:
     """The schedules of all domains, with their first slot after `now`."""
     return [
-        _entry(Cron.adopt(cron), queue, now)
+        _entry(Cron.adopt(cron), queue, now, getattr(domain, "timezone", None) or local_zone())
         for queue, domain in domain_settings().items()
         for cron in domain.cron_jobs or ()
     ]
 
 
-def _entry(cron: Cron, queue: str, now: datetime) -> Entry:
+def _entry(cron: Cron, queue: str, now: datetime, zone: tzinfo) -> Entry:
+    """zone: the worker's, in which a cron is due that has none."""
     slots = cron.slots
     seconds = "*" if len(slots.seconds) == 60 else ",".join(map(str, slots.seconds))
     return Entry(
         name=cron.name,
         queue=cron.queue or queue,
         times=slots.minutes if seconds == "0" else f"{seconds} {slots.minutes}",
-        zone=str(cron.zone or "UTC"),
+        zone=_name_of(cron.zone or zone, now),
         missed=cron.missed,
-        next_run=cron.next_after(now, UTC),
+        next_run=cron.next_after(now, zone),
     )
+
+
+def _name_of(zone: tzinfo, now: datetime) -> str:
+    """The machine's zone may be known by its rules alone."""
+    return getattr(zone, "key", None) or now.astimezone(zone).tzname() or str(zone)
 
 
 def _json(entry: Entry) -> dict[str, str]:

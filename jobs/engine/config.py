@@ -17,6 +17,7 @@ from jobs.engine.connection import (
     RedisUrl,
     configured_url,
 )
+from jobs.engine.crons import refuse_namesakes
 from jobs.engine.definition import Body, definition_of
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.logs import mask_logs_of_worker
@@ -81,7 +82,9 @@ class EngineSettings:
             found = LazyRedisSettings(found.url, said.get("queue_name"))
         said["redis_settings"] = found
         said["functions"] = JobFunctions(said["functions"])
-        _refuse_shadowed(cls, said["functions"], said["cron_jobs"] or ())
+        crons = said["cron_jobs"] or ()
+        _refuse_shadowed(cls, said["functions"], crons)
+        refuse_namesakes(crons)
         said["on_startup"] = Startup.around(said["on_startup"], said.get("queue_name"))
         for name, value in said.items():
             setattr(cls, name, value)  # arq reads the class's own attributes only

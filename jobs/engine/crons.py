@@ -7,11 +7,11 @@ skipped, and what runs every so often goes on by real time.
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +21,7 @@ from arq.utils import to_seconds, to_unix_ms
 from cronsim import CronSim, CronSimError
 
 from jobs.engine.channel import OUTAGE
+from jobs.engine.definition import definition_of
 from jobs.engine.keys import CRON, CRON_RAN
 from jobs.engine.scripts import NOTE_SLOT
 from jobs.errors import UsageError
@@ -191,8 +192,14 @@ def cron(
 
     Raises UsageError for times that are wrong, or that never come.
     """
-    only_id = f"only:{job}" if alone else None
-    coroutine = _enqueuing(job, only_id, job_id is not None) if isinstance(job, str) else job
+    if isinstance(job, str):
+        only_id = f"only:{job}" if alone else None
+        coroutine = _enqueuing(job, name, only_id, job_id is not None)
+    else:
+        coroutine = job
+        _refuse_unfit(coroutine, alone)
+    if missed != "skip" and not unique:
+        raise UsageError(f"cron: missed={missed!r} goes by the ids of the slots, not unique=False")
     if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
         raise UsageError(
             f"cron: give either an expression or arq's fields, not both ({expression!r})"
@@ -229,14 +236,19 @@ def cron(
     return made
 
 
-def _enqueuing(job: str, only_id: str | None, explicit_id: bool) -> WorkerCoroutine:
+@cache
+def _enqueuing(
+    job: str, name: str | None, only_id: str | None, explicit_id: bool
+) -> WorkerCoroutine:
     """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect.
 
     So it may try again while Redis is away: nobody else fires the slot any more.
     """
 
     async def enqueue(ctx: dict[Any, Any]) -> None:
-        job_id = only_id or (None if explicit_id else ctx["job_id"].removeprefix("cron:"))
+        # Not the cron's own id, which is taken while it runs.
+        own_id = ctx["job_id"].removeprefix("cron:") if name is None else f"{job}:{ctx['job_id']}"
+        job_id = only_id or (None if explicit_id else own_id)
         while True:
             try:
                 await ctx["redis"].enqueue_job(job, _job_id=job_id)
@@ -249,6 +261,29 @@ def _enqueuing(job: str, only_id: str | None, explicit_id: bool) -> WorkerCorout
 
     enqueue.__qualname__ = job
     return enqueue
+
+
+def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
+    """A coroutine is run by the cron itself, which has one try and leaves no letter."""
+    definition = definition_of(coroutine)
+    if definition is not None:
+        raise UsageError(
+            f"cron: {coroutine.__qualname__} is the job {definition.name}: give its name, "
+            f'cron("{definition.name}"), so that its retries hold'
+        )
+    if alone:
+        raise UsageError("cron: alone=True is for a job that is named, as in cron('campaign.tick')")
+
+
+def refuse_namesakes(crons: Iterable[CronJob]) -> None:
+    """A worker finds what to run by the name. Raises UsageError."""
+    found: dict[str, CronJob] = {}
+    for one in crons:
+        if found.setdefault(one.name, one).coroutine is not one.coroutine:
+            raise UsageError(
+                f"two schedules are named {one.name}, and would both run what the second one says: "
+                "give one of them a name="
+            )
 
 
 def _noting_slots(cron: Cron) -> WorkerCoroutine:

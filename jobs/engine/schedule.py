@@ -1,6 +1,7 @@
 """Fires the crons of a worker when they are due."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -17,8 +18,12 @@ from jobs.engine.keys import CRON, CRON_RAN
 from jobs.engine.outage import Outage
 from jobs.engine.scripts import FIRE
 
+logger = logging.getLogger("jobs.worker")
+
 LATE: Final = timedelta(minutes=1)
 """Real time after which a slot counts as missed."""
+_LATE_MS: Final = LATE // timedelta(milliseconds=1)
+"""So far may a machine's clock be ahead of Redis's: later slots were fired by a wrong one."""
 LEAST_INTERVAL_MS: Final = 250
 """Real time between two firings of one schedule, over all workers."""
 _LONGEST_SLEEP: Final = 5.0
@@ -28,7 +33,7 @@ _LONGEST_SLEEP: Final = 5.0
 @dataclass(slots=True)
 class _State:
     """done: the slot up to which nothing is left to do. startup: a slot of its own, to begin with,
-    where the schedule runs at startup; the same for all."""
+    where the schedule runs at startup."""
 
     cron: Cron
     done: datetime
@@ -60,6 +65,7 @@ class Schedule:
         self._queue = queue
         self._fired = fired
         self._states: list[_State] | None = None
+        self._ahead = False
 
     async def run(self) -> None:
         """Fire for as long as the worker runs."""
@@ -84,27 +90,33 @@ class Schedule:
         return SystemClock() if cron.real_time else self._clock
 
     async def _remember(self, cron: Cron) -> _State:
-        """Where a schedule goes on from: now, or its last slot, if missed ones matter."""
-        now = self._clock_of(cron).now()
+        """Where a schedule goes on from: its last slot, or now; where missed ones are skipped, at
+        most so long ago that they count as missed."""
+        clock = self._clock_of(cron)
+        now = clock.now()
         state = _State(cron, now, now if cron.run_at_startup else None)
-        if cron.remembered and cron.unique and cron.missed != "skip":
+        if cron.remembered and cron.unique:
             key = CRON + cron.identity
             async with self._redis.pipeline() as pipe:
-                pipe.hsetnx(key, "slot", str(to_unix_ms(now)))
+                pipe.hsetnx(key, "slot", str(to_unix_ms(now) - 1))  # this moment may be a slot
                 pipe.hget(key, "slot")
                 _, slot = await pipe.execute()
             state.done = min(now, datetime.fromtimestamp(int(slot) / 1000, UTC))
+            if cron.missed == "skip":
+                state.done = max(state.done, clock.ago(LATE))
         return state
 
     async def _advance(self, state: _State) -> float:
         cron, clock = state.cron, self._clock_of(state.cron)
         while True:
             now = clock.now()
-            slot = state.startup or cron.next_after(state.done, self._zone)
+            slot = cron.next_after(state.done, self._zone)
+            if state.startup is not None and (cron.missed != "all" or slot > now):
+                slot = state.startup
             cron.next_run = slot
             if slot > now:
                 return min(clock.real_delay(slot).total_seconds(), _LONGEST_SLEEP)
-            if state.startup is None and cron.missed != "all":
+            if slot != state.startup and cron.missed != "all":
                 slot = cron.last_until(now, self._zone) or slot
                 if cron.missed == "skip" and slot < clock.ago(LATE):
                     state.done = slot
@@ -126,7 +138,8 @@ class Schedule:
             cron.name, (), {}, None, timestamp_ms(), serializer=self._redis.job_serializer
         )
         interval = 0 if cron.missed == "all" else LEAST_INTERVAL_MS
-        fired, last, _ = await self._channel.call(
+        by_system = isinstance(self._clock_of(cron), SystemClock)
+        fired, last, now_ms = await self._channel.call(
             FIRE,
             [CRON + cron.identity, queue, CRON_RAN + cron.identity],
             slot_ms,
@@ -134,10 +147,19 @@ class Schedule:
             payload,
             self._redis.expires_extra_ms,
             interval,
+            _LATE_MS if by_system else "",
         )
         if fired:
             self._fired()
-        if int(last) < slot_ms:
-            return False
-        state.done, state.startup = max(slot, state.done), None
-        return True
+        if int(last) >= slot_ms:
+            state.done = max(slot, state.done)
+            if slot == state.startup:
+                state.startup = None
+            return True
+        if by_system and slot_ms > int(now_ms) + _LATE_MS and not self._ahead:
+            self._ahead = True
+            logger.warning(
+                "schedules wait: the clock of this machine is %.0f s ahead of Redis's",
+                (slot_ms - int(now_ms)) / 1000,
+            )
+        return False

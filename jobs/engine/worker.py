@@ -29,7 +29,7 @@ from jobs.engine.claiming import Claiming
 from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import connect, refuse_old
-from jobs.engine.crons import Cron, local_zone, with_rules
+from jobs.engine.crons import Cron, local_zone, refuse_namesakes, with_rules
 from jobs.engine.duties import described, regularly
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
@@ -92,6 +92,7 @@ class Worker(arq.worker.Worker):
         ]
         zone = arq_options.get("timezone")
         super().__init__(functions, **arq_options)
+        refuse_namesakes(self.cron_jobs)
         self._zone = local_zone() if zone is None else with_rules(zone)
         self.queues = list(queues or [self.queue_name])
         self.lease = lease

@@ -95,7 +95,6 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.redis.flushdb()
         self.clock, self.first_started = FrozenClock(STARTS[0]), STARTS[0]
         self.ours: list[Schedule | None] = [None, None]
-        self.started: list[datetime] = [STARTS[0]] * 2
         self.claims = Claims(self.ground.channels[0], [QUEUE], lease=60)
         self.stock: StockWorker | None = None
 
@@ -138,7 +137,6 @@ class ScheduleMachine(RuleBasedStateMachine):
             queue=QUEUE,
             fired=lambda: None,
         )
-        self.started[who] = self.clock.now()
         self.one_of_ours_ticks(who)
 
     def one_of_ours_ticks(self, who: int) -> None:
@@ -152,7 +150,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             assert job_id("all", slot) in self._enqueued()
         for slot in slots("once", self.first_started, now)[-1:]:
             assert job_id("once", slot) in self._enqueued()
-        for slot in slots("skip", self.started[who], now)[-1:]:
+        for slot in slots("skip", self.first_started, now)[-1:]:
             if slot > now - LATE:
                 assert job_id("skip", slot) in self._enqueued()
         in_time = {job_id("skip", slot) for slot in slots("skip", now - LATE, now)}

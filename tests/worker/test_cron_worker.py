@@ -13,7 +13,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.cron import cron as arq_cron
 
-from jobs.engine import Cron, ScaledClock, Worker, create_pool, cron, keys
+from jobs.engine import Cron, ScaledClock, SystemClock, Worker, create_pool, cron, keys
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, own_redis, running
 
@@ -93,6 +93,69 @@ async def test_slots_missed_while_no_worker_ran(
     assert len(await fired(redis)) == firings
     await run_at(NOON + timedelta(hours=3, minutes=6))
     assert len(await fired(redis)) == firings
+
+
+async def test_a_cron_by_name_may_have_a_name_of_its_own(redis: ArqRedis, redis_url: str) -> None:
+    named = [cron("tick", expression="0 12 * * *", name=name) for name in ("noon", "midday")]
+    clock = clock_at(BEFORE_NOON)
+    worker = Worker(
+        [tick], cron_jobs=named, redis_pool=await connect(redis_url), clock=clock, timezone=UTC
+    )
+    async with running(worker):
+        await wait_until(lambda: _some(redis, 2, "ticked"))
+    slot = round(NOON.timestamp() * 1000) + 123
+    assert sorted(await fired(redis, "ticked")) == [f"tick:midday:{slot}", f"tick:noon:{slot}"]
+
+
+async def test_missed_slots_run_before_the_run_at_startup(redis: ArqRedis, redis_url: str) -> None:
+    schedule = cron(note, expression="0 * * * *", missed="all", run_at_startup=True)
+    await work_off(schedule, redis_url, NOON + timedelta(minutes=5))
+    before = await fired(redis)
+    await work_off(schedule, redis_url, NOON + timedelta(hours=2, minutes=5))
+    ran = (await fired(redis))[len(before) :]
+    assert [datetime.fromtimestamp(int(one.rpartition(":")[2]) // 1000, UTC) for one in ran] == [
+        NOON + timedelta(hours=1),
+        NOON + timedelta(hours=2),
+        pytest.approx(NOON + timedelta(hours=2, minutes=5), abs=timedelta(seconds=30)),
+    ]
+
+
+async def test_a_restart_over_a_slot_does_not_skip_it(redis: ArqRedis, redis_url: str) -> None:
+    schedule = cron(note, expression="0 12 * * *")
+    await work_off(schedule, redis_url, BEFORE_NOON)
+    await work_off(schedule, redis_url, NOON + timedelta(seconds=2))
+    assert len(await fired(redis)) == 1
+
+
+class AheadClock(SystemClock):
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=1)
+
+
+async def test_a_clock_that_is_ahead_fires_nothing_and_silences_nobody(
+    redis: ArqRedis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def worker(clock: SystemClock, pool: ArqRedis) -> Worker:
+        return Worker(cron_jobs=[cron(note, second=None)], redis_pool=pool, clock=clock)
+
+    async with running(worker(AheadClock(), await connect(redis_url))):
+        await wait_until(lambda: "ahead of Redis" in caplog.text)
+        assert await fired(redis) == []
+        async with running(worker(SystemClock(), await connect(redis_url))):
+            await wait_until(lambda: _some(redis, 2))
+    now = time.time() * 1000
+    assert all(int(one.rpartition(":")[2]) < now + 1000 for one in await fired(redis))
+    assert sum("ahead of Redis" in one.getMessage() for one in caplog.records) == 1
+
+
+async def test_a_slot_remembered_from_a_faster_clock_is_forgotten(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    schedule = cron(note, second=None)
+    tomorrow = round((time.time() + 86_400) * 1000)
+    await redis.hset(keys.CRON + schedule.identity, mapping={"slot": tomorrow, "at": 0})  # type: ignore[misc]  # both clients
+    async with running(Worker(cron_jobs=[schedule], redis_pool=await connect(redis_url))):
+        await wait_until(lambda: _some(redis, 1))
 
 
 @pytest.mark.parametrize("missed", ["once", "all"])
@@ -184,8 +247,8 @@ async def test_arqs_worker_runs_our_schedules(redis: ArqRedis, redis_url: str) -
         await wait_until(lambda: fired(redis, "ticked"))
 
 
-async def _some(redis: ArqRedis, count: int) -> bool:
-    return len(await fired(redis)) >= count
+async def _some(redis: ArqRedis, count: int, key: str = "fired") -> bool:
+    return len(await fired(redis, key)) >= count
 
 
 async def test_upkeep_is_done_by_real_time(redis: ArqRedis, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +11,7 @@ from arq.cron import cron as arq_cron
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine import Cron, cron
+from jobs.engine import Cron, EngineSettings, Worker, cron, job
 from jobs.errors import UsageError
 
 BERLIN = "Europe/Berlin"
@@ -79,6 +80,51 @@ def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> 
 def test_wrong_times_are_named(options: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         cron("a.b", **options)  # type: ignore[arg-type]
+
+
+@job("report.checked")
+async def checked(ctx: object) -> None: ...
+
+
+def test_a_job_is_given_by_its_name() -> None:
+    with pytest.raises(UsageError, match=r"checked is the job report\.checked: give its name"):
+        cron(checked, hour=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"alone": True}, "alone=True is for a job that is named"),
+        ({"missed": "all", "unique": False}, "missed='all' goes by the ids"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        cron(tick, hour=1, **options)
+
+
+async def other(ctx: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        cron(other, name="cron:tick", hour=2),
+        cron(tick, hour=2, missed="once"),
+        cron("tick", hour=2),
+    ],
+)
+def test_schedules_of_one_name_that_run_different_things_are_refused(second: Cron) -> None:
+    crons = [cron(tick, hour=1), second]
+    with pytest.raises(UsageError, match="two schedules are named cron:tick"):
+        Worker(cron_jobs=crons)
+    with pytest.raises(UsageError, match="two schedules are named cron:tick"):
+        type("Wrong", (EngineSettings,), {"cron_jobs": crons})
+
+
+def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
+    for job_or_name in (tick, "tick"):
+        Worker(cron_jobs=[cron(job_or_name, hour=1), cron(job_or_name, hour=2)])
 
 
 def test_the_last_slot_up_to_a_moment() -> None:

@@ -8,10 +8,11 @@ and take it over when it has lapsed.
 
 import asyncio
 import itertools
+import logging
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ from jobs.engine.keys import CRON_MARK_SECONDS
 from jobs.engine.outcome import Outcome
 from jobs.engine.scripts import CLAIM, FINISH, REAP, RENEW, pack
 from jobs.engine.wire import Argument
+
+logger = logging.getLogger("jobs.worker")
 
 BATCH: Final = 100
 """Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
@@ -286,7 +289,7 @@ class Claims:
                     REAP, [queue], at, BATCH, _LAPSES_KEPT_MS, lapsed_until_ms, *unheard
                 )
                 at += seen - len(ids)
-                back += [job_id.decode() for job_id in ids]
+                back += [job_id.decode(errors="replace") for job_id in ids]
         return Reaped(back, now_ms)
 
 
@@ -301,18 +304,33 @@ def _read(
 ) -> list[Claim]:
     """The claims in the answer of `claim.lua`."""
     ids, scores, at = claimed[::2], claimed[1::2], 0
+    unreadable = _not_utf8(ids)
     claims: list[Claim] = []
     for number, count in zip(runs[::2], runs[1::2], strict=True):
         queue, part = queues[number - 1], slice(at, at + count)
         claims += [
-            Claim(job_id.decode(), queue, score, token, payload, since)
+            Claim(job_id.decode("utf-8", "replace"), queue, score, token, payload, since)
             for job_id, score, payload in zip(ids[part], scores[part], payloads[part], strict=True)
         ]
         at += count
     if past is not None:
         for claim, told in zip(claims, _pasts(len(claims), *past), strict=True):
             claim.past = told
+    for i in unreadable:
+        logger.error("queue %s: the id %r is not UTF-8, remove it", claims[i].queue, ids[i])
+    if unreadable:
+        return [claim for i, claim in enumerate(claims) if i not in unreadable]
     return claims
+
+
+def _not_utf8(ids: Sequence[bytes]) -> Collection[int]:
+    """The positions of ids that no producer of ours or of arq's has chosen. They stay claimed until
+    their leases lapse: the others run."""
+    try:
+        b" ".join(ids).decode()
+    except UnicodeDecodeError:
+        return {i for i, one in enumerate(ids) if one.decode(errors="replace").encode() != one}
+    return ()
 
 
 def _pasts(

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from jobs.engine.channel import OUTAGE
+from jobs.engine.channel import OUTAGE, PATIENCE
 from jobs.engine.outage import Outage
 
 logger = logging.getLogger("arq.worker")
@@ -17,7 +17,8 @@ async def regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None
     while True:
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         try:
-            await duty()
+            async with asyncio.timeout(PATIENCE):  # a connection may be dead without a word
+                await duty()
             outage.over()
         except OUTAGE as error:
             outage.met(error)

@@ -21,6 +21,8 @@ IN_FLIGHT: Final = 2
 """Calls under way at once, while there is a whole batch for the second: Redis works on one while
 the next is being put together."""
 _TRIES_OF_A_BAD_FINISH: Final = 3
+_UNSENDABLE: Final = (TypeError, ValueError, OverflowError)
+"""What packing a batch raises: a serializer of one's own may give text, and any text."""
 
 
 class Finisher:
@@ -86,17 +88,16 @@ class Finisher:
         while True:
             try:
                 refused = await self._claims.finish(batch)
-            except OUTAGE as error:
-                if isinstance(error, ResponseError) and not passes(error):
-                    if len(batch) > 1:  # one bad finish must not hold up the others of its batch
-                        for finish in batch:
-                            await self._send([finish])
-                        return
-                    if failures >= _TRIES_OF_A_BAD_FINISH:
-                        self._drop(batch[0], error)
-                        return
-                else:
+            except (*OUTAGE, *_UNSENDABLE) as error:
+                if _may_pass(error):
                     repeated = True
+                elif len(batch) > 1:  # one bad finish must not hold up the others of its batch
+                    for finish in batch:
+                        await self._send([finish])
+                    return
+                elif failures >= _TRIES_OF_A_BAD_FINISH or isinstance(error, _UNSENDABLE):
+                    self._drop(batch[0], error)
+                    return
                 await outage.wait(error)
                 failures += 1
             else:
@@ -124,6 +125,13 @@ class Finisher:
             if outcome is not None and self._observe is not None:
                 self._observe(outcome)
             _resolve(finish.settled)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is not about what was sent."""
+    if isinstance(error, ResponseError):
+        return passes(error)
+    return isinstance(error, OUTAGE)
 
 
 def _resolve(settled: asyncio.Future[None] | None) -> None:

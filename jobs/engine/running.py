@@ -12,6 +12,8 @@ from arq.worker import Function
 
 from jobs.engine.claims import Claim
 
+_TO_END: Final = 10.0
+"""Seconds."""
 UNKNOWN: Final = "<unknown>"
 """The function of a job whose payload cannot be read."""
 
@@ -88,6 +90,8 @@ class Try:
     task: asyncio.Task[None] | None = None
     deadline: float = math.inf
     stop: Stop | None = None
+    out_of_time: bool = False
+    """Its time was over while it was being cancelled already."""
     over: bool = False
     """Its coroutine has ended."""
     forgotten: bool = False
@@ -114,7 +118,11 @@ class Try:
 
 
 class Deadlines:
-    """Ends tries that run past their time: one timer for all of them, instead of one each."""
+    """Ends tries that run past their time: one timer for all of them, instead of one each.
+
+    One that something else has just cancelled, such as its own time limit, has a while to end by
+    that: where the loop was blocked, both find out at once.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, running: Callable[[], Iterable[Try]]
@@ -144,8 +152,9 @@ class Deadlines:
         now, following = self._loop.time(), math.inf
         for one in self._running():
             if one.deadline <= now:
-                one.deadline = math.inf
-                one.cancel(Stop.TIMEOUT)
-            else:
-                following = min(following, one.deadline)
+                ends = not one.out_of_time and one.task is not None and one.task.cancelling() > 0
+                one.out_of_time, one.deadline = True, now + _TO_END if ends else math.inf
+                if not ends:
+                    one.cancel(Stop.TIMEOUT)
+            following = min(following, one.deadline)
         self._arm(following)

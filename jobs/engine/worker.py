@@ -212,19 +212,17 @@ class Worker(arq.worker.Worker):
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
             self._tries.close()
             await self._stop_duties()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._finisher.drain(), CLOSING_PATIENCE)
+            await _within_patience(self._finisher.drain())
             self._finisher.stop()
             if self._alerts is not None:
                 await self._alerts.close()
             await self._channel.close()
             self._opened, self._schedule = False, None
-            with contextlib.suppress(*OUTAGE):
-                await self._health.remove()
+            await _within_patience(self._health.remove())
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await self.pool.aclose(close_connection_pool=True)
-        self._pool = None
+        self._pool, self._stopping = None, False
 
     # --- claiming
 
@@ -392,6 +390,13 @@ class Worker(arq.worker.Worker):
         self._stopping = True
         if self._opened:
             self._claiming.stop()
+
+
+async def _within_patience(last: Awaitable[None]) -> None:
+    """Do one of the last things, if Redis is there for it."""
+    with contextlib.suppress(*OUTAGE):
+        async with asyncio.timeout(CLOSING_PATIENCE):
+            await last
 
 
 def _signature() -> inspect.Signature:

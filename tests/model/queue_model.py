@@ -126,6 +126,15 @@ class QueueModel:
             if 0 < self._at(job_id) <= now and self.records[job_id].owner is None
         ]
 
+    def undecided(self, queues: Iterable[str]) -> set[str]:
+        """What `Job.abort()` has made due, and not yet said that it is to be aborted."""
+        return {
+            job_id
+            for job_id, one in self.records.items()
+            if self.queues[job_id] in queues and one.at == 1
+            if one.owner is None and one.abort is None
+        }
+
     def claimed(self, job_id: str, token: str) -> Held:
         record = self.records[job_id]
         due = self._at(job_id)

@@ -207,7 +207,11 @@ class QueueMachine(RuleBasedStateMachine):
         if takes_back:
             self.model.taken_back(worker.unheard)
         now = self.ground.now()
-        claimable = {queue: self.model.claimable(queue, now) for queue in worker.queues}
+        undecided = self.model.undecided(worker.queues) if with_aborts else set()
+        claimable = {
+            queue: [one for one in self.model.claimable(queue, now) if one not in undecided]
+            for queue in worker.queues
+        }
         worker.channel.loses_next = not heard
         try:
             claimed = self.ground.run(
@@ -217,6 +221,8 @@ class QueueMachine(RuleBasedStateMachine):
             if not takes_back:  # else it did not come to the claim
                 self._claimed_unheard(worker, chain(*claimable.values()), waits)
             return
+        finally:
+            self._postponed(undecided, now)
         worker.unheard.clear()
         if waits is not None:
             waits = waits and not claimed.claims
@@ -245,6 +251,16 @@ class QueueMachine(RuleBasedStateMachine):
                 if IDS[job_id] in worker.queues and one.at is not None and one.at > now
             ]
             assert (claimed.next_due_in is not None) == bool(later)
+
+    def _postponed(self, undecided: Iterable[str], now: float) -> None:
+        """What the claim has come across waits for its mark of abortion, or that none comes."""
+        for job_id in undecided:
+            at = self.at(job_id)
+            if at != 1:
+                assert now + 500 <= at <= now + 5000
+                at += HOUR_MS  # time passes when the test says
+                self.redis.zadd(IDS[job_id], {job_id: at})
+                self.model.records[job_id].at = at
 
     def _claimed_unheard(
         self, worker: OurWorker, claimable: Iterable[str], waits: bool | None

@@ -25,7 +25,7 @@ from jobs.engine import (
 )
 from jobs.engine.keys import JOB, LOST, UNKNOWN
 from jobs.engine.launch import create_worker, serve
-from tests.worker.workers import connect
+from tests.worker.workers import connect, running
 
 QUEUE = "bad_tasks"
 
@@ -158,6 +158,18 @@ async def dead(pool: Pool, job_id: str, error_class: str) -> str:
     assert letter is not None
     assert letter.error_class == error_class
     return letter.message
+
+
+async def test_an_id_that_is_no_text_harms_no_other(
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pool.zadd(QUEUE, {b"\xff\xfe": 1})
+    good = await pool.enqueue_job("bad.double", 21)
+    worker = create_worker(Bad, redis_pool=await create_pool(redis_url))
+    async with running(worker):
+        assert good is not None
+        assert await good.result(timeout=5, poll_delay=0.02) == 42
+    assert r"the id b'\xff\xfe' is not UTF-8, remove it" in caplog.text
 
 
 def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:

@@ -2,6 +2,7 @@
 is finished twice, and no worker is taken for dead because Redis was."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from arq.worker import func
 
+import jobs.engine.worker
 from jobs.chaos.links import Link, State, Tap
 from jobs.engine import (
     JobRequest,
@@ -80,6 +82,28 @@ async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
                 link.set(State.UP)
                 await job.result(timeout=10, poll_delay=0.05)
         assert not await redis.exists(keys.LOST), "no worker fell silent"
+
+
+async def test_a_worker_closes_though_redis_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs.engine.worker, "CLOSING_PATIENCE", 0.2)
+
+    async def work(ctx: dict[Any, Any]) -> None: ...
+
+    async with own_redis() as server:
+        worker = await _worker(server.url, work)
+        main = asyncio.create_task(worker.main())
+        await wait_until(lambda: worker._duties)
+        server.freeze()
+        try:
+            worker.handle_sig(signal.SIGUSR1)
+            async with asyncio.timeout(20):
+                await worker.close()
+        finally:
+            server.thaw()
+        main.cancel()
+        await asyncio.wait([main])
 
 
 async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:

@@ -281,6 +281,39 @@ async def test_a_stock_worker_finishes_what_ours_began(redis: ArqRedis, redis_ur
     assert ours.jobs_complete + stock.jobs_complete == 50
 
 
+@pytest.mark.parametrize("kind", [arq.worker.Worker, Worker])
+async def test_a_deferred_job_that_is_aborted_does_not_start(
+    kind: type[arq.worker.Worker], redis: ArqRedis, redis_url: str
+) -> None:
+    """`Job.abort()` makes it due in one call, and asks for its end in the next."""
+    started = []
+
+    async def start(ctx: dict[str, Any]) -> None:
+        started.append(ctx["job_id"])
+
+    worker = kind(
+        [func(start, name="start")], redis_pool=await connect(redis_url), allow_abort_jobs=True
+    )
+    async with running(worker):
+        for _ in range(5):
+            job = await redis.enqueue_job("start", _defer_by=FOREVER)
+            assert job is not None
+            assert await job.abort(timeout=10, poll_delay=0.02)
+    assert started == []
+
+
+async def test_a_worker_may_run_again_after_it_was_closed(redis: ArqRedis, redis_url: str) -> None:
+    worker = Worker([double], redis_pool=await connect(redis_url), burst=True)
+    for number in range(2):
+        job = await redis.enqueue_job("double", number)
+        assert job is not None
+        await worker.main()
+        assert await job.result(timeout=5) == 2 * number
+        await worker.close()
+        worker._pool = await connect(redis_url)
+    await worker.close()
+
+
 async def test_a_stock_workers_claim_is_left_alone(redis: ArqRedis, pool: ArqRedis) -> None:
     await redis.enqueue_job("double", 1, _job_id="theirs")
     await redis.set("arq:in-progress:theirs", b"1", px=60_000)

@@ -12,16 +12,34 @@
 --          false where the claims have no past; else
 --          {tries used, abort marks, lapses then times put back unknown}}
 local call = redis.call
+local MARK_WAIT = 500  -- ms, as long as arq's own worker sleeps
 local token, lease, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
 local count, claimed, payloads, retries, runs = 0, {}, {}, {}, {}
 
+-- `Job.abort()` makes a deferred job due in one call, at 1, and asks for its end in the next: it is
+-- not started in between.
+local function is_being_aborted(queue, due)
+    local found = false
+    for i = 1, #due, 2 do
+        if due[i + 1] ~= '1' then break end
+        if not call('ZSCORE', ABORT, due[i]) and call('EXISTS', IN_PROGRESS .. due[i]) == 0 then
+            call('ZADD', queue, 'XX', now + MARK_WAIT, due[i])
+            found = true
+        end
+    end
+    return found
+end
+
 local function claim_from(number, most)
     local queue, taken, passed = KEYS[number], 0, 0
     while taken < most and passed < 1000 do
         local want = most - taken
-        local due = call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
+        local due
+        repeat
+            due = call('ZRANGEBYSCORE', queue, '(0', now, 'WITHSCORES', 'LIMIT', passed, want)
+        until due[2] ~= '1' or ARGV[4] ~= '1' or not is_being_aborted(queue, due)
         local owners, moved, at = {}, {}, 0
         for i = 1, #due, 2 do owners[i], owners[i + 1] = IN_PROGRESS .. due[i], token end
         local all = set_all(owners, lease, 'NX')

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.finisher import Finisher
 
@@ -35,3 +37,35 @@ async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
     async with asyncio.timeout(5):
         await finisher.drain()
     assert claims.taken == ["first", "second"]
+
+
+class PickyClaims(Claims):
+    """Can send anything but this."""
+
+    def __init__(self, unsendable: str) -> None:
+        self.taken: list[str] = []
+        self.unsendable = unsendable
+
+    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+        ids = [one.claim.job_id for one in batch]
+        if self.unsendable in ids:
+            raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
+        self.taken += ids
+        return []
+
+
+async def test_one_that_cannot_be_sent_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    claims = PickyClaims("bad")
+    given_up: list[str] = []
+    finisher = Finisher(
+        claims, given_up=lambda many: given_up.extend(one.claim.job_id for one in many)
+    )
+    for job_id in ("first", "bad", "last"):
+        finisher.add(finish_of(job_id))
+    async with asyncio.timeout(5):
+        await finisher.drain()
+    assert claims.taken == ["first", "last"]
+    assert given_up == ["first", "bad", "last"]
+    assert "job bad cannot be finished, its lease will lapse" in caplog.text

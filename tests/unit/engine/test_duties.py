@@ -1,0 +1,29 @@
+"""What is done again and again."""
+
+import asyncio
+
+import pytest
+
+from jobs.engine import duties
+from jobs.engine.duties import regularly
+
+
+async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection may be dead without a word."""
+    monkeypatch.setattr(duties, "PATIENCE", 0.01)
+    turns, done = 0, asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            await asyncio.Event().wait()
+        done.set()
+
+    doing = asyncio.create_task(regularly(ask, 0.001))
+    async with asyncio.timeout(5):
+        await done.wait()
+    doing.cancel()
+    assert "ask waits for Redis: no answer in time" in caplog.text

@@ -37,6 +37,8 @@ UNKNOWN_DELAY: Final = timedelta(seconds=10)
 """Until a job whose function nobody here knows is looked at again."""
 UNKNOWN_ALLOWED: Final = 30
 """How often that is done: a rolling deploy has five minutes."""
+SUSPECT_DELAY_MS: Final = 250
+"""Until a job that may be what kills its workers is looked at again, while another one runs."""
 
 _ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _SEQUENCE: Final = (list, tuple)
@@ -72,12 +74,11 @@ class Tries:
 
     def start_all(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
+            one = Try(claim, time())
             try:
-                self._start(Try(claim, time()))
-            except Exception:
-                logger.exception("job %s could not be started, it is put back", claim.job_id)
-                used = claim.past.tries + 1
-                self._finisher.add(Finish.again(claim, delay_ms=1000, tries=used))
+                self._start(one)
+            except Exception as flaw:  # noqa: BLE001 - it is logged
+                self._end_untold(one, flaw)
 
     def _start(self, one: Try) -> None:
         claim = one.claim
@@ -125,6 +126,9 @@ class Tries:
             logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
             lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
             return self._endings.over(one, lost)
+        if _is_suspect(one) and any(map(_is_suspect, self._running.values())):
+            # One at a time, so that no other one shares the last lapse of the culprit.
+            return Finish.again(one.claim, delay_ms=SUSPECT_DELAY_MS)
         if plan is None:
             logger.warning("job %s, function %r not found", one.claim.job_id, one.name)
             if self._worker.put_back_unknown and past.put_back < UNKNOWN_ALLOWED:
@@ -164,11 +168,16 @@ class Tries:
                 await self._finish_and_tell(finish, worker.after_job_end, ctx)
             elif finish is not None:
                 self._finisher.add(finish)
-        except Exception:
-            logger.exception("%s could not be finished, it runs again", one.ref)
-            self._finisher.add(Finish.again(one.claim, delay_ms=1000, tries=one.number))
+        except Exception as flaw:  # noqa: BLE001 - it is logged
+            self._end_untold(one, flaw)
         finally:
             self._forget(one)
+
+    def _end_untold(self, one: Try, flaw: Exception) -> None:
+        """End a job whose end could not be made: run again it would come to the same, and have its
+        effects each time."""
+        logger.error("how %s ended cannot be told", one.ref, exc_info=flaw)
+        self._finisher.add(self._endings.untold(one, flaw))
 
     async def _finish_and_tell(
         self, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]
@@ -262,3 +271,8 @@ class Tries:
     def close(self) -> None:
         self._deadlines.close()
         self._tasks.close()
+
+
+def _is_suspect(one: Try) -> bool:
+    """Whether it is given up should its lease lapse once more."""
+    return one.claim.past.lapses == LAPSES_ALLOWED - 1

@@ -11,8 +11,18 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus, deserialize_job
 from arq.worker import FailedJobs, JobExecutionFailed, Retry, func
 
-from jobs.engine import DeadLetters, Ending, Outcome, Worker, deserialize, read_stats, serialize
+from jobs.engine import (
+    DeadLetters,
+    Ending,
+    Outcome,
+    Worker,
+    deserialize,
+    keys,
+    read_stats,
+    serialize,
+)
 from jobs.engine.launch import serve
+from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 
@@ -300,6 +310,30 @@ async def test_a_deferred_job_that_is_aborted_does_not_start(
             assert job is not None
             assert await job.abort(timeout=10, poll_delay=0.02)
     assert started == []
+
+
+async def test_jobs_that_may_have_killed_their_worker_run_one_at_a_time(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    """Else those beside the culprit would be given up with it."""
+    at_once: list[int] = []
+    running_now = 0
+
+    async def work(ctx: dict[str, Any]) -> None:
+        nonlocal running_now
+        running_now += 1
+        at_once.append(running_now)
+        await asyncio.sleep(0.02)
+        running_now -= 1
+
+    suspects = [f"suspect-{number}" for number in range(4)]
+    await redis.hset(keys.LOST, mapping=dict.fromkeys(suspects, LAPSES_ALLOWED - 1))  # type: ignore[misc]  # both clients
+    jobs = [await redis.enqueue_job("work", _job_id=job_id) for job_id in suspects]
+    worker = Worker([func(work, name="work")], redis_pool=await connect(redis_url))
+    async with running(worker):
+        await asyncio.gather(*[job.result(timeout=10, poll_delay=0.02) for job in jobs if job])
+    assert at_once == [1, 1, 1, 1]
+    assert not await redis.exists(keys.LOST)
 
 
 async def test_a_worker_may_run_again_after_it_was_closed(redis: ArqRedis, redis_url: str) -> None:

@@ -81,9 +81,10 @@ class Finisher:
             # be left to a sender that sends no more.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _send(self, batch: list[Finish]) -> None:
-        """Send `batch` until Redis has taken or refused each of its tries."""
-        failures, repeated = 0, False
+    async def _send(self, batch: list[Finish], *, repeated: bool = False) -> None:
+        """Send `batch` until Redis has taken or refused each of its tries. repeated: it may have
+        taken some of them already."""
+        failures = 0
         outage = Outage(f"finishing {len(batch)} jobs")
         while True:
             try:
@@ -93,7 +94,7 @@ class Finisher:
                     repeated = True
                 elif len(batch) > 1:  # one bad finish must not hold up the others of its batch
                     for finish in batch:
-                        await self._send([finish])
+                        await self._send([finish], repeated=isinstance(error, OUTAGE))
                     return
                 elif failures >= _TRIES_OF_A_BAD_FINISH or isinstance(error, _UNSENDABLE):
                     self._drop(batch[0], error)

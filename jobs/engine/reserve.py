@@ -113,6 +113,7 @@ class Reserve:
         """Give all of it back."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._give_back(len(self._waiting))
 
     def _watch(self) -> None:

@@ -74,7 +74,7 @@ def keep_ms(seconds: float | None, forever: bool | None, worker: Defaults) -> in
     if worker.keep_result_forever if forever is None else forever:
         return 0
     seconds = worker.keep_result_s if seconds is None else seconds
-    return round(seconds * 1000) or None
+    return max(round(seconds * 1000), 0) or None
 
 
 class Try:

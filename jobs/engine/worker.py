@@ -236,8 +236,8 @@ class Worker(arq.worker.Worker):
         return free
 
     def idle(self) -> bool:
-        """Whether nothing runs."""
-        return not self.tasks
+        """Whether nothing runs, and a job would be started."""
+        return not self.tasks and self.allow_pick_jobs
 
     def claims_ahead(self) -> bool:
         """Whether more may be claimed than can be started: not where the jobs are numbered."""

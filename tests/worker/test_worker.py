@@ -312,6 +312,17 @@ async def test_a_deferred_job_that_is_aborted_does_not_start(
     assert started == []
 
 
+async def test_a_result_that_is_kept_for_less_than_no_time_is_not_kept(
+    redis: ArqRedis, pool: ArqRedis
+) -> None:
+    job = await redis.enqueue_job("double", 1)
+    assert job is not None
+    worker = Worker([func(double, keep_result=-1)], redis_pool=pool, burst=True)
+    assert await worker.run_check() == 1
+    assert await job.result_info() is None
+    await worker.close()
+
+
 async def test_jobs_that_may_have_killed_their_worker_run_one_at_a_time(
     redis: ArqRedis, redis_url: str
 ) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from redis.exceptions import ResponseError
 
 from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.finisher import Finisher
+from jobs.engine.outcome import Ending, Outcome
 
 
 class SlowClaims(Claims):
@@ -69,3 +71,34 @@ async def test_one_that_cannot_be_sent_holds_up_no_other(
     assert claims.taken == ["first", "last"]
     assert given_up == ["first", "bad", "last"]
     assert "job bad cannot be finished, its lease will lapse" in caplog.text
+
+
+class HalfTaken(Claims):
+    """Takes the first of a batch, and then fails, as a script does that meets a wrong type."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+        ids = [one.claim.job_id for one in batch]
+        if len(ids) > 1:
+            self.taken.append(ids[0])
+            raise ResponseError("WRONGTYPE")
+        refused = ids[0] in self.taken
+        self.taken += ids
+        return [0] if refused else []
+
+
+async def test_what_a_script_took_before_it_failed_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    finisher = Finisher(HalfTaken(), given_up=lambda _: None, observe=lambda one: seen.append(one))
+    seen: list[Outcome] = []
+    for job_id in ("first", "second"):
+        finish = finish_of(job_id)
+        finish.outcome = Outcome(job_id, "f", "q", Ending.DONE, 1, 0, 0, 0)
+        finisher.add(finish)
+    async with asyncio.timeout(5):
+        await finisher.drain()
+    assert [one.job_id for one in seen] == ["first", "second"]
+    assert finisher.refused == 0

@@ -118,3 +118,11 @@ async def test_it_holds_what_starts_while_a_claim_is_under_way(
     assert slots.reserve.lacks(size // 2) == size - size // 2
     assert slots.reserve.lacks(size // 2 + 1) == 0
     assert slots.reserve.lacks(-5) == size + 5
+
+
+async def test_one_that_was_closed_works_again() -> None:
+    slots = Slots(0)
+    slots.reserve.add(claims("a"), took=0)
+    slots.reserve.close()
+    slots.reserve.add(claims("b"), took=0)
+    await wait_until(lambda: slots.given_back == ["a", "b"])

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, overload
 
@@ -23,11 +23,11 @@ from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.logs import mask_logs_of_worker
 from jobs.engine.outcome_log import OutcomeLog
 from jobs.engine.pool import Pool
-from jobs.engine.queues import DEFAULT_EXPIRY_MS
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.worker import Observer, Worker
 from jobs.errors import UsageError
-from settings import SettingsError, get_settings
+from settings import Settings, SettingsError, get_settings, load_settings
 
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
@@ -44,8 +44,12 @@ class EngineSettings:
     Attributes are the parameters of arq's Worker, and of ours, which arq leaves alone. They are
     inherited; a name that no worker knows raises UsageError. `redis_url` is a URL, or a function
     that is asked for it when a worker connects, unless TASK_QUEUE_URLS has one for the queue; to
-    import a settings class opens and reads nothing.
+    import a settings class opens and reads nothing, but for a queue named like `lead_queue`:
+    whether that is another name of `lead_tasks` is a setting.
     """
+
+    _own: ClassVar[Mapping[str, Any]]
+    """What the class itself says, apart from what its bases do: it is given all of that."""
 
     redis_url: ClassVar[RedisUrl] = configured_url
 
@@ -74,18 +78,19 @@ class EngineSettings:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         _refuse_unknown(cls)
+        cls._own = dict(vars(cls))
         said = _said(cls)
-        found = said.get("redis_settings")
-        if "redis_url" in vars(cls) or found is None:
-            found = LazyRedisSettings(said["redis_url"])
+        said |= _served(said)
+        queue = said["queue_name"]
+        found = said["redis_settings"] or LazyRedisSettings(said["redis_url"])
         if isinstance(found, LazyRedisSettings):
-            found = LazyRedisSettings(found.url, said.get("queue_name"))
+            found = LazyRedisSettings(found.url, queue)
         said["redis_settings"] = found
         said["functions"] = JobFunctions(said["functions"])
         crons = said["cron_jobs"] or ()
         _refuse_shadowed(cls, said["functions"], crons)
         refuse_namesakes(crons)
-        said["on_startup"] = Startup.around(said["on_startup"], said.get("queue_name"))
+        said["on_startup"] = Startup.around(said["on_startup"], queue)
         for name, value in said.items():
             setattr(cls, name, value)  # arq reads the class's own attributes only
 
@@ -118,10 +123,7 @@ class JobFunctions(Sequence[Function]):
         return len(self.names)
 
     def _made(self) -> list[Function]:
-        try:
-            settings = get_settings()
-        except SettingsError as error:
-            raise BadSettingsError(str(error)) from error
+        settings = _read(get_settings)
         made: list[Function] = []
         for one in self.given:
             job = definition_of(one)
@@ -163,11 +165,35 @@ def _said(cls: type) -> dict[str, Any]:
     """What the class and its bases say, the nearest first, as arq wants it: no descriptors."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        for name, value in vars(base).items():
+        own = vars(base).get("_own", vars(base))
+        for name, value in own.items():
             if name in KNOWN:
                 bound = isinstance(value, staticmethod | classmethod)
                 found[name] = value.__get__(None, cls) if bound else value
+        if "redis_url" in own:
+            found["redis_settings"] = LazyRedisSettings(found["redis_url"])
     return found
+
+
+def _served(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The queues; the first of several is the one where only one can be told."""
+    given = said.get("queues")
+    names = [_canonical(one) for one in given or [said.get("queue_name") or ARQ_DEFAULT_QUEUE]]
+    return {"queue_name": names[0]} | ({"queues": names} if given else {})
+
+
+def _canonical(queue: str) -> str:
+    """The queue that producers mean by this name."""
+    if not queue.endswith("_queue"):
+        return queue
+    return QueueNames.from_settings(_read(load_settings)).canonical(queue)
+
+
+def _read(settings: Callable[[], Settings]) -> Settings:
+    try:
+        return settings()
+    except SettingsError as error:
+        raise BadSettingsError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +205,8 @@ class Startup:
     queue: str
 
     @classmethod
-    def around(cls, hook: Hook | None, queue: str | None) -> "Startup":
-        inner = hook.hook if isinstance(hook, cls) else hook
-        return cls(inner, queue or ARQ_DEFAULT_QUEUE)
+    def around(cls, hook: Hook | None, queue: str) -> "Startup":
+        return cls(hook.hook if isinstance(hook, cls) else hook, queue)
 
     async def __call__(self, ctx: dict[Any, Any]) -> None:
         mask_logs_of_worker()

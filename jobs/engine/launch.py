@@ -3,15 +3,16 @@
 import asyncio
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from signal import Signals
 from typing import Any, Final, TypeVar
 
+from arq.utils import to_seconds
 from arq.worker import Function, func
 
 from jobs.engine.config import Startup, own_hook
-from jobs.engine.connection import LazyRedisSettings
+from jobs.engine.connection import LazyRedisSettings, resolve
 from jobs.engine.crons import Cron
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.worker import Worker
@@ -21,7 +22,6 @@ T = TypeVar("T", Function, Cron)
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
 _PARAMETERS: Final = frozenset(inspect.signature(Worker).parameters)
-_HOOKS: Final = ("on_startup", "on_shutdown")
 _BAKED: Final = {
     "job_timeout": "timeout_s",
     "keep_result": "keep_result_s",
@@ -74,26 +74,37 @@ def create_workers(*classes: type, **overrides: Any) -> list[Worker]:
 
 
 def _redis_of(options: Mapping[str, Any]) -> str:
-    """The same for all that are on one Redis."""
+    """The same for all that are on one Redis. Raises UsageError for queues on several."""
     found = options.get("redis_settings")
-    return found.resolve() if isinstance(found, LazyRedisSettings) else repr(found)
+    if not isinstance(found, LazyRedisSettings):
+        return repr(found)
+    url, queues = found.resolve(), options.get("queues") or ()
+    if any(resolve(found.url, queue) != url for queue in queues):
+        raise UsageError(
+            f"{' and '.join(queues)} are on different servers: "
+            "list the queues of each in a settings class of its own"
+        )
+    return url
+
+
+def _queues_of(options: Mapping[str, Any]) -> Sequence[str]:
+    return options.get("queues") or [options.get("queue_name", ARQ_DEFAULT_QUEUE)]
 
 
 def _merged(
     classes: Sequence[type], said: Sequence[dict[str, Any]], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    queues = [options.get("queue_name", ARQ_DEFAULT_QUEUE) for options in said]
+    queues = list(dict.fromkeys(queue for options in said for queue in _queues_of(options)))
     functions = [_baked(func(one), o) for o in said for one in o.get("functions", ())]
     crons = [
-        dataclasses.replace(_baked(Cron.adopt(one), options), queue=queue)
-        for queue, options in zip(queues, said, strict=True)
+        dataclasses.replace(_baked(Cron.adopt(one), options), queue=_queues_of(options)[0])
+        for options in said
         for one in options.get("cron_jobs") or ()
     ]
+    _refuse_namesakes([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
-    for hook in _HOOKS:
-        own = [own_hook(options.get(hook)) for options in said]
-        merged[hook] = in_turn([one for one in own if one is not None])
-    merged["on_startup"] = Startup.around(merged["on_startup"], queues[0])
+    merged["on_startup"] = Startup.around(in_turn(_hooks(said, "on_startup")), queues[0])
+    merged["on_shutdown"] = in_turn(_hooks(said, "on_shutdown"), all_of_them=True)
     done = {*merged, *_BAKED, *overrides, "queue_name"}
     for name in {name for options in said for name in options} - done:
         values = [options.get(name) for options in said]
@@ -105,25 +116,52 @@ def _merged(
     return merged
 
 
+def _hooks(said: Sequence[Mapping[str, Any]], name: str) -> list[Hook]:
+    found = [own_hook(options.get(name)) for options in said]
+    return [hook for hook in found if hook is not None]
+
+
+def _refuse_namesakes(functions: Iterable[Function | Cron]) -> None:
+    """A worker finds what to run by the name. Raises UsageError."""
+    found: dict[str, Function | Cron] = {}
+    for one in functions:
+        if found.setdefault(one.name, one).coroutine != one.coroutine:
+            raise UsageError(
+                f"two jobs are named {one.name}, and would both run what the second one says: "
+                "give one of them another name, or run them in workers of their own"
+            )
+
+
 def _baked(function: T, options: Mapping[str, Any]) -> T:
     """The function with its settings class's defaults written into it."""
     chosen = {
-        field: options[option]
+        field: to_seconds(options[option])
         for option, field in _BAKED.items()
         if option in options and getattr(function, field) is None
     }
     return dataclasses.replace(function, **chosen)
 
 
-def in_turn(hooks: Sequence[Hook]) -> Hook | None:
-    """One hook that awaits each different one, in order."""
+def in_turn(hooks: Sequence[Hook], *, all_of_them: bool = False) -> Hook | None:
+    """One hook that awaits each different one, in order.
+
+    all_of_them: also those after one that raises; the first error is raised at the end.
+    """
     different = list(dict.fromkeys(hooks))
     if len(different) <= 1:
         return different[0] if different else None
 
     async def each(ctx: dict[Any, Any]) -> None:
+        errors: list[Exception] = []
         for hook in different:
-            await hook(ctx)
+            try:
+                await hook(ctx)
+            except Exception as error:
+                if not all_of_them:
+                    raise
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     return each
 
@@ -135,10 +173,8 @@ async def serve(*workers: Worker) -> bool:
     another burst is due: on several servers bursts end one by one, and the last of them may have
     enqueued for the first.
     """
-    told = asyncio.Event()
 
     def stop() -> None:
-        told.set()
         for worker in workers:
             worker.handle_sig_wait_for_completion(Signals.SIGTERM)
 
@@ -151,14 +187,21 @@ async def serve(*workers: Worker) -> bool:
         for run in ended:
             if not run.cancelled():
                 run.result()
-        return len(workers) > 1 and not told.is_set() and await _are_left(workers)
+        told = not all(worker.allow_pick_jobs for worker in workers)
+        return len(workers) > 1 and not told and await _are_left(workers)
     finally:
         for worker, run in zip(workers, runs, strict=True):
             if not run.done():
                 worker.handle_sig(Signals.SIGTERM)
         await asyncio.wait(runs)
-        for worker in workers:
-            await worker.close()
+        await _close(workers)
+
+
+async def _close(workers: Sequence[Worker]) -> None:
+    closing = [worker.close() for worker in workers]
+    for error in await asyncio.gather(*closing, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def _are_left(workers: Sequence[Worker]) -> bool:

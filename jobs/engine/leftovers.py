@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from jobs.engine.keys import IN_PROGRESS, JOB, RETRY
 
 _SCAN: Final = 1000
-_OF_A_SCHEDULE: Final = re.compile(r"(cron:)?[\w.]+:\d{13,}|only:[\w.]+")
+_OF_A_SCHEDULE: Final = re.compile(r"(cron:)?[\w.]+(:.+)?:\d{13,}|only:[\w.]+")
 """Ids of crons, and of what they enqueue: their slot, in ms. They come for as long as a worker
 runs."""
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -20,25 +20,40 @@ from jobs.errors import UsageError
 
 logger = logging.getLogger("jobs.worker")
 
+FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 _HEALTHY_AFTER: Final = 60.0
 """Seconds that a child has to live for its earlier deaths to be forgotten."""
 _KILL_AFTER: Final = 10.0
 """Seconds beyond the grace until a child that does not stop is killed."""
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process of its own. ready: resolved once it runs, or with False when it ends before."""
+    """A process of its own. ready: resolved once it runs, or with False when it ends before.
+    told: to stop."""
 
     process: asyncio.subprocess.Process
     ready: asyncio.Future[bool]
-    restarting: bool = False
+    told: bool = False
 
     def signal(self, signum: signal.Signals) -> None:
         """Nothing happens to one that has ended."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signum)
+
+    def stop(self, patience: float) -> None:
+        """Once: a second SIGTERM would cut its jobs off. After so many seconds it is killed."""
+        if not self.told:
+            self.told = True
+            self.signal(signal.SIGTERM)
+            asyncio.get_running_loop().call_later(patience, self._kill)
+
+    def _kill(self) -> None:
+        if self.process.returncode is None:
+            logger.error("worker process %d does not stop, it is killed", self.process.pid)
+            self.signal(signal.SIGKILL)
 
 
 @dataclass(eq=False)
@@ -60,31 +75,46 @@ class Supervisor:
     output: IO[bytes] | None = None
     handle_signals: bool = True
     _children: set[Child] = field(default_factory=set, init=False)
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """Ends the pauses that there are."""
 
     async def run(self) -> int:
         """Until all have ended; the exit code. A child that cannot even start ends them all."""
         if self.handle_signals:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(signum, self.stop)
-        watching = asyncio.create_task(self._watch()) if self.watched else None
+        tasks: list[asyncio.Task[int | None]] = []
+        if self.watched:
+            tasks.append(asyncio.create_task(self._reload(_changes(self.watched))))
+        tasks.append(asyncio.create_task(self._work()))
         try:
-            first = await self._spawn()
-            if not await first.ready:
-                code = await first.process.wait()
-                return 0 if self._stopping.is_set() else max(code, 1)
-            others = [self._keep(await self._spawn()) for _ in range(self.processes - 1)]
-            return max(await asyncio.gather(self._keep(first), *others))
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return ended.pop().result() or 0
         finally:
-            if watching is not None:
-                watching.cancel()
-            await self._end_all()
+            for task in tasks:
+                task.cancel()
+            if not self._stopping:
+                self.stop()
+            await asyncio.gather(*(child.process.wait() for child in self._children))
 
     def stop(self) -> None:
         """Tell the children to stop; a second time they do so at once."""
-        self._stopping.set()
         for child in self._children:
-            child.signal(signal.SIGTERM)
+            if self._stopping:
+                child.signal(signal.SIGTERM)
+            else:
+                self._tell(child)
+        self._stopping = True
+        self._wake()
+
+    async def _work(self) -> int:
+        first = await self._spawn()
+        if not await first.ready and not first.told:
+            return max(await first.process.wait(), 1)
+        missing = 0 if self._stopping else self.processes - 1
+        others = [self._keep(await self._spawn()) for _ in range(missing)]
+        return max(await asyncio.gather(self._keep(first), *others))
 
     async def _keep(self, child: Child) -> int:
         """See to it that there is a child, until one has ended as it should."""
@@ -93,46 +123,44 @@ class Supervisor:
             started = time.monotonic()
             code = await child.process.wait()
             self._children.discard(child)
-            if self._stopping.is_set() or (code == 0 and self.burst):
+            if self._stopping or (code == 0 and self.burst):
                 return max(code, 0)
-            if not child.restarting:
+            if not child.told:
                 deaths = 0 if time.monotonic() - started > _HEALTHY_AFTER else deaths + 1
-                pause = min(0.5 * 2 ** min(deaths - 1, 10), LONGEST_PAUSE) if deaths else 0.0
+                pause = (
+                    min(FIRST_PAUSE * 2 ** min(deaths - 1, 10), LONGEST_PAUSE) if deaths else 0.0
+                )
                 logger.error(
                     "worker process %d died (%s), another one is started in %g s",
                     child.process.pid, _described(code), pause,
                 )  # fmt: skip
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
+                if self._stopping:
                     return 0
             child = await self._spawn()
 
     async def _spawn(self) -> Child:
         child = await spawn(self.command, self.environment, self.output)
         self._children.add(child)
-        if self._stopping.is_set():  # while it was being made
-            child.signal(signal.SIGTERM)
+        if self._stopping:  # while it was being made
+            self._tell(child)
         return child
 
-    async def _watch(self) -> None:
-        try:
-            from watchfiles import PythonFilter, awatch
-        except ImportError:
-            raise UsageError("--reload needs watchfiles: pip install watchfiles") from None
-        async for _ in awatch(*self.watched, watch_filter=PythonFilter()):
+    async def _reload(self, changes: AsyncIterator[object]) -> None:
+        async for _ in changes:
             logger.warning("files have changed, the workers are started anew")
             for child in self._children:
-                child.restarting = True
-                child.signal(signal.SIGTERM)
+                self._tell(child)
+            self._wake()
 
-    async def _end_all(self) -> None:
-        self.stop()
-        ends = [asyncio.create_task(child.process.wait()) for child in self._children]
-        if ends:
-            await asyncio.wait(ends, timeout=self.grace + _KILL_AFTER)
-        for child in self._children:
-            child.signal(signal.SIGKILL)
-        await asyncio.gather(*ends)
+    def _tell(self, child: Child) -> None:
+        child.stop(self.grace + _KILL_AFTER)
+
+    def _wake(self) -> None:
+        self._woken.set()
+        self._woken.clear()
 
 
 async def spawn(
@@ -152,14 +180,28 @@ async def spawn(
 
 
 def command(*args: str) -> list[str]:
-    """A child's command: this interpreter, as a worker."""
-    return [sys.executable, "-m", "jobs.worker", *args]
+    """A child's command: this interpreter, as a worker.
+
+    As under the `jobs` command, no module of the working folder takes the place of one of ours or
+    of Python's; but in a checkout that is not installed, ours are there and nowhere else.
+    """
+    safe = [] if Path.cwd() == _CHECKOUT else ["-P"]
+    return [sys.executable, *safe, "-m", "jobs.worker", *args]
 
 
 def announce(descriptor: int) -> None:
     """In a child: it runs."""
     os.write(descriptor, b"1")
     os.close(descriptor)
+
+
+def _changes(folders: Sequence[Path]) -> AsyncIterator[object]:
+    """One item each time Python files change. Raises UsageError."""
+    try:
+        from watchfiles import PythonFilter, awatch
+    except ImportError:
+        raise UsageError("--reload needs watchfiles: pip install watchfiles") from None
+    return awatch(*folders, watch_filter=PythonFilter(), ignore_permission_denied=True)
 
 
 def _answer(descriptor: int) -> asyncio.Future[bool]:

@@ -219,10 +219,12 @@ class Worker(arq.worker.Worker):
             await self._channel.close()
             self._opened, self._schedule = False, None
             await _within_patience(self._health.remove())
-        if self.on_shutdown:
-            await self.on_shutdown(self.ctx)
-        await self.pool.aclose(close_connection_pool=True)
-        self._pool, self._stopping = None, False
+        try:
+            if self.on_shutdown:
+                await self.on_shutdown(self.ctx)
+        finally:
+            await self.pool.aclose(close_connection_pool=True)
+            self._pool, self._stopping = None, False
 
     # --- claiming
 

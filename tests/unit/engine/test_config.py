@@ -154,12 +154,12 @@ def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
     ("url", "message"),
     [
         ("http://me:secret@host", "not a Redis URL: http://host"),
-        ("redis://me:secret/s@host", "not a Redis URL: redis://host: "),
+        ("redis://me:secret/s@host", "not a Redis URL: "),
         ("redis://me:secret℀@host", "not a Redis URL: redis://"),
         ("redis://[secret", "not a Redis URL: redis://•••"),
         ("redis://me:secret@host?db=one", "redis://host: Invalid value for 'db'"),
         ("redis://host?client_name=x", "Redis option client_name"),
-        ("redis://me:?secret=@host", "Redis option among its options"),
+        ("redis://me:?secret=@host", "not a Redis URL: "),
     ],
 )
 def test_urls_that_arq_cannot_use(url: str, message: str) -> None:
@@ -197,3 +197,73 @@ def test_functions_are_a_sequence_of_arqs() -> None:
     functions = JobFunctions([usual])
     assert isinstance(functions[0], Function)
     assert functions[:1] == [functions[0]]
+
+
+def test_a_second_base_is_heard_where_the_first_says_nothing() -> None:
+    class First(EngineSettings):
+        max_jobs = 3
+
+    class Second(EngineSettings):
+        max_jobs = 4
+        job_timeout = 5
+        keep_result = 0
+
+    class Both(First, Second):
+        functions = (usual,)
+
+    seen = read_by_arq(Both)
+    assert (seen["max_jobs"], seen["job_timeout"], seen["keep_result"]) == (3, 5, 0)
+
+
+class OwnUrl:
+    redis_url = "redis://mixed-in/0"
+
+
+class OwnRedis:
+    redis_settings = RedisSettings(host="mixed-in")
+
+
+class ByUrl(EngineSettings):
+    redis_url = "redis://base/0"
+
+
+class BySettings(EngineSettings):
+    redis_settings = RedisSettings(host="base")
+
+
+@pytest.mark.parametrize("base", [EngineSettings, ByUrl, BySettings])
+@pytest.mark.parametrize("mixin", [OwnUrl, OwnRedis])
+def test_the_nearest_redis_is_taken(mixin: type, base: type) -> None:
+    assert "mixed-in" in redis_of(type("Nearer", (mixin, base), {}))
+    assert "mixed-in" not in redis_of(type("Farther", (base, mixin), {}))
+
+
+def redis_of(settings: type) -> str:
+    found = read_by_arq(settings)["redis_settings"]
+    return str(found.url if isinstance(found, LazyRedisSettings) else found.host)
+
+
+async def test_the_first_of_several_queues_stands_for_all() -> None:
+    class Several(EngineSettings):
+        queues = ["one_tasks", "other_tasks"]
+
+    class Redis:
+        default_queue_name = "arq:queue"
+
+    ctx: dict[str, Any] = {"redis": Redis()}
+    await Several.on_startup(ctx)
+    assert ctx["queue"] == "one_tasks"
+    assert read_by_arq(Several)["queue_name"] == "one_tasks"
+
+
+def test_a_queue_has_the_name_that_producers_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_DOMAINS", '["lead", "billing"]')
+
+    class Lead(EngineSettings):
+        queue_name = "lead_queue"
+
+    class Several(EngineSettings):
+        queues = ["billing_queue", "other_queue"]
+
+    assert read_by_arq(Lead)["queue_name"] == "lead_tasks"
+    assert Several.queues == ["billing_tasks", "other_queue"]

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from arq.connections import RedisSettings
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
@@ -32,7 +32,7 @@ from redis.exceptions import RedisError
 
 from jobs.engine.transport import reporting
 from jobs.errors import UsageError
-from jobs.rules.masking import HIDDEN, mask_url
+from jobs.rules.masking import mask_url
 
 MOST_CONNECTIONS: Final = 100
 """More callers than this wait for each other, instead of opening a socket each."""
@@ -50,6 +50,10 @@ _SENTINEL_PORT: Final = 26379
 _URL_FORM: Final = (
     "it is like redis://user:password@host:6379/0, rediss://…, unix:///path?db=0 or "
     "redis+sentinel://…, and special characters of a password are written as %2F for /"
+)
+_UNQUOTED: Final = (
+    'an "@" follows a "/", "?" or "#": write special characters, as those of a password, as %2F '
+    "for /, %3F for ?, %23 for # and %40 for @"
 )
 _SCHEMES: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 
@@ -94,6 +98,8 @@ class Address:
         """Raises UsageError for what cannot be one."""
         if isinstance(redis, RedisSettings):
             return _of_settings(redis)
+        if "@" in redis[len(_head(redis)) :]:  # parts of a password would pass for a host, a path …
+            raise UsageError(f"not a Redis URL: {_UNQUOTED}")
         try:
             if redis.partition("://")[0].lower() in _SCHEMES:
                 return _of_sentinel_url(redis)
@@ -118,7 +124,7 @@ class Address:
             pool.connection_class = reporting(pool.connection_class)
             pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         except (TypeError, ValueError, RedisError) as error:
-            reason = self._if_safe(str(error).rpartition("__init__() ")[2])
+            reason = str(error).rpartition("__init__() ")[2]
             raise UsageError(f"not a Redis URL: {self.shown}: {reason}") from None
         return pool
 
@@ -134,22 +140,23 @@ class Address:
             options |= {"host": list(self.sentinels), "sentinel": True}
             options["sentinel_master"] = self.service
         if unknown:
-            name = self._if_safe(min(unknown))
-            raise UsageError(f"arq cannot pass on the Redis option {name} ({self.shown})")
+            raise UsageError(f"arq cannot pass on the Redis option {min(unknown)} ({self.shown})")
         named = {_ARQ_NAMES.get(name, name): value for name, value in options.items()}
         return RedisSettings(**named, ssl=tls)
 
-    def _if_safe(self, option: str) -> str:
-        """What is said of an option; a password with a "?" in it would be taken for options."""
-        return "among its options" if self.shown.endswith(HIDDEN) else option
+
+def _head(url: str) -> str:
+    """Its scheme, user and hosts."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + re.split("[/?#]", rest, maxsplit=1)[0]
 
 
 def _of_sentinel_url(url: str) -> Address:
-    scheme, _, rest = url.partition("://")
-    places = re.split("[/?#]", rest, maxsplit=1)[0]
+    head = _head(url)
+    scheme, _, places = head.partition("://")
     user, _, hosts = places.rpartition("@")
     # Without the hosts: newer Pythons refuse brackets that are not around the only one.
-    parts = urlsplit(f"redis://redis{rest[len(places) :]}")
+    parts = urlsplit(f"redis://redis{url[len(head) :]}")
     service, _, db = parts.path.strip("/").partition("/")
     query = parse_qsl(parts.query)
     own = [(name, value) for name, value in query if not name.startswith(_SENTINEL)]
@@ -173,7 +180,8 @@ def _of_sentinel_url(url: str) -> Address:
 
 def _parsed(url: str, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """redis-py's options of a URL whose host does not matter."""
-    options: dict[str, Any] = dict(parse_url(f"{url}?{urlencode(list(query))}"))
+    quoted = urlencode([(name, quote(value)) for name, value in query])  # it unquotes twice
+    options: dict[str, Any] = dict(parse_url(f"{url}?{quoted}"))
     del options["host"]
     return options
 
@@ -188,10 +196,11 @@ def _host_and_port(address: str) -> tuple[str, int]:
 def _of_settings(said: RedisSettings) -> Address:
     """With all that they say, also what arq's own way to Sentinel drops."""
     given = {name: getattr(said, name) for name in _FIELDS - _NOT_FOR_REDIS}
+    tls = said.ssl and (said.sentinel or not said.unix_socket_path)  # a socket has none, as in arq
     options = {
         _REDIS_NAMES.get(name, name): value
         for name, value in given.items()
-        if value is not None and (said.ssl or not name.startswith("ssl"))
+        if value is not None and (tls or not name.startswith("ssl"))
     }
     options["max_connections"] = said.max_connections
     tries, pause = said.conn_retries + 1, float(said.conn_retry_delay)
@@ -199,7 +208,7 @@ def _of_settings(said: RedisSettings) -> Address:
         if isinstance(said.host, str):
             raise UsageError("RedisSettings(sentinel=True) wants a list of (host, port) as host")
         options["connection_class"] = (
-            SentinelManagedSSLConnection if said.ssl else SentinelManagedConnection
+            SentinelManagedSSLConnection if tls else SentinelManagedConnection
         )
         hosts = ",".join(f"{host}:{port}" for host, port in said.host)
         return Address(
@@ -219,7 +228,7 @@ def _of_settings(said: RedisSettings) -> Address:
     else:
         shown = f"redis://{said.host}:{said.port}"
         options |= {"host": said.host, "port": said.port}
-        if said.ssl:
+        if tls:
             options["connection_class"] = SSLConnection
     return Address(shown, options, tries=tries, pause=pause)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from hiredis import PushNotification
@@ -20,7 +20,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.engine.refusals import is_read_only
+from jobs.engine.refusals import is_read_only, passes
 from jobs.engine.scripts import Script
 from jobs.engine.transport import reporting
 from jobs.engine.wire import Argument, Wire, packed
@@ -33,6 +33,7 @@ PATIENCE: Final = 10.0
 _WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
 """Without it a connection would be told of every job's own keys too, at a cost for each."""
 _PING: Final = packed("PING")
+_CLOSED: Final = "the connection was closed"
 
 
 _Call = tuple[asyncio.Future[Any] | None, float]
@@ -66,6 +67,7 @@ class Channel:
         self._wire: Wire | None = None
         self._calls: deque[_Call] = deque()
         self._opening = asyncio.Lock()
+        self._closings = 0
         self._silence: asyncio.TimerHandle | None = None
         """The one timer of all calls."""
 
@@ -99,8 +101,9 @@ class Channel:
         await self._ready()
 
     async def close(self) -> None:
-        """Close the connection; a later call makes a new one."""
-        self._give_up(RedisConnectionError("the connection was closed"))
+        """Close the connection, or the one that is being made; a later call makes a new one."""
+        self._closings += 1
+        self._give_up(RedisConnectionError(_CLOSED))
         await asyncio.sleep(0)  # a transport ends with the loop's next turn
 
     def _send(self, wire: Wire, command: bytes, first: bytes) -> asyncio.Future[Any]:
@@ -141,10 +144,11 @@ class Channel:
 
     async def _ready(self) -> Wire:
         """A connection that has room for more."""
+        closings = self._closings
         try:
             async with asyncio.timeout(self._patience):
                 async with self._opening:
-                    wire = self._wire or await self._connect()
+                    wire = self._wire or await self._connect(closings)
                 await wire.until_room()
         except TimeoutError:
             error = RedisTimeoutError(self._silent)
@@ -154,26 +158,31 @@ class Channel:
             raise RedisConnectionError("the connection was lost")
         return wire
 
-    async def _connect(self) -> Wire:
+    async def _connect(self, closings: int) -> Wire:
+        """closings: how often this had been closed when the connection was asked for."""
         connection = await self._tracking() if self.tracks else None
         if connection is None:
-            connection = connection_like(self._pool, protocol=2, patience=self._patience)
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            connection = await connected_like(self._pool, protocol=2, patience=self._patience)
+        if closings != self._closings:
+            await connection.disconnect(nowait=True)
+            raise RedisConnectionError(_CLOSED)
         self._wire = Wire(connection, answered=self._answered, lost=self._give_up)
         return self._wire
 
     async def _tracking(self) -> AbstractConnection | None:
         """A connection that is told of changes; None where the server does not allow it."""
-        connection = connection_like(self._pool, protocol=3, patience=self._patience)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-            await connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
-            await connection.read_response()
-        except ResponseError:
-            await connection.disconnect(nowait=True)
+            return await connected_like(
+                self._pool,
+                *("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"),
+                protocol=3,
+                patience=self._patience,
+            )
+        except ResponseError as error:
+            if passes(error):
+                raise
             self.tracks = False
             return None
-        return connection
 
     def _answered(self, answer: Any) -> None:
         """Hand an answer to the call that waits for it."""
@@ -220,6 +229,33 @@ def connection_like(
     return reporting(pool.connection_class)(
         **options | {"protocol": protocol, "health_check_interval": 0}
     )
+
+
+async def connected_like(
+    pool: ConnectionPool, *command: str, protocol: int, patience: float = PATIENCE
+) -> AbstractConnection:
+    """Such a connection, made, and with `command` carried out where there is one.
+
+    Raises TimeoutError when that takes longer than both `patience` and what the options allow.
+    """
+    connection = connection_like(pool, protocol=protocol, patience=patience)
+    try:
+        async with asyncio.timeout(patience_of(pool.connection_kwargs, patience)):
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            if command:
+                await connection.send_command(*command)
+                await connection.read_response()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+def patience_of(options: Mapping[str, Any], patience: float) -> float:
+    """Seconds that a first answer may take, connecting included: what the options of a connection
+    allow. patience: where they say nothing of answers."""
+    connecting, answering = options.get("socket_connect_timeout"), options.get("socket_timeout")
+    return max(connecting or 0, answering or patience)
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

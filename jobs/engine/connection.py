@@ -16,13 +16,13 @@ from redis.exceptions import (
 )
 from redis.exceptions import (
     NoPermissionError,
-    RedisError,
 )
 from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
 from jobs.engine.address import Address
+from jobs.engine.channel import OUTAGE, patience_of
 from jobs.engine.queues import QueueUrls
 from jobs.engine.refusals import explained, is_wrong_password
 from jobs.errors import ServerError
@@ -32,6 +32,8 @@ from settings import Settings, SettingsError, get_settings
 RedisUrl = str | Callable[[Settings], str]
 """A URL, or how to find it out when a connection is needed."""
 
+PATIENCE: Final = 5.0
+"""Seconds that each try for a first answer may take, where the options do not allow more."""
 OLDEST: Final = (6, 2)
 """The version from which Redis has all that the scripts call (ZMSCORE came last)."""
 
@@ -98,8 +100,8 @@ class LazyRedisSettings(RedisSettings):
         if self._resolved is None:
             address = Address.of(self.resolve())
             found = address.arq_settings()
-            # A loop may run in this thread, and arq asks without awaiting. It blocks for a few
-            # seconds at most: nothing else runs yet in a process that has no Redis.
+            # A loop may run in this thread, and arq asks without awaiting. It blocks for half a
+            # minute at most: nothing else runs yet in a process that has no Redis.
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(asyncio.run, _probe(address)).result()
             self._resolved = found
@@ -120,31 +122,27 @@ async def connect(redis: str | RedisSettings) -> ConnectionPool:
     redis: a URL with any of redis-py's options, or arq's settings. Raises NoRedisError, one line,
     when there is no answer after some tries, and UsageError where the URL is none.
     """
-    if isinstance(redis, LazyRedisSettings):
-        redis = redis.resolve()
-    return await _connect(Address.of(redis))
+    return await connections_to(address_of(redis))
 
 
-async def _connect(address: Address) -> ConnectionPool:
+def address_of(redis: str | RedisSettings) -> Address:
+    return Address.of(redis.resolve() if isinstance(redis, LazyRedisSettings) else redis)
+
+
+async def connections_to(address: Address, *, tried: int = 0) -> ConnectionPool:
+    """As `connect`. tried: the tries that were made already; one is made all the same."""
     connections = address.connections()
     client = Redis(connection_pool=connections)
     try:
-        for tries_left in reversed(range(address.tries)):
+        for tries_left in reversed(range(max(address.tries - tried, 1))):
             try:
-                await client.ping()
-                await refuse_old(client)
+                async with asyncio.timeout(patience_of(connections.connection_kwargs, PATIENCE)):
+                    await client.ping()
+                    await refuse_old(client)
                 break
-            except (RedisError, OSError) as error:
-                passing = is_passing(error)
-                if not tries_left or not passing:
-                    what = (
-                        "no answer from Redis at {}"
-                        if passing
-                        else "the Redis at {} cannot be used"
-                    )
-                    raise NoRedisError(
-                        f"{what.format(address.shown)}: {explained(error)}"
-                    ) from error
+            except OUTAGE as error:
+                if not tries_left or not is_passing(error):
+                    raise unusable(address, error) from error
                 await asyncio.sleep(address.pause)
     except BaseException:
         await connections.disconnect()
@@ -152,8 +150,14 @@ async def _connect(address: Address) -> ConnectionPool:
     return connections
 
 
+def unusable(address: Address, error: Exception) -> NoRedisError:
+    """One line on what keeps this Redis from being used."""
+    what = "no answer from Redis at {}" if is_passing(error) else "the Redis at {} cannot be used"
+    return NoRedisError(f"{what.format(address.shown)}: {explained(error)}")
+
+
 async def _probe(address: Address) -> None:
-    await (await _connect(address)).disconnect()
+    await (await connections_to(address)).disconnect()
 
 
 async def refuse_old(redis: Redis) -> None:

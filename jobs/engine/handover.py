@@ -16,7 +16,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.engine.channel import OUTAGE, connection_like
+from jobs.engine.channel import OUTAGE, connected_like
 from jobs.engine.keys import HANDED
 from jobs.engine.wire import Wire, packed
 
@@ -88,8 +88,7 @@ class Handover:
 
     async def _listen(self) -> None:
         """Until it has been unsubscribed."""
-        connection = connection_like(self._pool, protocol=2)
-        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+        connection = await connected_like(self._pool, protocol=2)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         wire = self._wire = Wire(
             connection,

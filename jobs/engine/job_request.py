@@ -40,17 +40,18 @@ def times(
     clock: Clock,
     kept_ms: int,
 ) -> tuple[int, int]:
-    """The delay and the expiry of a job, in ms from now. kept_ms: how long it is kept after it is
-    due. Raises UsageError for times that contradict each other."""
+    """The delay and the expiry of a job, in ms from now. The delay is negative for a job that was
+    due before: it goes before the others. kept_ms: how long it is kept after it is due, and after
+    now. Raises UsageError for times that contradict each other."""
     if defer_by is None and defer_until is None and expires is None:
         return 0, kept_ms
     if defer_until is not None:
-        if defer_by is not None:
+        if defer_by:
             raise UsageError("a job is deferred either by a time or until a moment, not both")
-        delay = to_ms(clock.real_delay(_aware(defer_until)))
+        delay = to_ms(_real_delay(_aware(defer_until), clock))
     else:
-        delay = max(to_ms(defer_by) or 0, 0)
-    expiry = to_ms(expires) or delay + kept_ms
+        delay = to_ms(defer_by) or 0
+    expiry = to_ms(expires) or max(delay, 0) + kept_ms
     if expiry < 0:
         raise UsageError("a job cannot expire before it is enqueued")
     return delay, expiry
@@ -68,6 +69,12 @@ def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
     if definition is None:
         return function.__qualname__, None
     return definition.name, definition.queue
+
+
+def _real_delay(until: datetime, clock: Clock) -> timedelta:
+    """Negative for a moment that is past: as long ago as its mirror image is ahead."""
+    late = clock.now() - until
+    return -clock.real_delay(until + 2 * late) if late > timedelta() else clock.real_delay(until)
 
 
 def _aware(moment: datetime) -> datetime:

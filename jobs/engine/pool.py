@@ -13,7 +13,6 @@ from arq.jobs import (
     JobDef,
     JobResult,
     Serializer,
-    deserialize_job,
     serialize_job,
 )
 from arq.utils import timestamp_ms
@@ -21,17 +20,24 @@ from redis.asyncio import ConnectionPool
 
 from jobs.engine.address import Address
 from jobs.engine.batch import Batch, Group, Place
-from jobs.engine.channel import Channel, connection_like
+from jobs.engine.channel import OUTAGE, Channel, connection_like
 from jobs.engine.clock import Clock, SystemClock
-from jobs.engine.connection import configured_url, connect, resolve
+from jobs.engine.connection import (
+    address_of,
+    configured_url,
+    connections_to,
+    resolve,
+    unusable,
+)
 from jobs.engine.definition import find_job
 from jobs.engine.job_request import JobFunction, JobRequest, Seconds, name_and_queue, times
-from jobs.engine.keys import JOB, RESULT
+from jobs.engine.listing import jobs_of, results_of
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
 from jobs.engine.results import Job
 from jobs.engine.scripts import ENQUEUE, ENQUEUE_MANY, Script
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.wire import Argument
+from jobs.errors import UsageError
 from settings import get_settings
 
 P = ParamSpec("P")
@@ -41,7 +47,8 @@ PATIENCE: Final = 30.0
 """Seconds that an answer may take, where redis-py's `socket_timeout` does not say."""
 BATCH: Final = 1000
 """Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
-_SCAN: Final = 1000
+BATCH_BYTES: Final = 1_000_000
+"""Of payloads, after which a call takes no further job: servers bound what one may bring."""
 
 
 class Pool(ArqRedis):
@@ -70,12 +77,15 @@ class Pool(ArqRedis):
         self.clock = clock or SystemClock()
         self.queues = queues or QueueNames.from_settings()
         self._urls = urls if urls is not None and urls.others else None  # else all are here
+        self._url = url
+        self._home = self
+        """The pool that this one was made by: it has those of other servers, and closes them."""
         self._pools = {} if url is None else {url: self}
         super().__init__(
             pool_or_conn,
             job_serializer,
             job_deserializer,
-            default_queue_name or self.queues.default,
+            self.queues.canonical(default_queue_name or self.queues.default),
             expires_extra_ms,
             **kwargs,
         )
@@ -110,27 +120,39 @@ class Pool(ArqRedis):
         await self._channel.open()
 
     def at(self, queue: str) -> "Pool":
-        """The pool of the Redis that has this queue; this pool closes it."""
-        return self if self._urls is None else self._pool_at(self._urls.of(queue))
+        """The pool of the Redis that has this queue; the pool that was opened first closes it."""
+        if self._urls is None:
+            return self
+        queue = self.queues.canonical(queue)
+        url = self._urls.of(queue)
+        if url == self._url:
+            return self
+        if self.single_connection_client:
+            raise UsageError(
+                f"{queue} is on another Redis: its one connection is pool.at({queue!r}).client()"
+            )
+        return self._home._pool_at(url)  # noqa: SLF001 - of its own class
 
     def everywhere(self) -> list["Pool"]:
-        """A pool for each Redis that has a queue, this one among them."""
-        return [self] if self._urls is None else [self._pool_at(url) for url in self._urls.all()]
+        """A pool for each Redis that has a queue, this one among them; of a client this one."""
+        if self._urls is None or self.single_connection_client:
+            return [self]
+        return [self._home._pool_at(url) for url in self._urls.all()]  # noqa: SLF001 - the same
 
     def _pool_at(self, url: str) -> "Pool":
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = self._like(Address.of(url).connections())
+            pool = self._pools[url] = self._like(Address.of(url).connections(), url)
             pool.auto_close_connection_pool = True
         return pool
 
     def client(self) -> "Pool":
         """This pool's Redis by one connection, while `async with` lasts: WAIT is about what went
-        over the same one."""
-        return self._like(self.connection_pool, single_connection_client=True)
+        over the same one. It refuses jobs of a queue that is on another Redis, with UsageError."""
+        return self._like(self.connection_pool, self._url, single_connection_client=True)
 
-    def _like(self, connections: ConnectionPool, **options: Any) -> "Pool":
-        return Pool(
+    def _like(self, connections: ConnectionPool, url: str | None, **options: Any) -> "Pool":
+        pool = Pool(
             connections,
             self.job_serializer,
             self.job_deserializer,
@@ -138,11 +160,15 @@ class Pool(ArqRedis):
             self.expires_extra_ms,
             clock=self.clock,
             queues=self.queues,
+            urls=self._urls,
+            url=url,
             **options,
         )
+        pool._home = self._home
+        return pool
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        """Close the connections that are this pool's to close, on each Redis."""
+        """Close the connections that are this pool's to close, to each Redis."""
         for pool in self._pools.values():
             if pool is not self:
                 await pool.aclose()
@@ -194,8 +220,9 @@ class Pool(ArqRedis):
 
         A function's arguments are checked by the type checker; together with options, give them by
         position. _queue_name: by default the name's prefix says it. _defer_until: a moment
-        of the pool's clock. _expires: a deadline counted from now, after which the job is not
-        started; by default 30 days after it is due. The rest is as in arq.
+        of the pool's clock; a job of a past one goes before what is due now. _expires: a deadline
+        counted from now, after which the job is not started; by default 30 days after it is due.
+        The rest is as in arq.
         """
         if isinstance(function, str):
             name, queue = function, None
@@ -209,7 +236,8 @@ class Pool(ArqRedis):
         return await pool._enqueue_one(place, _job_id, payload)  # noqa: SLF001 - of its own class
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
-        """Enqueue jobs, a thousand in one round trip; each answer is as from `enqueue_job`.
+        """Enqueue jobs, a thousand or a megabyte in one round trip; each answer is as from
+        `enqueue_job`.
 
         Raises at the first that cannot be serialized; what was sent before stays enqueued. Where
         one of several servers fails, the others get theirs all the same.
@@ -244,9 +272,11 @@ class Pool(ArqRedis):
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
-            for start in range(0, len(requests), BATCH):
+            start = 0
+            while start < len(requests):
                 # Redis works on one batch while the next one is put together.
-                batch = self._batch(requests[start : start + BATCH])
+                batch, taken = self._batch(requests[start : start + BATCH])
+                start += taken
                 before, sent = sent, asyncio.create_task(self._add(batch))
                 if before is None:
                     await asyncio.sleep(0)  # lets the first one leave
@@ -261,40 +291,19 @@ class Pool(ArqRedis):
         """The queue that a job of this name goes to."""
         known = find_job(name)
         if known is not None and known.queue is not None:
-            return known.queue
+            return self.queues.canonical(known.queue)
         queue = self.queues.of_job(name)
         return self.default_queue_name if queue == self.queues.default else queue
 
     async def all_job_results(self) -> list[JobResult]:
-        """Every kept result, in order of enqueuing."""
-        results = []
-        for pool in self.everywhere():
-            keys = [key async for key in pool.scan_iter(match=RESULT + "*", count=_SCAN)]
-            for key in keys:
-                job_id = key.decode().removeprefix(RESULT)
-                job = Job(job_id, pool, _deserializer=self.job_deserializer)
-                result = await job.result_info()
-                if result is not None:
-                    result.job_id = job.job_id
-                    results.append(result)
-        return sorted(results, key=lambda result: result.enqueue_time)
+        """Every kept result, of every Redis, in order of enqueuing."""
+        return await results_of(self.everywhere(), deserializer=self.job_deserializer)
 
     async def queued_jobs(self, *, queue_name: str | None = None) -> list[JobDef]:
-        """The jobs of a queue, in order of their time; ids whose payload has expired left out."""
-        queue = self.default_queue_name if queue_name is None else queue_name
-        redis = self.at(queue)
-        entries = await redis.zrange(queue, 0, -1, withscores=True)
-        if not entries:
-            return []
-        payloads = await redis.mget([JOB + job_id.decode() for job_id, _ in entries])
-        jobs = []
-        for (job_id, score), payload in zip(entries, payloads, strict=True):
-            if payload is None:
-                continue
-            job = deserialize_job(payload, deserializer=self.job_deserializer)
-            job.job_id, job.score = job_id.decode(), int(score)
-            jobs.append(job)
-        return jobs
+        """The jobs of a queue, in order of their due time, those that run among them; ids whose
+        payload has expired are left out."""
+        queue = self.queues.canonical(queue_name or self.default_queue_name)
+        return await jobs_of(self.at(queue), queue, deserializer=self.job_deserializer)
 
     async def _enqueue_one(self, place: Place, job_id: str | None, payload: bytes) -> Job | None:
         chosen = "1"
@@ -306,12 +315,13 @@ class Pool(ArqRedis):
         )
         return Job(job_id, self, queue, self.job_deserializer) if added else None
 
-    def _batch(self, requests: Sequence[JobRequest]) -> Batch:
-        """Up to BATCH jobs for one script call, grouped by what they have in common."""
+    def _batch(self, requests: Sequence[JobRequest]) -> tuple[Batch, int]:
+        """Jobs for one script call, grouped by what they have in common; and how many of `requests`
+        they are: more are left where these have BATCH_BYTES."""
         now_ms = timestamp_ms()
         random_ids = os.urandom(16 * len(requests)).hex()
         groups: dict[tuple[Any, ...], Group] = {}
-        batch = Batch()
+        batch, size, number = Batch(), 0, -1
         for number, wanted in enumerate(requests):
             job_id = wanted.job_id
             when = wanted.defer_by, wanted.defer_until, wanted.expires
@@ -323,7 +333,10 @@ class Pool(ArqRedis):
             payload = self._payload(wanted, now_ms)
             job_id = job_id or random_ids[32 * number : 32 * number + 32]
             batch.add(group, payload, Job(job_id, self, group.queue, self.job_deserializer))
-        return batch
+            size += len(payload)
+            if size >= BATCH_BYTES:
+                break
+        return batch, number + 1
 
     def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
         return serialize_job(
@@ -389,6 +402,7 @@ class Pool(ArqRedis):
 async def create_pool(
     redis: RedisSettings | QueueUrls | str | None = None,
     *,
+    retry: int = 0,
     job_serializer: Serializer | None = serialize,
     job_deserializer: Deserializer | None = deserialize,
     default_queue_name: str | None = None,
@@ -400,13 +414,15 @@ async def create_pool(
 
     redis: a URL with any of redis-py's options, or arq's settings, for all queues; or a URL for
     each, of which the default one has to answer; by default REDIS_URL and TASK_QUEUE_URLS. Raises
-    NoRedisError, one line, when there is no answer after five tries.
+    NoRedisError, one line, when there is no answer after five tries, or as many as arq's settings
+    say. retry: how many of them were made already, as in arq.
     """
     if redis is None:
         redis = QueueUrls.from_settings(get_settings(), resolve(configured_url))
     urls = redis if isinstance(redis, QueueUrls) else None
+    address = address_of(redis.default if isinstance(redis, QueueUrls) else redis)
     pool = Pool(
-        await connect(redis.default if isinstance(redis, QueueUrls) else redis),
+        await connections_to(address, tried=retry),
         job_serializer,
         job_deserializer,
         default_queue_name,
@@ -417,5 +433,11 @@ async def create_pool(
         url=None if urls is None else urls.default,
     )
     pool.auto_close_connection_pool = True
-    await pool.open()
+    try:
+        await pool.open()
+    except BaseException as error:
+        await pool.aclose()
+        if isinstance(error, OUTAGE):
+            raise unusable(address, error) from error
+        raise
     return pool

@@ -41,6 +41,20 @@ class Job(arq.jobs.Job):
             await asyncio.sleep(min(max(waited * _SHARE, _SOONEST), _LATEST))
         return await super().result(timeout)
 
+    async def info(self) -> arq.jobs.JobDef | None:
+        """As in arq. A job that runs has its due time as its score, as under arq's worker; ours
+        keeps the negative of it in the queue."""
+        info = await super().info()
+        if info is not None and info.score is not None:
+            info.score = abs(info.score)
+        return info
+
+    async def abort(self, *, timeout: float | None = None, poll_delay: float = 0.5) -> bool:
+        """As in arq, which goes by `info`. A job that runs, and whose due time is still to come by
+        this machine's clock, is no deferred one: to move it could lose its result."""
+        its = arq.jobs.Job(self.job_id, self._redis, self._queue_name, self._deserializer)
+        return await its.abort(timeout=timeout, poll_delay=poll_delay)
+
     async def _is_pending(self) -> bool:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.exists(RESULT + self.job_id)

@@ -89,7 +89,10 @@ def queue_of(job: "JobDefinition", ctx: Mapping[str, Any]) -> str:
     """The queue that the job came from: EngineSettings put it into the context; without it, the
     one that the job's name means."""
     queue: str | None = ctx.get("queue")
-    return queue or job.queue or QueueNames.from_settings().of_job(job.name)
+    if queue is not None:
+        return queue
+    names = QueueNames.from_settings()
+    return names.canonical(job.queue) if job.queue else names.of_job(job.name)
 
 
 def _alerts_by(redis: ArqRedis) -> Alerts:

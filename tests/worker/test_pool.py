@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -12,12 +12,12 @@ from uuid import uuid4
 import arq
 import pytest
 from arq.connections import ArqRedis, RedisSettings
-from arq.jobs import Job, JobStatus, SerializationError
+from arq.jobs import Job, JobStatus, SerializationError, serialize_result
 from arq.worker import Worker
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.address import Address
@@ -26,7 +26,7 @@ from jobs.engine.clock import ScaledClock
 from jobs.engine.connection import LazyRedisSettings, NoRedisError
 from jobs.engine.definition import job
 from jobs.engine.job_request import JobRequest, request
-from jobs.engine.keys import IN_PROGRESS, JOB, RESULT
+from jobs.engine.keys import ABORT, IN_PROGRESS, JOB, RESULT
 from jobs.engine.pool import BATCH, Pool, create_pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
@@ -43,6 +43,10 @@ async def pool_test(ctx: dict[str, Any], number: int, word: str = "one") -> int:
 
 @job("lead.elsewhere", queue="slow")
 async def elsewhere(ctx: dict[str, Any]) -> None: ...
+
+
+@job("lead.aliased_test", queue="lead_queue")
+async def aliased(ctx: dict[str, Any]) -> None: ...
 
 
 @pytest.fixture
@@ -93,6 +97,19 @@ async def test_the_name_says_the_queue(pool: Pool) -> None:
     assert await queue_of(pool, await pool.enqueue_job("lead.elsewhere")) == {"slow"}
 
 
+async def test_another_name_of_a_queue_means_it_everywhere(pool: Pool, redis_url: str) -> None:
+    assert await queue_of(pool, await pool.enqueue_job(aliased)) == {"lead_tasks"}
+    assert await queue_of(pool, await pool.enqueue_job("lead.aliased_test")) == {"lead_tasks"}
+    many = await pool.enqueue_many([request(aliased), JobRequest("x", queue="lead_queue")])
+    assert [await queue_of(pool, one) for one in many] == [{"lead_tasks"}] * 2
+    assert len(await pool.queued_jobs(queue_name="lead_queue")) == 4
+    async with await create_pool(
+        redis_url, queues=DOMAINS, default_queue_name="lead_queue"
+    ) as other:
+        assert await queue_of(pool, await other.enqueue_job("x")) == {"lead_tasks"}
+        assert len(await other.queued_jobs()) == 5
+
+
 async def test_by_function(pool: Pool) -> None:
     queued = await pool.enqueue_job(pool_test, 7, word="two")
     assert queued is not None
@@ -141,10 +158,29 @@ async def test_deferring(pool: Pool) -> None:
     moment = datetime.now(UTC) + timedelta(hours=1)
     until = await pool.enqueue_job("lead.qualify", _defer_until=moment)
     assert 3590 < await due_in(pool, until) <= 3600
-    past = await pool.enqueue_job("lead.qualify", _defer_until=moment - timedelta(hours=5))
-    assert -5 < await due_in(pool, past) <= 0
+    until = await pool.enqueue_job("lead.qualify", _defer_until=moment, _defer_by=0)
+    assert 3590 < await due_in(pool, until) <= 3600
     with pytest.raises(UsageError, match="not both"):
         await pool.enqueue_job("lead.qualify", _defer_until=moment, _defer_by=1)
+
+
+async def test_a_moment_that_is_past_goes_before_what_is_due_now(pool: Pool) -> None:
+    now = datetime.now(UTC)
+    past = await pool.enqueue_job("lead.qualify", 1, _defer_until=now - timedelta(hours=4))
+    assert -4 * 3600 - 5 < await due_in(pool, past) <= -4 * 3600
+    past = await pool.enqueue_job("lead.qualify", 2, _defer_by=-60)
+    assert -65 < await due_in(pool, past) <= -60
+    requests = [
+        JobRequest("lead.qualify", (number,), defer_until=datetime(1900, 1, number, tzinfo=UTC))
+        for number in (3, 4)
+    ]
+    for one in [*await pool.enqueue_many(requests), *await pool.enqueue_many(requests[:1])]:
+        assert one is not None
+        score = await pool.zscore("lead_tasks", one.job_id)
+        assert score is not None
+        assert score > 0, "at less than 0 it would be taken for claimed"
+        assert await lives(pool, one) == pytest.approx(DEFAULT_EXPIRY_MS / 1000, abs=5)
+    assert [one.args[0] for one in await pool.queued_jobs(queue_name="lead_tasks")][-2:] == [1, 2]
 
 
 async def test_a_moment_is_read_by_the_business_clock(redis_url: str) -> None:
@@ -153,6 +189,8 @@ async def test_a_moment_is_read_by_the_business_clock(redis_url: str) -> None:
     async with await create_pool(redis_url, queues=DOMAINS, clock=clock) as pool:
         queued = await pool.enqueue_job("lead.qualify", _defer_until=start + timedelta(hours=1))
         assert 55 < await due_in(pool, queued) <= 60
+        queued = await pool.enqueue_job("lead.qualify", _defer_until=start - timedelta(hours=1))
+        assert -65 < await due_in(pool, queued) <= -60
 
 
 async def test_expiry(pool: Pool) -> None:
@@ -198,6 +236,27 @@ async def test_many_with_options_of_their_own(pool: Pool) -> None:
     assert (info.kwargs, info.job_try) == ({"price": "1.5"}, 2)
     assert third is not None
     assert await third.status() is JobStatus.queued
+
+
+async def test_many_large_ones_go_in_calls_that_a_server_takes() -> None:
+    async with own_redis() as server, await create_pool(server.url) as pool:
+        await pool.config_set("proto-max-bulk-len", 2_000_000)
+        requests = [JobRequest("x", ("y" * 50_000,), queue="chosen") for _ in range(100)]
+        assert all(await pool.enqueue_many([*requests, JobRequest("x", queue="chosen")]))
+        assert await pool.zcard("chosen") == 101
+
+
+async def test_nothing_is_left_of_what_goes_to_a_key_that_is_no_queue(pool: Pool) -> None:
+    """A payload without its place in a queue would block its id until it expires."""
+    await pool.set("other", "1")
+    requests = [JobRequest("x", job_id=queue, queue=queue) for queue in ("slow", "other", "rest")]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await pool.enqueue_many(requests)
+    assert await pool.keys() == [b"other"]
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await pool.enqueue_job("x", _job_id="other", _queue_name="other")
+    assert await pool.keys() == [b"other"]
+    assert await pool.enqueue_job("x", _job_id="other") is not None
 
 
 async def test_none_of_a_batch_that_cannot_be_serialized_is_enqueued(pool: Pool) -> None:
@@ -272,6 +331,39 @@ async def test_enqueuing_is_retried_as_the_options_say(
             assert await pool.enqueue_job("lead.x", 1)
 
 
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_lost_answer_makes_nothing_of_an_id_that_the_pool_made(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    """It can be there by the first try only. Of a chosen one nobody knows who enqueued it."""
+    address = Address.of(redis_url).arq_settings()
+    address.retry_on_error = [RedisConnectionError]
+    address.retry = Retry(NoBackoff(), 1)
+    async with await create_pool(address, queues=DOMAINS) as pool:
+        call, calls = Channel.call, 0
+
+        async def loses_each_first_answer(self: Channel, *args: Any, **options: Any) -> Any:
+            nonlocal calls
+            answer = await call(self, *args, **options)
+            calls += 1
+            if calls % 2:
+                raise RedisConnectionError("lost")
+            return answer
+
+        monkeypatch.setattr(Channel, "call", loses_each_first_answer)
+
+        async def enqueue(job_id: str | None) -> Sequence[Job | None]:
+            if many:
+                return await pool.enqueue_many([JobRequest("lead.x", job_id=job_id)] * 2)
+            return [await pool.enqueue_job("lead.x", _job_id=job_id)]
+
+        made = await enqueue(None)
+        assert [await queue_of(pool, one) for one in made] == [{"lead_tasks"}] * len(made)
+        assert await pool.zcard("lead_tasks") == len(made)
+        assert set(await enqueue("chosen")) == {None}
+        assert await pool.zcard("lead_tasks") == len(made) + 1
+
+
 async def test_a_redis_that_does_not_answer_is_an_error_in_time() -> None:
     brief = "?socket_timeout=0.2"
     async with own_redis() as server, await create_pool(server.url + brief) as pool:
@@ -289,6 +381,70 @@ async def test_an_expired_job_does_not_stop_a_listing(pool: Pool) -> None:
     assert gone is not None
     await pool.delete(JOB + gone.job_id)
     assert [list(one.args) for one in await pool.queued_jobs(queue_name="lead_tasks")] == [[2]]
+
+
+async def test_one_that_runs_is_listed_at_the_time_when_it_was_due(pool: Pool) -> None:
+    """A claimed one is in the queue at the negative of it."""
+    now = int(time.time() * 1000)
+    queued = [await pool.enqueue_job("lead.qualify", number) for number in range(3)]
+    await pool.zadd(
+        "lead_tasks",
+        {one.job_id: at for one, at in zip(queued, (-now, now + 1, -now - 2), strict=True) if one},
+    )
+    listed = await pool.queued_jobs(queue_name="lead_tasks")
+    assert [(list(one.args), one.score) for one in listed] == [
+        ([0], now),
+        ([1], now + 1),
+        ([2], now + 2),
+    ]
+    for one in queued:
+        assert one is not None
+        info = await one.info()
+        assert info is not None
+        assert now <= (info.score or 0) <= now + 2
+
+
+async def test_to_abort_one_that_runs_leaves_it_where_it_is(pool: Pool) -> None:
+    """By its due time arq takes it for a deferred one, where this machine's clock is behind."""
+    queued = await pool.enqueue_job("lead.qualify")
+    assert queued is not None
+    claimed = -(time.time() + 3600) * 1000
+    await pool.zadd("lead_tasks", {queued.job_id: claimed})
+    with pytest.raises(TimeoutError):
+        await queued.abort(timeout=0, poll_delay=0.01)
+    assert await pool.zscore("lead_tasks", queued.job_id) == claimed
+    assert await pool.zscore(ABORT, queued.job_id)
+
+
+async def test_a_result_is_listed_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis may name a key twice, while others come or go."""
+    scan = Pool.scan
+
+    async def twice(self: Pool, *args: Any, **options: Any) -> tuple[int, list[bytes]]:
+        cursor, found = await scan(self, *args, **options)
+        return cursor, [*found, *found]
+
+    monkeypatch.setattr(Pool, "scan", twice)
+    for number in range(250):
+        result = serialize_result(
+            "x",
+            (),
+            {},
+            1,
+            number,
+            True,
+            number,
+            1,
+            2,
+            "r",
+            "rest",
+            serializer=serialize,
+            job_id="?",
+        )
+        assert result is not None
+        await pool.set(f"{RESULT}{number}", result)
+    results = await pool.all_job_results()
+    assert [(one.job_id, one.result) for one in results] == [(str(n), n) for n in range(250)]
 
 
 async def test_our_jobs_and_arqs_are_the_same(pool: Pool, stock: ArqRedis) -> None:

@@ -80,6 +80,30 @@ async def test_each_job_goes_to_its_queues_server(pool: Pool, redis_url: str) ->
     assert await pool.enqueue_job("call.dial", _job_id="one") is None
 
 
+async def test_the_pool_of_one_server_knows_the_others(pool: Pool) -> None:
+    there = pool.at("call_tasks")
+    assert there.at("lead_tasks") is pool
+    assert there.at("call_queue") is pool.at("call_queue") is there
+    assert await there.enqueue_job("lead.qualify")
+    assert all(await there.enqueue_many([LEAD, CALL]))
+    assert (await pool.zcard("lead_tasks"), await there.zcard("call_tasks")) == (2, 1)
+    await there.aclose()
+    assert await pool.enqueue_job("lead.qualify")
+
+
+async def test_one_connection_takes_no_job_of_another_server(pool: Pool) -> None:
+    """WAIT would tell of the wrong one."""
+    async with pool.client() as one:
+        assert await one.enqueue_job("lead.qualify")
+        for refused in (one.enqueue_job("call.dial"), one.enqueue_many([LEAD, CALL])):
+            with pytest.raises(UsageError, match=r"call_tasks is on another Redis: .*at\("):
+                await refused
+        assert await one.wait(0, 1) == 0
+    async with pool.at("call_tasks").client() as one:
+        assert await one.enqueue_job("call.dial")
+    assert await pool.at("call_tasks").zcard("call_tasks") == 1
+
+
 async def test_one_server_that_is_down_does_not_keep_jobs_from_the_others(
     redis_url: str, tmp_path: Path
 ) -> None:

@@ -31,6 +31,18 @@ runs: list[float] = []
 """When the tries of the running test began."""
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("message")
+
+
+ODD = {
+    "unwritable": ValueError("no file \udcff"),
+    "mute": MuteError(),
+    "cancelled": asyncio.CancelledError(),
+}
+
+
 async def play(ctx: dict[str, Any], script: list[str]) -> str:
     """Does what the script says for this try; its last step is for all further ones."""
     runs.append(asyncio.get_running_loop().time())
@@ -48,6 +60,8 @@ async def play(ctx: dict[str, Any], script: list[str]) -> str:
             raise NotFoundError("lead", 7)
         case ["stale"]:
             raise StaleVersionError("lead 7")
+        case [hard_to_tell] if hard_to_tell in ODD:
+            raise ODD[hard_to_tell]
         case ["again"]:
             raise Retry(defer=FAST)
     return step
@@ -211,6 +225,28 @@ async def test_a_retry_that_the_job_raises_itself_is_bounded(pool: Pool) -> None
     with pytest.raises(JobExecutionFailed, match="after its last try"):
         await failed.result()
     assert len(runs) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("unwritable", r"no file \udcff"),
+        ("mute", "MuteError: "),
+        ("cancelled", "stock.scripted waited for what somebody else cancelled"),
+    ],
+)
+async def test_what_is_hard_to_tell_is_retried_and_kept_like_any_error(
+    pool: Pool, step: str, said: str
+) -> None:
+    failed = await run(pool, "stock.scripted", [step])
+    assert len(runs) == 3
+    letter = await only_letter(pool)
+    assert letter.message.startswith(said)
+    result = await failed.result_info()
+    assert result is not None
+    assert str(result.result).startswith(said)
+    seen = await stats(pool)
+    assert (seen.dead, seen.retried) == (1, 2)
 
 
 async def test_a_job_may_go_without_a_letter(pool: Pool) -> None:

@@ -4,19 +4,22 @@
 -- A job that is due is handed to a worker that waits: claimed for it, and sent to it.
 --
 -- KEYS  queue
--- ARGV  id, payload, delay and expiry in ms, '1' where the producer chose the id
--- returns 1 where it was added
+-- ARGV  id, payload, delay (negative for a job that was due before) and expiry in ms, '1' where the
+--       producer chose the id
+-- returns 1 where it was added. An id that the producer did not choose can only be there by its own
+--       first try, whose answer was lost: it was added
 local call = redis.call
 local queue, id, payload, delay, chosen = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5] == '1'
+local FIRST = 2  -- what runs is below 0, and at 1 what is being aborted
 local LARGEST = 65536  -- of the payloads that are handed over: Redis holds each for its listener
 
 if chosen and (call('EXISTS', RESULT .. id) == 1 or is_running(queue, id)) or
    not call('SET', JOB .. id, payload, 'PX', ARGV[4], 'NX') then
-    return 0
+    return chosen and 0 or 1
 end
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local score = string.format('%.0f', now + delay)
+local score = string.format('%.0f', math.max(now + delay, FIRST))
 
 local function has_past()
     return call('EXISTS', RETRY .. id) == 1 or call('ZSCORE', ABORT, id) or
@@ -47,5 +50,11 @@ local function is_handed()
     end
 end
 
-if delay > 0 or not is_handed() then call('ZADD', queue, score, id) end
+if delay > 0 or not is_handed() then
+    local added = redis.pcall('ZADD', queue, score, id)
+    if type(added) == 'table' then  -- the queue's name is that of another key
+        call('DEL', JOB .. id)
+        return added
+    end
+end
 return 1

@@ -2,16 +2,23 @@
 --
 -- ARGV  msgpack: a list of groups, each {queue, delay in ms, expiry in ms, 1 where the producer
 --       chose the ids, list of id, payload, id, payload, …}
--- returns for each group the numbers, from 0, of the jobs that were left out
+-- returns for each group the numbers, from 0, of the jobs that were left out; none of those whose
+--       ids the producer did not choose
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local CHUNK = 2000
+local FIRST = 2  -- as in enqueue.lua
 local answer = {}
+local groups = cmsgpack.unpack(ARGV[1])
 
-for number, group in ipairs(cmsgpack.unpack(ARGV[1])) do
+-- Raises for a name that is of another key, before anything is written.
+for _, group in ipairs(groups) do call('ZCARD', group[1]) end
+
+for number, group in ipairs(groups) do
     local queue, delay, expiry, chosen, jobs = unpack(group)
-    local score, px = string.format('%.0f', now + delay), string.format('%.0f', expiry)
+    local score = string.format('%.0f', math.max(now + delay, FIRST))
+    local px = string.format('%.0f', expiry)
     local added, left_out = {}, {}
     for i = 1, #jobs, 2 do
         added[i], added[i + 1] = score, jobs[i]
@@ -24,7 +31,7 @@ for number, group in ipairs(cmsgpack.unpack(ARGV[1])) do
             local id = ids[i + 1]
             if chosen == 1 and (call('EXISTS', RESULT .. id) == 1 or is_running(queue, id)) or
                not call('SET', jobs[i], jobs[i + 1], 'PX', px, 'NX') then
-                left_out[#left_out + 1] = (i - 1) / 2
+                if chosen == 1 then left_out[#left_out + 1] = (i - 1) / 2 end
             else
                 added[#added + 1], added[#added + 2] = score, id
             end

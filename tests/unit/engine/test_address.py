@@ -88,6 +88,12 @@ def test_arqs_settings_keep_what_they_say() -> None:
     assert (socket.path, socket.password) == ("/run/redis.sock", "pw")
 
 
+def test_arqs_settings_of_a_socket_may_ask_for_tls() -> None:
+    """arq asks for none there, and takes them."""
+    socket = connection_of(RedisSettings(unix_socket_path="/run/redis.sock", ssl=True))
+    assert isinstance(socket, UnixDomainSocketConnection)
+
+
 def test_arqs_settings_of_sentinel_keep_tls() -> None:
     """arq's own way to Sentinel drops the authority, and so trusts nobody."""
     settings = RedisSettings(
@@ -98,6 +104,34 @@ def test_arqs_settings_of_sentinel_keep_tls() -> None:
     connection = made_by(pool)
     assert isinstance(connection, SentinelManagedSSLConnection)
     assert connection.ca_certs == "/ca.pem"
+
+
+def test_what_is_quoted_in_a_url_of_sentinels_is_unquoted_once() -> None:
+    pool = Address.of(
+        "redis+sentinel://one?sentinel_password=50%25ab&client_name=a%2540"
+    ).connections()
+    assert isinstance(pool, SentinelPool)
+    (sentinel,) = pool.sentinel_manager.sentinels
+    assert made_by(sentinel.connection_pool).password == "50%ab"  # noqa: S105 - of nothing
+    assert made_by(pool).client_name == "a%40"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "4711/hush@host:1/0",
+        "user:4711#hush@host/0",
+        "4711?hush@host",
+        "user:47/11@hush@host,host/x",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix", "redis+sentinel"])
+def test_a_password_that_is_not_quoted_is_refused_unseen(scheme: str, rest: str) -> None:
+    """Its parts would be taken for a host, a port or options, and be shown as those."""
+    with pytest.raises(UsageError, match=r"^not a Redis URL: .*%2F for /") as raised:
+        Address.of(f"{scheme}://{rest}")
+    for part in ("47", "hush", "user", "host"):
+        assert part not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -133,3 +167,17 @@ def test_the_redis_of_each_queue() -> None:
     assert known.of("lead_tasks") == "redis://main"
     assert known.all() == ["redis://main", "redis://calls", "redis://other"]
     assert "calls" not in repr(settings.task_queue_urls)
+
+
+def test_another_name_of_a_queue_has_the_same_redis() -> None:
+    for name in ("call_tasks", "call_queue"):
+        known = QueueUrls("redis://main", {name: "redis://calls"})
+        assert (known.of("call_tasks"), known.of("call_queue")) == ("redis://calls",) * 2
+        assert known.of("lead_queue") == "redis://main"
+
+
+def test_the_redis_of_each_queue_is_shown_without_passwords() -> None:
+    known = QueueUrls("redis://me:secret@main", {"call_tasks": "redis://:secret@calls"})
+    assert "redis://main" in repr(known)
+    assert "redis://calls" in repr(known)
+    assert "secret" not in repr(known)

@@ -21,6 +21,10 @@ _AS_JSON: Final = {
     "TASK_QUEUE_URLS": '{"call_tasks": "redis://host:6379/0"}',
 }
 
+LONGEST: Final = 365 * 86_400
+"""Seconds: a year. A time without an end, or nearly so, no server could be told."""
+
+Seconds = Annotated[float, Field(allow_inf_nan=False, le=LONGEST)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -59,23 +63,23 @@ class Settings(BaseSettings):
     """Job names beginning with one of these go to `<domain>_tasks`; given as a JSON list."""
     task_default_queue: str = "default"
     """The queue of a job whose name has no known prefix."""
-    task_default_retry_delay: Annotated[float, Field(ge=0)] = 5
+    task_default_retry_delay: Annotated[Seconds, Field(ge=0)] = 5
     """Seconds before the first retry; each further one doubles it."""
     task_max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     """Tries after the first."""
-    task_max_retry_delay: Annotated[float, Field(gt=0)] = 3600
+    task_max_retry_delay: Annotated[Seconds, Field(gt=0)] = 3600
     """The longest delay between two tries, in seconds."""
-    task_timeout: Annotated[float, Field(gt=0)] = 60
+    task_timeout: Annotated[Seconds, Field(gt=0)] = 60
     """Seconds that a try may take, where a job does not say otherwise."""
     task_max_jobs: Annotated[int, Field(ge=1)] = 100
     """Jobs that one worker process runs at once."""
-    task_lease: Annotated[float, Field(ge=1)] = 15
+    task_lease: Annotated[Seconds, Field(ge=1)] = 15
     """Seconds after which a silent worker's jobs are given to another."""
-    task_shutdown_grace: Annotated[float, Field(ge=0)] = 10
+    task_shutdown_grace: Annotated[Seconds, Field(ge=0)] = 10
     """Seconds that running jobs have to finish after SIGTERM, before they are put back."""
     task_alert_url: Annotated[SecretStr, AfterValidator(_of_the_web)] | None = None
     """Where dead letters are told of, as JSON in a POST: a chat's webhook, say."""
-    task_alert_every: Annotated[float, Field(ge=1)] = 600
+    task_alert_every: Annotated[Seconds, Field(ge=1)] = 600
     """Seconds in which failures that are the same but for the data are told of once."""
     task_dead_letter_days: Annotated[float, Field(gt=0, le=36500)] = 30
     """Days for which a dead letter is kept."""

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from jobs.cli.printable import printable
 from jobs.rules.masking import mask_text
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -59,7 +60,7 @@ class Commands(click.Group):
             from jobs.cli.failure import as_click_error
 
             if ctx.params["debug"]:
-                click.echo(mask_text(traceback.format_exc()), err=True, nl=False)
+                click.echo(printable(mask_text(traceback.format_exc())), err=True, nl=False)
             raise as_click_error(error) from error
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
@@ -67,7 +68,7 @@ class Commands(click.Group):
         try:
             status = super().main(args, "jobs", standalone_mode=False, obj=extra.get("obj"))
         except click.ClickException as error:
-            click.echo(f"jobs: {mask_text(error.format_message())}", err=True)
+            click.echo(f"jobs: {printable(mask_text(error.format_message()))}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo("jobs: interrupted", err=True)

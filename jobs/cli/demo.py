@@ -7,6 +7,7 @@ import click
 from jobs.analytics.render import as_json
 from jobs.cli import interruptible
 from jobs.cli.console import CONSOLE
+from jobs.cli.number import Number
 from jobs.demo import console
 from jobs.demo.run import Options, Result, play
 from jobs.demo.scenario import Scenario, made_up, replayed
@@ -18,9 +19,7 @@ from settings import get_settings
 @click.option("--leads", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of leads and of calls.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
-@click.option(
-    "--rate", type=click.FloatRange(1, 1e6), help="Business seconds that pass in a real one."
-)
+@click.option("--rate", type=Number(1, 1e6), help="Business seconds that pass in a real one.")
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),

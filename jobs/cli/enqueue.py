@@ -2,16 +2,17 @@
 
 import asyncio
 import json
+import math
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
 import click
-from arq.jobs import Job
+from arq.jobs import Job, ResultNotFound
 
 from jobs.cli.duration import DURATION
 from jobs.cli.services import job_names, opened_pool
-from jobs.engine import find_job
+from jobs.engine import find_job, serialize
 from jobs.engine.outcome_log import masked_error
 from jobs.errors import UsageError, ValidationError
 from jobs.rules.personal import masked, named
@@ -36,7 +37,8 @@ def enqueue(
 ) -> None:
     """Enqueue the job NAME with ARGS and print its id.
 
-    An argument is read as JSON where it is JSON, and else as text: 5, true, [1,2], hello.
+    An argument is read as JSON where it is JSON, and else as text: 5, true, [1,2], hello. NaN and
+    Infinity, which JSON has not, are text that a parameter of type float takes.
     """
     check_name(name)
     values, keywords = tuple(map(value, args)), dict(map(keyword, kwargs))
@@ -45,11 +47,22 @@ def enqueue(
 
 
 def value(text: str) -> Any:
-    """What an argument means: JSON, or plain text."""
+    """What an argument means: JSON, or plain text.
+
+    JSON has no NaN and no infinities, and a payload would carry them as null. As text they arrive,
+    since a parameter that is a float makes one of it.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         return text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def keyword(text: str) -> tuple[str, Any]:
@@ -71,7 +84,15 @@ def check_name(name: str) -> None:
 
 
 def check_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raises UsageError where the job would refuse them."""
+    """Raises UsageError where they cannot be sent, or the job would refuse them."""
+    for place, argument in [*enumerate(args, 1), *kwargs.items()]:
+        try:
+            serialize(argument)
+        except TypeError as error:
+            forms = "text is UTF-8; an integer of more than 64 bits goes in quotes, as text"
+            raise UsageError(
+                f"{name}: argument {place} cannot be sent: {error} ({forms})"
+            ) from None
     known = find_job(name)
     if known is not None:
         try:
@@ -102,16 +123,24 @@ async def _enqueue(
             raise UsageError(f"the job {job_id} is there already, or its result is still kept")
         click.echo(job.job_id)
         if wait:
-            click.echo(json.dumps(masked(await _result(job, name, args, kwargs))))
+            click.echo(json.dumps(masked(await result_of(job, name, args, kwargs))))
 
 
-async def _result(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def result_of(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the job answered; a ClickException where it ended in any other way."""
     try:
         return await job.result()
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
         info = await job.result_info()
+        if info is None and isinstance(error, ResultNotFound):
+            raise click.ClickException(
+                "the job is over and keeps no result, so whether it was done cannot be told; if it "
+                f"failed for good, `jobs failed show {job.job_id}` has it"
+            ) from None
         if info is None or info.success:
             raise
+        if isinstance(info.result, asyncio.CancelledError):
+            raise click.ClickException("the job was aborted") from None
         known = find_job(name)
         parameters = () if known is None else known.parameters
         arguments = named(args, kwargs, parameters)

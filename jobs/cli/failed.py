@@ -12,6 +12,7 @@ from rich.text import Text
 
 from jobs.cli.console import CONSOLE
 from jobs.cli.duration import DURATION
+from jobs.cli.printable import printable
 from jobs.cli.services import opened_pool
 from jobs.engine import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
 from jobs.errors import ConflictError, NotFoundError, UsageError
@@ -103,8 +104,8 @@ def show(job_id: str, as_json: bool) -> None:
         return
     for name, value in shown(letter).items():
         if name != "traceback":
-            click.echo(f"{name:12} {value}")
-    click.echo(letter.traceback.rstrip())
+            click.echo(printable(f"{name:12} {value}"))
+    click.echo(printable(letter.traceback.rstrip()))
 
 
 @failed.command()
@@ -209,13 +210,13 @@ def _table_of_groups(found: Sequence[LetterGroup]) -> Table:
     for group in found:
         example = group.example
         table.add_row(
-            Text(group.fingerprint),
+            _cell(group.fingerprint),
             f"{group.count:,}",
-            Text(example.function),
+            _cell(example.function),
             f"{group.first_failed_at:%Y-%m-%d %H:%M:%S}",
             f"{group.last_failed_at:%Y-%m-%d %H:%M:%S}",
-            Text(example.job_id),
-            Text(f"{example.error_class}: {example.message}"),
+            _cell(example.job_id),
+            _cell(f"{example.error_class}: {example.message}"),
         )
     return table
 
@@ -227,10 +228,15 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
         table.add_column(name, justify="right" if name == "tries" else "left")
     for letter in letters:
         table.add_row(
-            Text(letter.job_id),
-            Text(letter.function),
+            _cell(letter.job_id),
+            _cell(letter.function),
             str(letter.tries),
             f"{letter.failed_at:%Y-%m-%d %H:%M:%S}",
-            Text(f"{letter.error_class}: {letter.message}"),
+            _cell(f"{letter.error_class}: {letter.message}"),
         )
     return table
+
+
+def _cell(text: str) -> Text:
+    """Neither rich's markup in it nor a terminal's is obeyed."""
+    return Text(printable(text))

@@ -19,6 +19,8 @@ def as_click_error(error: BaseException) -> click.ClickException:
         error = error.exceptions[0]
     if isinstance(error, UsageError | SettingsError):
         return WrongUsage(str(error))
+    if isinstance(error, UnicodeEncodeError) and _is_surrogate(error.object[error.start]):
+        return WrongUsage(f"{error.object!r} is not UTF-8 text")
     refusal = refusal_in(error)
     if refusal is not None:
         return click.ClickException(f"{error}: {refusal}")
@@ -31,6 +33,11 @@ def as_click_error(error: BaseException) -> click.ClickException:
     return click.ClickException(
         f"{type(error).__name__}: {text} (a defect; `jobs --debug …` shows where)"
     )
+
+
+def _is_surrogate(character: str) -> bool:
+    """As Python makes one of each byte of the command line that it cannot decode."""
+    return "\ud800" <= character <= "\udfff"
 
 
 def _what(error: BaseException) -> str:

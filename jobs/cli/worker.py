@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.number import Number
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import EngineSettings, QueueNames
@@ -21,13 +22,21 @@ from jobs.engine.worker import Worker
 from jobs.errors import UsageError
 from jobs.monitor.logs import configure
 from jobs.store import migrate
-from settings import Settings, get_settings
+from settings import LONGEST, Settings, get_settings
 
 SWITCHED_ON = (
     *("job_serializer", "job_deserializer", "dead_letters", "put_back_unknown"),
     *("counters", "observers"),
 )
 """What this command gives a settings class that was written for arq and says nothing of it."""
+OURS = {
+    "lead_tasks": "jobs.lead",
+    "call_tasks": "jobs.call",
+    "campaign_tasks": "jobs.campaign",
+    "analytics_tasks": "jobs.analytics",
+    "default": "jobs.default",
+}
+"""The queues that this project has settings classes for; others are settings of its users."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -39,7 +48,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @click.option("--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="What to log.")
 @click.option(
     "--lease",
-    type=click.FloatRange(min=1),
+    type=Number(1, LONGEST),
     help="Seconds after which a silent worker's jobs go to another.",
 )
 @click.option("--reload", is_flag=True, help="Start anew when a Python file changes.")
@@ -155,10 +164,22 @@ def settings_classes(queues: str, names: QueueNames) -> list[type]:
     for name in wanted:
         queue = names.canonical(name)
         if queue in known:
-            classes.append(import_module(f"jobs.{queue.removesuffix('_tasks')}").WorkerSettings)
+            classes.append(_of_ours(queue))
+        elif name.startswith("."):
+            raise UsageError(f"{name} is relative: write it whole, as in my_package.WorkerSettings")
         elif "." in name:
             sys.path.append(str(Path.cwd()))
             classes.append(load(name))
         else:
             raise UsageError(f"no queue is called {name!r}: there are {', '.join(known)}, and all")
     return list(dict.fromkeys(classes))
+
+
+def _of_ours(queue: str) -> type:
+    if queue not in OURS:
+        raise UsageError(
+            f"no settings class of ours serves {queue}: "
+            "give the path of yours, as in my_package.WorkerSettings"
+        )
+    found: type = import_module(OURS[queue]).WorkerSettings
+    return found

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar, get_type_hints
 
 import pydantic
@@ -45,12 +46,17 @@ class JobDefinition:
 
         Raises ValidationError naming the argument, never its value, which may be personal.
         """
-        if not self._check:
-            self._check.append(_checker(self.body))
         try:
-            return self._check[0](*args, **kwargs)
+            return self._checker()(*args, **kwargs)
         except pydantic.ValidationError as error:
             raise ValidationError(_complaint(self.body, error)) from None
+
+    def _checker(self) -> Callable[..., Arguments]:
+        """Made late, since annotations may name what is defined after the job. Raises UsageError
+        where they name what is not there at all."""
+        if not self._check:
+            self._check.append(_checker(self.name, self.body))
+        return self._check[0]
 
     @property
     def parameters(self) -> Sequence[str]:
@@ -61,7 +67,11 @@ class JobDefinition:
         return settings.task_timeout if self.timeout is None else self.timeout
 
     def arq_functions(self, coroutine: Body, settings: Settings) -> list[Function]:
-        """The entries of arq's table of functions: one for the name and for each alias."""
+        """The entries of arq's table of functions: one for the name and for each alias.
+
+        Raises UsageError where no try could check its arguments.
+        """
+        self._checker()
         return [
             Function(
                 name=name,
@@ -155,19 +165,35 @@ def _seconds(value: Seconds | None) -> float | None:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _checker(body: Body) -> Callable[..., Arguments]:
+def _checker(name: str, body: Body) -> Callable[..., Arguments]:
     """A function with the parameters of `body` after the context, answering them validated."""
     parameters = list(inspect.signature(body).parameters.values())[1:]
-    hints = get_type_hints(body, include_extras=True)
+    hints = {p.name: _hint(name, body, p) for p in parameters}
 
     def collect(*args: Any, **kwargs: Any) -> Arguments:
         return args, kwargs
 
     collect.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what pydantic reads
-        [p.replace(annotation=hints.get(p.name, Any)) for p in parameters]
+        [p.replace(annotation=hints[p.name]) for p in parameters]
     )
-    collect.__annotations__ = {p.name: hints.get(p.name, Any) for p in parameters}
+    collect.__annotations__ = hints
     return pydantic.validate_call(config={"arbitrary_types_allowed": True})(collect)
+
+
+def _hint(name: str, body: Body, parameter: inspect.Parameter) -> Any:
+    """The type of one parameter. Those of the context and of the result are not asked for: they are
+    often imported for the type checker only."""
+    if parameter.annotation is parameter.empty:
+        return Any
+    one = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    where = inspect.unwrap(body).__globals__
+    try:
+        return get_type_hints(one, where, include_extras=True)[parameter.name]
+    except Exception as error:
+        raise UsageError(
+            f"{name}: the annotation of {parameter.name} cannot be used: {error} (arguments are "
+            "checked by it at run time, so it must not be imported for the type checker only)"
+        ) from error
 
 
 def _complaint(body: Body, error: pydantic.ValidationError) -> str:

@@ -145,6 +145,15 @@ def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redi
     assert jobs("failed", "discard", "one", "--all").exit_code == 2
 
 
+def test_a_letter_cannot_steer_the_terminal(jobs: Command, redis_url: str) -> None:
+    jobs("enqueue", "default.scripted", "fail:\x1b]0;owned\x07", "--id", "one")
+    work_off(redis_url)
+    for words in (["show", "one"], ["list"], ["groups"]):
+        shown = jobs("failed", *words).stdout
+        assert r"\x1b]0;owned\x07" in shown
+        assert not {"\x1b", "\x07"} & set(shown)
+
+
 def test_dead_letters_are_grouped_by_what_went_wrong(jobs: Command, redis_url: str) -> None:
     for number in range(3):
         jobs("enqueue", "default.scripted", "fail:ConflictError", "--id", f"same-{number}")
@@ -205,6 +214,13 @@ def test_an_id_is_enqueued_once(jobs: Command) -> None:
     again = jobs("enqueue", "default.ping", "--id", "one")
     assert again.exit_code == 2
     assert "one" in line(again)
+
+
+def test_an_id_of_undecodable_bytes_is_refused(jobs: Command) -> None:
+    for words in (["enqueue", "default.ping", "--id"], ["failed", "show"], ["failed", "retry"]):
+        result = jobs(*words, "a\udcff")
+        assert result.exit_code == 2
+        assert r"a\udcff' is not UTF-8 text" in line(result)
 
 
 def test_reconciling_runs_the_job_of_every_schedule(jobs: Command, redis_url: str) -> None:

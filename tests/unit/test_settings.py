@@ -45,6 +45,14 @@ def test_the_environment_goes_before_the_file(
         ("DEFAULT_REGION", "usa"),
         ("TASK_ALERT_URL", "ftp://host/hook"),
         ("TASK_DEAD_LETTER_DAYS", "0"),
+        *(
+            (name, value)
+            for name in (
+                *("TASK_DEFAULT_RETRY_DELAY", "TASK_MAX_RETRY_DELAY", "TASK_TIMEOUT", "TASK_LEASE"),
+                *("TASK_SHUTDOWN_GRACE", "TASK_ALERT_EVERY", "TASK_DEAD_LETTER_DAYS"),
+            )
+            for value in ("nan", "inf", "1e300")
+        ),
     ],
 )
 def test_a_bad_value_ends_in_one_line_that_names_it(

@@ -12,6 +12,9 @@ from jobs.cli import COMMANDS, main
 from jobs.cli.duration import DURATION
 from jobs.cli.enqueue import keyword, value
 from jobs.cli.failure import as_click_error
+from jobs.cli.printable import printable
+from jobs.engine import deserialize, job, serialize
+from jobs.engine.definition import definition_of
 from jobs.errors import ConflictError, NotFoundError, ServerError, UsageError
 from settings import SettingsError
 
@@ -50,7 +53,27 @@ def test_each_command_has_help(name: str) -> None:
         (["enqueue", "lead.qualfy"], "jobs: no job is called 'lead.qualfy': did you mean lead.q"),
         (["enqueue", "campaign.tick", "1"], "jobs: campaign.tick: argument 1: Unexpected"),
         (["enqueue", "lead.qualify", "7", "x"], "jobs: lead.qualify: lead_ids: UUID input should"),
+        (
+            ["enqueue", "default.scripted", "\udcff"],
+            "jobs: default.scripted: argument 1 cannot be se",
+        ),
+        (
+            ["enqueue", "default.scripted", "ok", '["\\ud800"]'],
+            "jobs: default.scripted: argument 2 ",
+        ),
+        (
+            ["enqueue", "default.ping", "--kw", f"x={2**64}"],
+            "jobs: default.ping: argument x cannot",
+        ),
         (["worker", "no_such_tasks"], "jobs: no queue is called 'no_such_tasks': there are "),
+        (["worker", "..x.Y"], "jobs: ..x.Y is relative: write it whole, as in my_package.Worker"),
+        (
+            ["worker", "default", "--lease", "nan"],
+            "jobs: Invalid value for '--lease': nan is not a n",
+        ),
+        (["worker", "default", "--lease", "inf"], "jobs: Invalid value for '--lease': inf is not"),
+        (["worker", "default", "--lease", "1e300"], "jobs: Invalid value for '--lease': 1e+300 is"),
+        (["demo", "--rate", "nan"], "jobs: Invalid value for '--rate': nan is not a number"),
         (["failed", "discard"], "jobs: name the ids of jobs, or a filter such as --error, or "),
     ],
 )
@@ -73,6 +96,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], line: str
         (RedisConnectionError("gone\naway"), "Redis: gone away", 1),
         (ExceptionGroup("two", [ServerError("one"), ServerError("other")]), "one", 1),
         (PermissionError(13, "Permission denied", "out"), "Permission denied: 'out'", 1),
+        (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "no"), r"'a\udcff' is not UTF-8 text", 2),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "(a defect; `jobs --debug", 1),
         (KeyError("x"), "KeyError: 'x' (a defect; `jobs --debug", 1),
     ],
 )
@@ -103,6 +128,28 @@ def test_arguments_are_json_or_text() -> None:
     assert keyword("temperature=hot") == ("temperature", "hot")
 
 
+@job("tests.measure")
+async def measure(ctx: object, amount: float) -> None: ...
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_what_json_has_no_number_for_arrives_as_a_float_all_the_same(text: str) -> None:
+    sent = deserialize(serialize([value(text)]))
+    definition = definition_of(measure)
+    assert definition is not None
+    (arrived,), _ = definition.check(sent, {})
+    assert repr(arrived) == repr(float(text))
+
+
+def test_an_argument_with_such_a_number_in_it_is_text() -> None:
+    assert value('{"a": [1, NaN]}') == '{"a": [1, NaN]}'
+
+
+def test_an_error_cannot_steer_the_terminal() -> None:
+    result = CliRunner().invoke(main, ["chaos", "--json", "no\x1b]0;such\x07/folder\x9b/x"])
+    assert result.stderr.startswith(r"jobs: no\x1b]0;such\x07/folder\x9b/x: there is no folder")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("4h", 14400), ("2d", 172800)]
 )
@@ -113,3 +160,8 @@ def test_spans_of_time(text: str, seconds: int) -> None:
 def test_a_span_without_a_number_is_refused() -> None:
     with pytest.raises(click.BadParameter, match="'soon' is not a span of time"):
         DURATION.convert("soon", None, None)
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    assert printable("a\x1b[2J\r\x7f\x9b\0") == r"a\x1b[2J\x0d\x7f\x9b\x00"
+    assert printable("Zoë\n\t“1 €”") == "Zoë\n\t“1 €”"

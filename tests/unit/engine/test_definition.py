@@ -3,7 +3,7 @@
 import inspect
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -19,6 +19,11 @@ from jobs.errors import (
     UsageError,
     ValidationError,
 )
+from settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
 
 LEAD = UUID("75af5b91-533b-4e3d-9560-8a8102b4958d")
 
@@ -131,6 +136,29 @@ async def test_annotations_of_every_kind() -> None:
         {1, 2},
         {"a": [1]},
     )
+
+
+async def test_the_types_of_the_context_and_of_the_result_need_not_be_there() -> None:
+    @job("tests.checked_only")
+    async def checked_only(ctx: "Mapping[str, Any]", lead_id: "UUID") -> "Fraction":
+        assert isinstance(lead_id, UUID)
+        return None  # type: ignore[return-value]  # a Fraction is not there
+
+    argument: Any = str(LEAD)
+    assert await checked_only(worker_context(), argument) is None
+
+
+def test_the_type_of_an_argument_has_to_be_there_when_a_worker_is_made() -> None:
+    @job("tests.unresolved")
+    async def unresolved(ctx: object, lead_id: UUID, share: "Fraction | None" = None) -> None: ...
+
+    definition = definition_of(unresolved)
+    assert definition is not None
+    complaint = "^tests.unresolved: the annotation of share cannot be used: name 'Fraction' is not"
+    with pytest.raises(UsageError, match=complaint):
+        definition.arq_functions(unresolved, load_settings())
+    with pytest.raises(UsageError, match=complaint):
+        definition.check((LEAD,), {})
 
 
 def test_it_stays_a_coroutine_function_that_arq_names() -> None:

@@ -13,18 +13,17 @@ from arq.jobs import DeserializationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
+from jobs.engine.error_text import encodable, masked_message, masked_traceback
 from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.queues import DEFAULT_EXPIRY_MS
 from jobs.engine.scripts import BURY, REVIVE, pack
 from jobs.engine.serializer import deserialize
-from jobs.rules.personal import mask_repeated, masked_argument, named
+from jobs.rules.personal import masked_argument, named
 
 logger = logging.getLogger("jobs.engine")
 
 BATCH: Final = 500
 """Letters in one round trip."""
-LONGEST_TRACEBACK: Final = 8000
-"""Characters; the end is kept, where the cause stands."""
 
 
 class DeadLetter(BaseModel):
@@ -66,20 +65,19 @@ class DeadLetter(BaseModel):
         parameters: Sequence[str] = (),
     ) -> "DeadLetter":
         """The letter for `error`, masked: what its text repeats of the arguments too."""
-        text = "".join(traceback.format_exception(error))
         try:
             arguments = named(*arguments_in(payload), parameters)
         except DeserializationError:
             arguments = []
         return cls(
             job_id=job_id,
-            function=function,
+            function=encodable(function),
             queue=queue,
             payload=payload,
             parameters=tuple(parameters),
             error_class=type(error).__name__,
-            message=mask_repeated(str(error), arguments),
-            traceback=mask_repeated(text[-LONGEST_TRACEBACK:], arguments),
+            message=masked_message(error, arguments),
+            traceback=masked_traceback(error, arguments),
             tries=tries,
             enqueued_at=enqueued_at,
             failed_at=failed_at,
@@ -99,12 +97,15 @@ class DeadLetter(BaseModel):
         """The arguments as text, with personal data masked."""
         try:
             args, kwargs = self.arguments()
+            by_place = named(args, {}, self.parameters)
+            parts = [
+                *(repr(masked_argument(one, name)) for name, one in by_place),
+                *(f"{name}={masked_argument(one, name)!r}" for name, one in kwargs.items()),
+            ]
         except DeserializationError:
             return f"({len(self.payload)} bytes that are not ours to read)"
-        parts = [
-            *(repr(masked_argument(one, name)) for name, one in named(args, {}, self.parameters)),
-            *(f"{name}={masked_argument(one, name)!r}" for name, one in kwargs.items()),
-        ]
+        except RecursionError:
+            return f"({len(self.payload)} bytes, nested too deeply)"
         return ", ".join(parts)
 
 
@@ -118,15 +119,16 @@ def arguments_in(payload: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
 
 def fingerprint(function: str, error: BaseException) -> str:
     """Groups failures: by function, error class and the chain of functions that raised."""
-    cause = error
-    while cause.__cause__ is not None:
+    cause, seen = error, {id(error)}
+    while cause.__cause__ is not None and id(cause.__cause__) not in seen:
         cause = cause.__cause__
+        seen.add(id(cause))  # `raise error from error` is a cause without end
     frames = [
         f"{Path(frame.filename).name}:{frame.name}"
         for frame in traceback.extract_tb(cause.__traceback__, limit=-3)
     ]
     parts = [function, type(error).__name__, type(cause).__name__, *frames]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256(encodable("\n".join(parts)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

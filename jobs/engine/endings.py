@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 from arq.jobs import SerializationError, Serializer, serialize_result
 from arq.utils import args_to_string, truncate
-from arq.worker import Retry, RetryJob
+from arq.worker import JobExecutionFailed, Retry, RetryJob
 
 from jobs.engine.claims import Finish
 from jobs.engine.dead_letters import DeadLetter
-from jobs.engine.definition import definition_of
+from jobs.engine.definition import JobDefinition, definition_of
+from jobs.engine.error_text import masked_traceback, message_of
 from jobs.engine.observers import counted
 from jobs.engine.outcome import Ending, Outcome
 from jobs.engine.outcome_log import masked_error
@@ -90,13 +91,15 @@ class Endings:
                 return self._retried(one, error, took)
             if isinstance(error, asyncio.CancelledError | RetryJob):
                 return self._cancelled(one, error, took)
+        elif isinstance(error, Retry) and _definition(one):
+            error = error.__cause__ or error  # that for which `@retry` would have it run again
         return self.failed(one, error, took)
 
     def failed(self, one: Try, error: BaseException, took: float) -> Finish:
         if self.chatty:
             logger.error(
                 "%6.2fs ! %s failed, %s: %s",
-                took, one.ref, type(error).__name__, error,
+                took, one.ref, type(error).__name__, message_of(error),
                 exc_info=error,
                 extra={"extra": _extra(error)},
             )  # fmt: skip
@@ -104,14 +107,22 @@ class Endings:
 
     def over(self, one: Try, error: BaseException) -> Finish:
         """The job has failed for good; what is logged of it is the caller's."""
-        self.tally.jobs_failed += 1
         ended = time()
         letter = self._letter(one, error)
         encoded = letter.encode() if letter else b""
         finish = self._end(one, error, ended, success=False, letter=encoded)
+        self.tally.jobs_failed += 1
         ending = Ending.DEAD if letter else Ending.DISCARDED
         fingerprint = letter.fingerprint if letter else None
         return self._told(finish, one, ending, ended, error, fingerprint=fingerprint)
+
+    def untold(self, one: Try, flaw: Exception) -> Finish:
+        """The end of a job whose own end cannot be made, because of `flaw`: run again, it would
+        come to the same, and have its effects each time."""
+        told = masked_traceback(flaw, _arguments(one))
+        logger.error("how %s ended cannot be told: %s", one.ref, told)
+        why = f"its end cannot be told: {type(flaw).__name__}"
+        return self.over(one, JobExecutionFailed(why))
 
     def aborted(self, one: Try) -> Finish:
         self.tally.jobs_failed += 1
@@ -195,7 +206,7 @@ class Endings:
         payload, plan = one.claim.payload, one.plan
         if not self.dead_letters or payload is None or (plan is not None and plan.is_cron):
             return None
-        job = None if plan is None else definition_of(plan.coroutine)
+        job = _definition(one)
         if job is not None and not job.dead_letter:
             return None
         return DeadLetter.of(
@@ -240,8 +251,12 @@ class Endings:
         return finish
 
 
+def _definition(one: Try) -> JobDefinition | None:
+    return None if one.plan is None else definition_of(one.plan.coroutine)
+
+
 def _parameters(one: Try) -> Sequence[str]:
-    job = None if one.plan is None else definition_of(one.plan.coroutine)
+    job = _definition(one)
     return () if job is None else job.parameters
 
 
@@ -264,8 +279,8 @@ def _shown(value: Any) -> str:
 
 def _extra(error: BaseException) -> Any:
     """arq's `extra` of an exception: a value, or a function that makes one."""
-    extra = getattr(error, "extra", None)
     try:
+        extra = getattr(error, "extra", None)
         return extra() if callable(extra) else extra
     except Exception as broken:  # noqa: BLE001 - it only decorates a log line
-        return f"{type(broken).__name__}: {broken}"
+        return f"{type(broken).__name__}: {message_of(broken)}"

@@ -4,8 +4,9 @@ from typing import Final
 
 import structlog
 
+from jobs.engine.error_text import masked_message
 from jobs.engine.outcome import Ending, Outcome
-from jobs.rules.personal import Named, mask_repeated
+from jobs.rules.personal import Named
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -25,7 +26,7 @@ _LEVELS: Final = {
 def masked_error(error: BaseException, arguments: Named = ()) -> str:
     """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
     too."""
-    return mask_repeated(" ".join(f"{type(error).__name__}: {error}".split()), arguments)
+    return " ".join(f"{type(error).__name__}: {masked_message(error, arguments)}".split())
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:

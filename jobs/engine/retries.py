@@ -1,5 +1,6 @@
 """When a failed job is tried again: a pure function of the error and of the tries used."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -70,10 +71,7 @@ class RetryPolicy:
             settings.task_max_retry_delay if policy.max_delay is None else policy.max_delay,
             random if policy.jitter else None,
         )
-        asked = getattr(error, "retry_after", None)
-        if asked is None:
-            return wait
-        return max(wait, min(timedelta(seconds=asked), LONGEST_ASKED_WAIT))
+        return max(wait, _asked_wait(error))
 
     def _policy_for(self, error: BaseException) -> "RetryPolicy | None":
         final = isinstance(error, JobError) and not error.retryable
@@ -83,6 +81,19 @@ class RetryPolicy:
             if kind in self.on and not (final and kind in _TOO_GENERAL):
                 return self.on[kind]
         return None if final else self
+
+
+def _asked_wait(error: BaseException) -> timedelta:
+    """The wait that an error asks for: seconds, which libraries have as a number or as it stands in
+    the header, or a timedelta. None where it says anything else."""
+    try:
+        asked = getattr(error, "retry_after", None)
+        seconds = asked.total_seconds() if isinstance(asked, timedelta) else float(asked or 0)
+    except Exception:  # noqa: BLE001 - whatever a library has under that name
+        return timedelta()
+    if not math.isfinite(seconds):
+        return timedelta()
+    return timedelta(seconds=min(max(seconds, 0), LONGEST_ASKED_WAIT.total_seconds()))
 
 
 NO_RETRY: Final = RetryPolicy(max_retries=0)

@@ -1,5 +1,6 @@
 """One try of a job: the time limit, the classified ending, and what the worker is told."""
 
+import asyncio
 import random
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from arq.worker import JobExecutionFailed, Retry
 
 from jobs.engine import stock
+from jobs.engine.error_text import message_of
 from jobs.engine.limits import TimeLimit
-from jobs.errors import ProcessTimeoutError, StaleVersionError, as_job_error
+from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
 from settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ async def attempt(
     except Retry as asked:
         raise _bounded(job, asked, ctx["job_try"], settings) from asked.__cause__
     except Exception as error:
-        failure = as_job_error(error)
+        failure = _failure(error)
         wait = job.policy.next_wait(failure, ctx["job_try"], settings, random.random)
         if wait is None:
             if failure is error:
@@ -84,6 +86,24 @@ async def _limited(
         if not limit.expired:
             raise
         raise ProcessTimeoutError(f"{job.name} ran past its {seconds:g} s") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # A worker takes it for its own cancellation, and would run the job again, time and again.
+        raise JobError(f"{job.name} waited for what somebody else cancelled") from error
+
+
+def _failure(error: Exception) -> BaseException:
+    """What the try failed with: an error of ours where the one raised would fail again whoever asks
+    for its text, arq's worker among them."""
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001 - any class may have a broken text
+        failure = JobError(f"{type(error).__name__}: {message_of(error)}")
+        failure.__cause__ = error
+        return failure
+    return as_job_error(error)
 
 
 def _bounded(

@@ -13,16 +13,18 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
 from arq.jobs import DeserializationError, ResultNotFound, SerializationError
 from arq.worker import JobExecutionFailed, RetryJob
-from pydantic import BaseModel
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from jobs import errors
+from jobs.engine.error_text import encodable, message_of
 
 E = TypeVar("E", bound=type[BaseException])
 
@@ -34,6 +36,8 @@ _TAG_BYTE: Final = ord("$")
 """Looked for first: a single byte is found, or not, in a tenth of the time of two."""
 _PICKLE: Final = b"\x80"
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+_SECRETS: Final = (Secret, SecretStr, SecretBytes)
+"""pydantic writes them as stars, and that is what the job would get."""
 
 
 class RemoteError(errors.RinglineError):
@@ -77,16 +81,26 @@ for _kind in (
     TypeError,
     ValueError,
     ZeroDivisionError,
-    *(kind for kind in vars(errors).values() if isinstance(kind, type)),
 ):
     register_error(_kind)
+for _kind in vars(errors).values():
+    if isinstance(_kind, type) and issubclass(_kind, BaseException):
+        register_error(_kind)
 
 
 def serialize(value: Any) -> bytes:
-    """`value` as JSON; usable as arq's job_serializer. Raises TypeError for what has no form."""
-    data = orjson.dumps(value, _plain, _OPTIONS)
-    if _TAG_BYTE in data and _TAGGED in data:
-        return orjson.dumps(_escaped(value), _plain, _OPTIONS)
+    """`value` as JSON; usable as arq's job_serializer.
+
+    Raises TypeError for what has no form, and for a secret: whoever reads Redis would read it.
+    """
+    try:
+        data = orjson.dumps(value, _plain, _OPTIONS)
+        if _TAG_BYTE in data and _TAGGED in data:
+            return orjson.dumps(_escaped(value), _plain, _OPTIONS)
+    except orjson.JSONEncodeError as error:
+        if isinstance(error.__cause__, TypeError):  # what `_plain` said, of which orjson is silent
+            raise error.__cause__ from None
+        raise
     return data
 
 
@@ -108,8 +122,10 @@ def deserialize(data: bytes) -> Any:
         return value
     try:
         return _untagged(value)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DeserializationError(f"a broken tag: {error!r}") from None
+    except Exception as error:  # noqa: BLE001 - the class of an error may refuse to be made anew
+        raise DeserializationError(
+            f"a broken tag: {type(error).__name__}: {message_of(error)}"
+        ) from None
 
 
 def refusal_in(error: BaseException) -> DeserializationError | None:
@@ -132,6 +148,11 @@ def _plain(value: Any) -> Any:
     """What orjson has no form for. Tags made here are not escaped."""
     if isinstance(value, bytes | bytearray | memoryview):
         return {_BYTES: base64.b64encode(value).decode()}
+    if isinstance(value, _SECRETS):
+        raise TypeError(
+            f"a {type(value).__name__} is not written to Redis: let the job look it up, or pass "
+            "what get_secret_value() answers"
+        )
     if isinstance(value, BaseException):
         return {_ERROR: {"type": type(value).__name__, "message": _message(value)}}
     if isinstance(value, BaseModel):
@@ -146,20 +167,25 @@ def _plain(value: Any) -> Any:
 def _message(error: BaseException) -> str:
     # str(KeyError("x")) is its repr; the argument survives the way there and back.
     if len(error.args) == 1 and isinstance(error.args[0], str):
-        return error.args[0]
-    return str(error)
+        return encodable(error.args[0])
+    return message_of(error)
 
 
 def _escaped(value: Any) -> Any:
     """`value` with every dict that could be mistaken for a tag written as a list of pairs."""
     if isinstance(value, dict):
         items = [(key, _escaped(item)) for key, item in value.items()]
-        if any(isinstance(key, str) and key.startswith("$") for key in value):
+        if any(_looks_tagged(key) for key in value):
             return {_DICT: items}
         return dict(items)
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
     return value
+
+
+def _looks_tagged(key: Any) -> bool:
+    name = key.value if isinstance(key, Enum) else key
+    return isinstance(name, str) and name.startswith("$")
 
 
 def _untagged(value: Any) -> Any:

@@ -77,8 +77,8 @@ class Tries:
             one = Try(claim, time())
             try:
                 self._start(one)
-            except Exception as flaw:  # noqa: BLE001 - it is logged
-                self._end_untold(one, flaw)
+            except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
+                self._finisher.add(self._endings.untold(one, flaw))
 
     def _start(self, one: Try) -> None:
         claim = one.claim
@@ -168,16 +168,10 @@ class Tries:
                 await self._finish_and_tell(finish, worker.after_job_end, ctx)
             elif finish is not None:
                 self._finisher.add(finish)
-        except Exception as flaw:  # noqa: BLE001 - it is logged
-            self._end_untold(one, flaw)
+        except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
+            self._finisher.add(self._endings.untold(one, flaw))
         finally:
             self._forget(one)
-
-    def _end_untold(self, one: Try, flaw: Exception) -> None:
-        """End a job whose end could not be made: run again it would come to the same, and have its
-        effects each time."""
-        logger.error("how %s ended cannot be told", one.ref, exc_info=flaw)
-        self._finisher.add(self._endings.untold(one, flaw))
 
     async def _finish_and_tell(
         self, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]

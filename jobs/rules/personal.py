@@ -5,6 +5,7 @@ name, a number or an address are masked where the arguments are shown, and so is
 error's text that repeats one of them.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,11 +100,19 @@ def mask_repeated(text: str, arguments: Named) -> str:
     `mask_text` finds."""
     text = mask_text(text)
     known = set(chain(*(_texts(value, field) for field, value in arguments)))
-    long_enough = sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
-    if not long_enough:
+    long_enough = [one for one in known if len(one) >= _SHORTEST]
+    # Only what is there: an expression of all that a job was given would take long to make.
+    shown = {form: mask_name(one) for one in long_enough for form in _forms(one) if form in text}
+    if not shown:
         return text
-    words = "|".join(map(re.escape, long_enough))
-    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: mask_name(found[0]), text)
+    words = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: shown[found[0]], text)
+
+
+def _forms(text: str) -> Iterator[str]:
+    """How an error may repeat a text: as it is or in capitals, each of them escaped or not."""
+    for one in (text, text.upper()):
+        yield from {one, repr(one)[1:-1], ascii(one)[1:-1], json.dumps(one)[1:-1]}
 
 
 def _texts(value: Any, field: str) -> Iterator[str]:

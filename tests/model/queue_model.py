@@ -113,7 +113,7 @@ class QueueModel:
         record = self.records[job_id]
         assert record.letter is not None
         record.at, record.payload, record.letter = at, record.letter, None
-        record.tries, record.lapses, record.result = 0, 0, None
+        record.tries, record.lapses, record.result, record.abort = 0, 0, None, None
         self.owed[job_id] = record.payload
 
     # --- our workers

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import sys
 import tracemalloc
 from asyncio.subprocess import PIPE
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +19,14 @@ from hypothesis import strategies as st
 
 from jobs.engine.dead_letters import (
     BATCH,
-    LONGEST_TRACEBACK,
     DeadLetter,
     DeadLetters,
     LetterFilter,
     fingerprint,
     grouped,
 )
-from jobs.engine.keys import DEAD_INDEX, DEAD_LETTERS, IN_PROGRESS, JOB, LOST, RESULT, RETRY
+from jobs.engine.error_text import LONGEST_MESSAGE, LONGEST_TRACEBACK
+from jobs.engine.keys import ABORT, DEAD_INDEX, DEAD_LETTERS, IN_PROGRESS, JOB, LOST, RESULT, RETRY
 from jobs.engine.pool import Pool
 from jobs.engine.serializer import serialize
 from jobs.errors import DatabaseError
@@ -57,6 +59,7 @@ def letter(
     error: Exception | None = None,
     age: timedelta = timedelta(),
     payload: bytes | None = None,
+    parameters: Sequence[str] = (),
 ) -> DeadLetter:
     return DeadLetter.of(
         raised(error or RuntimeError("bug")),
@@ -67,6 +70,7 @@ def letter(
         tries=3,
         enqueued_at=NOW - timedelta(hours=1),
         failed_at=NOW - age,
+        parameters=parameters,
     )
 
 
@@ -92,6 +96,46 @@ async def test_a_payload_that_is_not_ours_can_still_be_shown(payload: bytes) -> 
     with pytest.raises(DeserializationError):
         one.arguments()
     assert "not ours to read" in one.shown_arguments()
+
+
+@pytest.mark.parametrize("cut_at", range(0, 30, 5))
+async def test_no_half_of_a_name_is_shown_where_the_text_is_cut(cut_at: int) -> None:
+    name = "Wilhelmina Featherstonehaugh"
+    start, end = "x" * (LONGEST_MESSAGE - cut_at - 1), "y" * (LONGEST_TRACEBACK - cut_at - 1)
+    payload = serialize({"t": None, "f": "lead.greet", "a": [name], "k": {}, "et": 1})
+    one = letter(error=ValueError(f"{start} {name} {end}"), payload=payload, parameters=["name"])
+    shown = one.message + one.traceback
+    assert not re.search("Wilh|mina|Feat|augh", shown)
+
+
+async def test_a_long_message_is_cut_and_says_so() -> None:
+    one = letter(error=ValueError("x" * 5_000_000))
+    assert one.message.startswith("x" * LONGEST_MESSAGE + "… (cut")
+    assert len(one.encode()) < 2 * (LONGEST_MESSAGE + LONGEST_TRACEBACK)
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("message")
+
+
+async def test_an_error_that_cannot_be_told_has_a_letter_all_the_same(letters: DeadLetters) -> None:
+    await letters.add(letter("odd", error=ValueError("no file \udcff")))
+    await letters.add(letter("mute", error=MuteError()))
+    odd, mute = await letters.get("odd"), await letters.get("mute")
+    assert odd is not None
+    assert odd.message == r"no file \udcff"
+    assert mute is not None
+    assert (mute.error_class, "AttributeError" in mute.message) == ("MuteError", True)
+
+
+async def test_arguments_too_deep_to_be_masked_are_not_shown() -> None:
+    deep = b"[" * 1000 + b'"Ada Lovelace"' + b"]" * 1000
+    payload = b'{"t": null, "f": "f", "a": [%b], "k": {}, "et": 1}' % deep
+    one = letter(error=ValueError("no Ada Lovelace"), payload=payload)
+    shown = one.message + one.traceback + one.shown_arguments()
+    assert "Ada" not in shown
+    assert "nested too deeply" in one.shown_arguments()
 
 
 async def test_letters_are_found_by_what_they_say(letters: DeadLetters) -> None:
@@ -213,6 +257,15 @@ async def test_retrying_one(letters: DeadLetters, pool: Pool) -> None:
     assert await pool.exists(RESULT + "one", RETRY + "one", LOST) == 0
     assert await letters.count() == 0
     assert await letters.retry("one") == 0
+
+
+async def test_whoever_aborted_the_dead_job_has_not_aborted_the_retried_one(
+    letters: DeadLetters, pool: Pool
+) -> None:
+    await letters.add(letter())
+    await pool.zadd(ABORT, {"one": 2**45, "other": 2**45})
+    assert await letters.retry("one") == 1
+    assert await pool.zrange(ABORT, 0, -1) == [b"other"]
 
 
 async def test_one_whose_id_runs_is_not_retried(letters: DeadLetters, pool: Pool) -> None:
@@ -365,3 +418,12 @@ def test_failures_at_one_place_have_one_fingerprint() -> None:
     assert fingerprint("a.b", fail("lead 1")) == fingerprint("a.b", fail("lead 2"))
     assert fingerprint("a.b", fail("x")) != fingerprint("a.c", fail("x"))
     assert fingerprint("a.b", fail("x")) != fingerprint("a.b", raised(KeyError("x")))
+
+
+def test_causes_that_go_round_in_a_circle_have_an_end() -> None:
+    own = raised(KeyError("x"))
+    own.__cause__ = own
+    assert fingerprint("a.b", own) == fingerprint("a.b", own)
+    first, second = raised(KeyError("x")), raised(ValueError("y"))
+    first.__cause__, second.__cause__ = second, first
+    assert letter(error=first).error_class == "KeyError"

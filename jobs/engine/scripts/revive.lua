@@ -20,6 +20,7 @@ for i = 1, #jobs, 4 do
        redis.call('SET', JOB .. id, payload, 'PX', string.format('%.0f', expiry), 'NX') then
         redis.call('DEL', RESULT .. id, RETRY .. id)
         redis.call('HDEL', LOST, id)
+        redis.call('ZREM', ABORT, id)
         redis.call('ZADD', queue, now, id)
         redis.call('HDEL', DEAD_LETTERS, id)
         redis.call('ZREM', DEAD_INDEX, id)

@@ -1,6 +1,8 @@
 """When a failed job is tried again."""
 
+import math
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -96,6 +98,40 @@ def test_stale_and_outside_errors_are_retried() -> None:
 )
 def test_a_wait_that_is_asked_for_is_honoured_within_bounds(asked: float, expected: float) -> None:
     assert wait(RetryPolicy(), ExternalServiceError("slow", retry_after=asked), 1) == expected
+
+
+class SlowDownError(Exception):
+    """As libraries have it, of no base of ours."""
+
+    def __init__(self, retry_after: object) -> None:
+        self.retry_after = retry_after
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("90", 90),
+        (" 90.5 ", 90.5),
+        (Decimal(90), 90),
+        (timedelta(seconds=90), 90),
+        (timedelta.max, LONGEST_ASKED_WAIT.total_seconds()),
+        (1e300, LONGEST_ASKED_WAIT.total_seconds()),
+    ],
+)
+def test_the_wait_may_be_asked_for_in_many_forms(asked: object, expected: float) -> None:
+    assert wait(RetryPolicy(), SlowDownError(asked), 1) == expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(math.inf, -math.inf, math.nan, "nan", "inf", -90, "-90", timedelta(-1), 10**400),
+        *("Wed, 21 Oct 2026 07:28:00 GMT", "", b"\xff", (), object(), lambda: 90),
+    ],
+    ids=lambda asked: type(asked).__name__,
+)
+def test_what_is_no_length_of_time_is_not_asked_for(asked: object) -> None:
+    assert wait(RetryPolicy(), SlowDownError(asked), 1) == 5
 
 
 def test_an_asked_wait_grants_no_further_tries() -> None:

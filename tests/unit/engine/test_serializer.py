@@ -6,15 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import Any
+from enum import Enum, StrEnum
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 import pytest
 from arq.jobs import DeserializationError
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
 from jobs import errors
 from jobs.engine.serializer import (
@@ -41,6 +41,18 @@ values = st.recursive(
 
 class Colour(Enum):
     RED = "red"
+
+
+class Tag(Enum):
+    BYTES = "$bytes"
+
+
+class Sign(StrEnum):
+    DOLLAR = "$"
+
+
+class Login(BaseModel):
+    password: SecretStr
 
 
 class Model(BaseModel):
@@ -78,6 +90,8 @@ def test_whatever_is_in_redis_is_read_or_refused(data: bytes) -> None:
         ({"a", "b"}, set[str]),
         ((1, "x"), tuple[int, str]),
         ({1: b"\xff"}, dict[int, bytes]),
+        ({Tag.BYTES: "x"}, dict[Tag, str]),
+        ({Sign.DOLLAR: {Tag.BYTES: b"x"}}, dict[Sign, dict[Tag, bytes]]),
         (Model(data=b"\x00\xff", tags={"a"}, extra={"$bytes": 1}), Model),
         (Point(1, b"\xfe"), Point),
     ],
@@ -120,6 +134,53 @@ def test_a_registered_error_is_rebuilt() -> None:
         pass
 
     assert isinstance(deserialize(serialize(RegisteredError("x"))), RegisteredError)
+
+
+def test_nothing_but_errors_is_rebuilt() -> None:
+    read = deserialize(b'{"$error": {"type": "timedelta", "message": 5}}')
+    assert isinstance(read, RemoteError)
+
+
+def test_an_error_that_refuses_to_be_rebuilt_is_a_broken_tag() -> None:
+    @register_error
+    class StubbornError(Exception):
+        def __new__(cls, *args: object) -> Self:
+            raise AttributeError("two arguments, please")
+
+    with pytest.raises(DeserializationError, match="two arguments, please"):
+        deserialize(b'{"$error": {"type": "StubbornError", "message": ""}}')
+
+
+def test_an_error_whose_text_has_no_form_is_carried_all_the_same() -> None:
+    assert str(deserialize(serialize(ValueError("no file \udcff")))) == r"no file \udcff"
+    assert deserialize(serialize(KeyError("\udcff"))).args == (r"\udcff",)
+
+
+def test_an_error_whose_text_cannot_be_made_is_carried_all_the_same() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise AttributeError("message")
+
+    read = deserialize(serialize(MuteError()))
+    assert isinstance(read, RemoteError)
+    assert read.type_name == "MuteError"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SecretStr("hunter2"),
+        SecretBytes(b"hunter2"),
+        Secret[int](2),
+        Login(password=SecretStr("hunter2")),
+        {"to": [Login(password=SecretStr("hunter2"))]},
+    ],
+    ids=repr,
+)
+def test_a_secret_is_refused_and_not_replaced_by_stars(value: object) -> None:
+    with pytest.raises(TypeError, match=r"a Secret.* is not written") as raised:
+        serialize(value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_not_found_is_rebuilt_from_its_text() -> None:

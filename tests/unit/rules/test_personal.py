@@ -1,5 +1,7 @@
 """What is personal by the field it stands in."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,6 +68,16 @@ def test_an_error_that_repeats_an_argument_is_masked() -> None:
     arguments = named(["Ada Lovelace", 7], {"lead": {"company": "Engines Ltd"}}, ["name", "count"])
     text = "Lovelace of Engines Ltd is not Ada; Adam and Loveland are"
     assert mask_repeated(text, arguments) == "L••• of E••• L••• is not A•••; Adam and Loveland are"
+
+
+@pytest.mark.parametrize("name", ["José Álvarez", "JOSÉ ÁLVAREZ"])
+@pytest.mark.parametrize("written", [str, repr, ascii, json.dumps])
+def test_an_argument_is_known_again_in_capitals_and_escaped(
+    name: str, written: Callable[[str], str]
+) -> None:
+    arguments = named(["José Álvarez"], {}, ["name"])
+    shown = written(name).replace(written(name).strip("'\""), "J••• Á•••")
+    assert mask_repeated(f"no row for {written(name)}", arguments) == f"no row for {shown}"
 
 
 def test_leftover_arguments_have_the_last_parameters_name() -> None:

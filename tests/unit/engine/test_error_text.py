@@ -1,0 +1,48 @@
+"""Texts of errors: there are always some, that can be written down, and none is too long."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.engine.error_text import (
+    LONGEST_MESSAGE,
+    LONGEST_TRACEBACK,
+    masked_message,
+    masked_traceback,
+    message_of,
+)
+from jobs.engine.outcome_log import masked_error
+
+Text = Callable[[BaseException], str]
+texts = pytest.mark.parametrize(
+    "text", [message_of, masked_message, masked_traceback, masked_error]
+)
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("message")
+
+
+@texts
+@pytest.mark.parametrize("error", [MuteError(), ExceptionGroup("two", [MuteError()])])
+def test_there_is_a_text_though_the_error_has_none(text: Text, error: Exception) -> None:
+    assert text(error)
+
+
+@texts
+@given(said=st.text(st.characters()))
+def test_whatever_an_error_says_can_be_written_down(text: Text, said: str) -> None:
+    text(ValueError(said)).encode()
+
+
+@given(said=st.text())
+def test_what_can_be_written_down_stays_as_it_is(said: str) -> None:
+    assert message_of(ValueError(said)) == said
+
+
+@pytest.mark.parametrize("text", [masked_message, masked_traceback, masked_error])
+def test_what_is_kept_and_logged_is_not_too_long(text: Text) -> None:
+    assert len(text(ValueError("x" * 5_000_000))) <= max(LONGEST_MESSAGE + 100, LONGEST_TRACEBACK)

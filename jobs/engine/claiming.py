@@ -61,6 +61,8 @@ class Claiming:
         self._became_idle = False
         """That is what changed."""
         self._freeing = asyncio.Event()
+        self._over = asyncio.Event()
+        self._over.set()
         self._looks = False
         self._outside = copy_context()
         self._busy = False
@@ -68,6 +70,14 @@ class Claiming:
 
     async def run(self) -> None:
         """Until it is stopped, or in a burst until nothing is left."""
+        self._over.clear()
+        try:
+            await self._claim()
+            await self._settle()
+        finally:
+            self._over.set()
+
+    async def _claim(self) -> None:
         if not self._slots.burst:
             self._handover.start()
         while not self._stopping:
@@ -93,7 +103,6 @@ class Claiming:
                 break
             else:
                 await self._wait(claimed)
-        await self.settle()
 
     def slot_freed(self) -> None:
         """A slot has come free."""
@@ -109,7 +118,12 @@ class Claiming:
         self._freeing.set()
 
     async def settle(self) -> None:
-        """What is not started goes back, so that nobody waits for a lease to lapse."""
+        """What is not started goes back, so that nobody waits for a lease to lapse. Where `run` is
+        still at it, that comes first."""
+        await self._over.wait()
+        await self._settle()
+
+    async def _settle(self) -> None:
         await self._handover.stop()
         self._reserve.close()
         while self._asked:

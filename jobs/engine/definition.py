@@ -125,7 +125,7 @@ def job(
 
         @functools.wraps(body)
         async def run(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-            if runner.called_by_worker(ctx):
+            if runner.called_by_worker(definition, ctx):
                 return await runner.run(definition, ctx, args, kwargs)
             return await body(ctx, *args, **kwargs)
 

@@ -176,7 +176,7 @@ class Endings:
             one.claim,
             data,
             keep_ms or 0,
-            fired_slot=plan is not None and plan.fires_slots,
+            fired_slot=plan is not None and plan.fires_slots and _names_a_slot(one),
             letter=letter,
         )
 
@@ -190,7 +190,8 @@ class Endings:
             "s": success, "r": result, "st": started_ms, "ft": ended_ms, "q": queue, "id": job_id,
         }  # fmt: skip
         try:
-            return self.serializer(data) if self.serializer else pickle.dumps(data)
+            written: Any = self.serializer(data) if self.serializer else pickle.dumps(data)
+            return written.encode() if isinstance(written, str) else written
         except Exception as error:
             if success and self.dead_letters:
                 reason = masked_error(error, _arguments(one))
@@ -249,6 +250,11 @@ class Endings:
                 fingerprint,
             )
         return finish
+
+
+def _names_a_slot(one: Try) -> bool:
+    """Else somebody has enqueued a cron's function by hand, and may do so again."""
+    return one.claim.job_id.removeprefix(f"{one.name}:").isdecimal()
 
 
 def _definition(one: Try) -> JobDefinition | None:

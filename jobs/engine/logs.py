@@ -1,12 +1,12 @@
 """Log lines without personal data, whoever writes them: structlog's, and those of arq's worker."""
 
 import logging
-import traceback
 from typing import Final
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from jobs.engine.error_text import encodable, masked_traceback
 from jobs.engine.serializer import refusal_in
 from jobs.rules.personal import Named, mask_repeated, masked
 
@@ -64,14 +64,21 @@ class _Masked(logging.Filter):
             record.args = (waited, reference, "…" if given else "", rest)
         error = record.exc_info[1] if record.exc_info else None
         arguments: Named = getattr(error, _ARGUMENTS, ())
-        record.msg, record.args = mask_repeated(record.getMessage(), arguments), ()
+        record.msg, record.args = mask_repeated(_said(record), arguments), ()
         refusal = None if error is None else refusal_in(error)
         if refusal is not None:
             record.msg, record.exc_info = f"{record.msg}: {refusal}", None
         elif error is not None:
-            text = "".join(traceback.format_exception(error)).rstrip()
-            record.exc_text = mask_repeated(text, arguments)
+            record.exc_text = masked_traceback(error, arguments).rstrip()
         return True
+
+
+def _said(record: logging.LogRecord) -> str:
+    """What the line says; without its values where one of them is an error that has no text."""
+    try:
+        return encodable(record.getMessage())
+    except Exception:  # noqa: BLE001 - any class may have a broken text
+        return str(record.msg)
 
 
 _MASKED: Final = _Masked()

@@ -74,7 +74,9 @@ class RetryPolicy:
         return max(wait, _asked_wait(error))
 
     def _policy_for(self, error: BaseException) -> "RetryPolicy | None":
-        final = isinstance(error, JobError) and not error.retryable
+        final = isinstance(error, UsageError) or (
+            isinstance(error, JobError) and not error.retryable
+        )
         # as_job_error keeps the library's own error as the cause.
         known_as = (error, error.__cause__) if isinstance(error, JobError) else (error,)
         for kind in (base for one in known_as for base in type(one).__mro__):

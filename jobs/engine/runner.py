@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 STALE_READS: Final = 3
 """How often a try that met a stale version is run again at once, before it counts as failed."""
 
+RUNS: Final = "ringline:runs"
+"""In a job's context: the function that our worker runs."""
+
 _in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
 
 
-def called_by_worker(ctx: object) -> bool:
-    """Whether this call is a try that a worker makes, and not a call from a test or another job."""
-    return isinstance(ctx, dict) and "score" in ctx and not _in_a_try.get()
+def called_by_worker(job: "JobDefinition", ctx: object) -> bool:
+    """Whether this call is a try of this job that a worker makes, and not a call from a test or
+    another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
+    if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
+        return False
+    runs = ctx.get(RUNS)
+    return runs is None or getattr(runs, "__job__", None) is job
 
 
 async def run(

@@ -22,6 +22,7 @@ from jobs.engine.endings import Endings, moment
 from jobs.engine.finisher import Finisher
 from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.engine.outcome_log import masked_error
+from jobs.engine.runner import RUNS
 from jobs.engine.running import Deadlines, Plan, Stop, Try
 from jobs.engine.serializer import refusal_in
 from jobs.errors import WorkerLost
@@ -33,6 +34,8 @@ logger = logging.getLogger("arq.worker")
 
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
+CLOSING_PATIENCE: Final = 5.0
+"""Seconds that Redis has, when the worker stops, for what is still to be written."""
 UNKNOWN_DELAY: Final = timedelta(seconds=10)
 """Until a job whose function nobody here knows is looked at again."""
 UNKNOWN_ALLOWED: Final = 30
@@ -165,7 +168,7 @@ class Tries:
             if worker.on_job_end:
                 await self._hook(worker.on_job_end, ctx, job_is_over=True)
             if worker.after_job_end:
-                await self._finish_and_tell(finish, worker.after_job_end, ctx)
+                await self._finish_and_tell(one, finish, worker.after_job_end, ctx)
             elif finish is not None:
                 self._finisher.add(finish)
         except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
@@ -174,14 +177,16 @@ class Tries:
             self._forget(one)
 
     async def _finish_and_tell(
-        self, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]
+        self, one: Try, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]
     ) -> None:
         """Call the hook that wants the job's end to be in Redis."""
         if finish is not None:
             settled = finish.settled = self._worker.loop.create_future()
             self._finisher.add(finish)
-            with contextlib.suppress(asyncio.CancelledError):
-                await settled
+            patience = CLOSING_PATIENCE if one.stop is Stop.SHUTDOWN else None
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(patience):
+                    await settled
         await self._hook(hook, ctx, job_is_over=True)
 
     async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Finish | None:
@@ -213,6 +218,7 @@ class Tries:
             "job_try": one.number,
             "enqueue_time": moment(one.enqueued_ms),
             "score": one.claim.due_ms,
+            RUNS: None if one.plan is None else one.plan.coroutine,
         }
 
     async def _hook(self, hook: Hook, ctx: dict[Any, Any], *, job_is_over: bool = False) -> None:

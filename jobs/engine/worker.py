@@ -40,7 +40,7 @@ from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
-from jobs.engine.tries import Tries
+from jobs.engine.tries import CLOSING_PATIENCE, Tries
 
 logger = logging.getLogger("arq.worker")
 
@@ -49,8 +49,6 @@ Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
 _IN_TIME: Final = 5 / 6
 """Of the time for which a worker waits to be handed jobs: then it says so again."""
-CLOSING_PATIENCE: Final = 5.0
-"""Seconds that a closing worker waits for Redis to take its last finishes."""
 
 
 class Worker(arq.worker.Worker):

@@ -191,6 +191,17 @@ async def work_off(schedule: Cron, redis_url: str, moment: datetime) -> None:
     await worker.close()
 
 
+async def test_a_crons_function_may_be_enqueued_by_hand_again_and_again(
+    redis: ArqRedis, redis_url: str
+) -> None:
+    worker = Worker(cron_jobs=[cron(note, hour=1)], redis_pool=await connect(redis_url), burst=True)
+    for _ in range(2):
+        await redis.enqueue_job("cron:note", _job_id="by-hand")
+        await worker.main()
+    assert await fired(redis) == ["by-hand", "by-hand"]
+    await worker.close()
+
+
 async def test_a_fast_clock_coalesces_slots_over_all_workers(
     redis: ArqRedis, redis_url: str
 ) -> None:

@@ -224,3 +224,26 @@ async def test_a_revived_job_runs_though_the_dead_one_was_aborted(
     assert await DeadLetters(pool).retry("x") == 1
     await work_off(redis_url)
     assert runs["x"] == 4
+
+
+async def test_a_job_that_another_function_calls_is_no_try_of_its_own(
+    pool: Pool, redis_url: str
+) -> None:
+    """A plain function, as in arq code that is taken over step by step, sees the error itself."""
+    seen: list[BaseException] = []
+
+    async def outer(ctx: dict[str, Any]) -> str:
+        try:
+            await odd(ctx, "its own cause")
+        except KeyError as error:
+            seen.append(error)
+        return "done"
+
+    worker = create_worker(
+        Odd, functions=[func(outer, name="outer")], redis_pool=await create_pool(redis_url)
+    )
+    async with running(worker):
+        enqueued = await pool.enqueue_job("outer", _queue_name=QUEUE)
+        assert enqueued is not None
+        assert await enqueued.result(timeout=10, poll_delay=0.02) == "done"
+    assert [type(one) for one in seen] == [KeyError]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from arq.worker import func
 
+import jobs.engine.tries
 import jobs.engine.worker
 from jobs.chaos.links import Link, State, Tap
 from jobs.engine import (
@@ -87,14 +88,22 @@ async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
 async def test_a_worker_closes_though_redis_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs.engine.worker, "CLOSING_PATIENCE", 0.2)
+    for module in (jobs.engine.worker, jobs.engine.tries):
+        monkeypatch.setattr(module, "CLOSING_PATIENCE", 0.2)
+    over, told = asyncio.Event(), asyncio.Event()
 
-    async def work(ctx: dict[Any, Any]) -> None: ...
+    async def work(ctx: dict[Any, Any]) -> None:
+        over.set()
+        await asyncio.Event().wait()
 
-    async with own_redis() as server:
-        worker = await _worker(server.url, work)
+    async def tell(ctx: dict[Any, Any]) -> None:
+        told.set()
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        worker = await _worker(server.url, work, after_job_end=tell)
         main = asyncio.create_task(worker.main())
-        await wait_until(lambda: worker._duties)
+        await redis.enqueue_job("long", _queue_name=QUEUE)
+        await over.wait()
         server.freeze()
         try:
             worker.handle_sig(signal.SIGUSR1)
@@ -102,6 +111,7 @@ async def test_a_worker_closes_though_redis_does_not_answer(
                 await worker.close()
         finally:
             server.thaw()
+        assert told.is_set()
         main.cancel()
         await asyncio.wait([main])
 
@@ -168,7 +178,7 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
             await channel.close()
 
 
-async def _worker(url: str, function: Any, lease: float = LEASE) -> Worker:
+async def _worker(url: str, function: Any, lease: float = LEASE, **options: Any) -> Worker:
     return Worker(
         [func(function, name="long")],
         redis_pool=await create_pool(url),
@@ -177,6 +187,7 @@ async def _worker(url: str, function: Any, lease: float = LEASE) -> Worker:
         handle_signals=False,
         job_serializer=serialize,
         job_deserializer=deserialize,
+        **options,
     )
 
 

@@ -114,17 +114,18 @@ async def other(ctx: object) -> None: ...
         cron("tick", hour=2),
     ],
 )
-def test_schedules_of_one_name_that_run_different_things_are_refused(second: Cron) -> None:
+async def test_schedules_of_one_name_that_run_different_things_are_refused(second: Cron) -> None:
     crons = [cron(tick, hour=1), second]
     with pytest.raises(UsageError, match="two schedules are named cron:tick"):
-        Worker(cron_jobs=crons)
+        Worker(cron_jobs=crons, handle_signals=False)
     with pytest.raises(UsageError, match="two schedules are named cron:tick"):
         type("Wrong", (EngineSettings,), {"cron_jobs": crons})
 
 
-def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
+async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
     for job_or_name in (tick, "tick"):
-        Worker(cron_jobs=[cron(job_or_name, hour=1), cron(job_or_name, hour=2)])
+        crons = [cron(job_or_name, hour=1), cron(job_or_name, hour=2)]
+        Worker(cron_jobs=crons, handle_signals=False)
 
 
 def test_the_last_slot_up_to_a_moment() -> None:

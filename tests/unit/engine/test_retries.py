@@ -63,7 +63,9 @@ def test_the_defaults_are_the_settings_of_run_time() -> None:
     assert [wait(RetryPolicy(), bug, n, other) for n in (1, 2)] == [2, None]
 
 
-@pytest.mark.parametrize("error", [ValidationError("bad"), NotFoundError("lead", 7)])
+@pytest.mark.parametrize(
+    "error", [ValidationError("bad"), NotFoundError("lead", 7), UsageError("wrong")]
+)
 def test_what_cannot_get_better_is_not_retried(error: Exception) -> None:
     assert wait(RetryPolicy(), error, 1) is None
     assert wait(RetryPolicy(on={Exception: RetryPolicy()}), error, 1) is None

@@ -10,7 +10,8 @@ from rich.table import Table
 from jobs.cli.console import CONSOLE
 from jobs.cli.services import domain_settings
 from jobs.engine.clock import clock_from
-from jobs.engine.crons import Cron, local_zone
+from jobs.engine.crons import Cron
+from jobs.engine.zones import local_zone
 from settings import get_settings
 
 

@@ -1,103 +1,30 @@
-"""Schedules: when a cron is due, by the clock of a place, and that each slot fires once.
-
-Slots are found in local time and compared in UTC, with Debian cron's rules for a change of the
-clocks (as in cronsim): what runs at a set time of day runs once a day, after the gap if its time is
-skipped, and what runs every so often goes on by real time.
-"""
+"""Schedules: what is enqueued when, once for each slot, whatever the number and kind of workers."""
 
 import asyncio
-import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from functools import cache, wraps
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from arq.cron import CronJob
-from arq.typing import WEEKDAYS, OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
+from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
 from arq.utils import to_seconds, to_unix_ms
-from cronsim import CronSim, CronSimError
 
 from jobs.engine.channel import OUTAGE
 from jobs.engine.definition import definition_of
 from jobs.engine.keys import CRON, CRON_RAN
 from jobs.engine.scripts import NOTE_SLOT
+from jobs.engine.slots import Times
+from jobs.engine.zones import named_zone
 from jobs.errors import UsageError
 
 Missed = Literal["skip", "once", "all"]
 
 OUTAGE_PAUSE: Final = 0.5
 """Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
-_SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=32),
-                 timedelta(days=367), timedelta(days=8 * 366)]  # fmt: skip
 _RAN_KEPT_MS: Final = 30 * 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The slots of a schedule: minutes of local time, and the seconds within them.
-
-    minutes: a cron expression of five fields. weekdays: where set, the slot's day must be one of
-    them too (0 is Monday), as arq wants it; cron takes one of day and weekday.
-    """
-
-    minutes: str
-    seconds: tuple[int, ...] = (0,)
-    microsecond: int = 0
-    weekdays: frozenset[int] | None = None
-
-    @classmethod
-    def from_expression(cls, expression: str, microsecond: int) -> "Times":
-        """Five fields, or six with the seconds first. Raises UsageError."""
-        try:
-            parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
-        except CronSimError as error:
-            raise UsageError(f"not a cron expression: {expression!r} ({error})") from None
-        return cls(" ".join(parsed.parts[1:]), tuple(sorted(parsed.seconds)), microsecond)
-
-    @classmethod
-    def from_fields(cls, cron: CronJob) -> "Times":
-        """arq's fields; None is every one. Raises UsageError."""
-        weekday = cron.weekday
-        if isinstance(weekday, str):
-            if weekday.lower() not in WEEKDAYS:
-                raise UsageError(f"not a weekday: {weekday!r} (there are {', '.join(WEEKDAYS)})")
-            weekday = WEEKDAYS.index(weekday.lower())
-        weekdays = None if weekday is None else frozenset(_among(range(7), "weekday", weekday))
-        by_weekday = weekdays is not None and cron.day is None
-        fields = [_field(cron.minute), _field(cron.hour), _field(cron.day), _field(cron.month)]
-        fields.append(_field({day + 1 for day in weekdays}) if weekdays and by_weekday else "*")
-        times = cls.from_expression(" ".join(fields), cron.microsecond)
-        seconds = tuple(range(60))
-        if cron.second is not None:
-            seconds = tuple(_among(range(60), "second", cron.second))
-        return replace(times, seconds=seconds, weekdays=None if by_weekday else weekdays)
-
-    def after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
-        """The slots, in UTC, in whole seconds after that of `moment`."""
-        second = moment.astimezone(UTC).replace(microsecond=0)
-        start = (second.replace(second=0) - timedelta(seconds=1)).astimezone(zone)
-        for minute in CronSim(self.minutes, start):
-            if self.weekdays is not None and minute.weekday() not in self.weekdays:
-                continue
-            for offset in self.seconds:
-                slot = minute.astimezone(UTC) + timedelta(seconds=offset)
-                if slot > second:
-                    yield slot + timedelta(microseconds=self.microsecond)
-
-    def last(self, moment: datetime, zone: tzinfo) -> datetime | None:
-        """The last slot up to `moment`; None when there was none for years."""
-        for span in _SPANS:
-            last = None
-            for slot in self.after(moment - span, zone):
-                if slot > moment:
-                    break
-                last = slot
-            if last is not None:
-                return last
-        return None
 
 
 @dataclass
@@ -222,7 +149,7 @@ def cron(
         keep_result_forever=keep_result_forever,
         max_tries=max_tries,
         times=None if expression is None else Times.from_expression(expression, microsecond),
-        zone=_zone(timezone),
+        zone=named_zone(timezone),
         missed=missed,
         remembered=True,
         real_time=real_time,
@@ -302,43 +229,3 @@ def _noting_slots(cron: Cron) -> WorkerCoroutine:
         return await run(ctx, *args, **kwargs)
 
     return noting
-
-
-def local_zone() -> tzinfo:
-    """The machine's zone with its changes of the clocks, not just its offset of today."""
-    try:
-        if name := os.environ.get("TZ", "").removeprefix(":"):
-            return ZoneInfo(name)
-        with open("/etc/localtime", "rb") as file:  # noqa: PTH123 - what ZoneInfo wants
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError, ZoneInfoNotFoundError):
-        return UTC
-
-
-def with_rules(zone: tzinfo) -> tzinfo:
-    """`zone`, as the standard library's where it is one of pytz, which needs special handling."""
-    name = getattr(zone, "zone", None)
-    return ZoneInfo(name) if isinstance(name, str) else zone
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    try:
-        return None if name is None else ZoneInfo(name)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise UsageError(f"not a time zone: {name!r} (as in Europe/Berlin)") from None
-
-
-def _numbers(option: int | Collection[int]) -> Collection[int]:
-    return [option] if isinstance(option, int) else option
-
-
-def _among(allowed: range, name: str, option: int | Collection[int]) -> list[int]:
-    """The option's numbers. A schedule is searched for without end where there are none."""
-    numbers = sorted(_numbers(option))
-    if not numbers or any(number not in allowed for number in numbers):
-        raise UsageError(f"cron: {name} is from 0 to {allowed[-1]}, not {option!r}")
-    return numbers
-
-
-def _field(option: OptionType) -> str:
-    return "*" if option is None else ",".join(map(str, sorted(_numbers(option))))

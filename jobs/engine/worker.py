@@ -29,7 +29,7 @@ from jobs.engine.claiming import Claiming
 from jobs.engine.claims import Claim, Claims, Finish
 from jobs.engine.clock import Clock, SystemClock
 from jobs.engine.connection import connect, refuse_old
-from jobs.engine.crons import Cron, local_zone, refuse_namesakes, with_rules
+from jobs.engine.crons import Cron, refuse_namesakes
 from jobs.engine.duties import described, regularly
 from jobs.engine.endings import Endings
 from jobs.engine.finisher import Finisher
@@ -41,6 +41,7 @@ from jobs.engine.pauses import Pauses
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
 from jobs.engine.tries import CLOSING_PATIENCE, Tries
+from jobs.engine.zones import local_zone, with_rules
 
 logger = logging.getLogger("arq.worker")
 

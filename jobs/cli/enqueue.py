@@ -10,6 +10,7 @@ from typing import Any
 import click
 from arq.jobs import Job, ResultNotFound
 
+from jobs.cli import interruptible
 from jobs.cli.duration import DURATION
 from jobs.cli.services import job_names, opened_pool
 from jobs.engine import find_job, serialize
@@ -43,7 +44,7 @@ def enqueue(
     check_name(name)
     values, keywords = tuple(map(value, args)), dict(map(keyword, kwargs))
     check_arguments(name, values, keywords)
-    asyncio.run(_enqueue(name, values, keywords, defer_by, job_id, queue, wait))
+    interruptible.run(_enqueue(name, values, keywords, defer_by, job_id, queue, wait))
 
 
 def value(text: str) -> Any:

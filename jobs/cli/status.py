@@ -10,6 +10,7 @@ import click
 from rich.live import Live
 from rich.table import Table
 
+from jobs.cli import interruptible
 from jobs.cli.console import CONSOLE
 from jobs.cli.services import opened_pool
 from jobs.engine import DeadLetters, Pool, QueueStats, read_stats
@@ -23,8 +24,8 @@ REFRESH = 1.0
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look.")
 def status(watch: bool, as_json: bool) -> None:
     """Show each queue's length, success rate, times, retries and errors, over all workers."""
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_status(watch, as_json))
+    with suppress(click.Abort):  # Ctrl-C is how --watch ends
+        interruptible.run(_status(watch, as_json))
 
 
 async def _status(watch: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 from arq.worker import Worker
 
-from jobs.cli.enqueue import result_of
 from jobs.default.scripted import run_script
 from jobs.engine import EngineSettings, Pool, create_pool
 from jobs.engine.launch import create_worker
@@ -78,11 +78,12 @@ async def test_a_job_that_keeps_no_result(pool: Pool, redis_url: str) -> None:
     assert errors.count("\n") == 1
 
 
-async def test_who_waits_can_be_interrupted(pool: Pool) -> None:
-    job = await pool.enqueue_job("default.scripted")
-    assert job is not None
-    waiting = asyncio.create_task(result_of(job, "default.scripted", (), {}))
-    await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_who_waits_can_be_interrupted_at_any_moment(
+    redis_url: str, signum: signal.Signals
+) -> None:
+    with waiting(redis_url, "ok") as child:
+        assert child.stdout is not None
+        assert await asyncio.to_thread(child.stdout.readline) == "one\n"
+        child.send_signal(signum)
+        assert await end(child) == (130, "", "jobs: interrupted\n")

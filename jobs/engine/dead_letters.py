@@ -238,8 +238,8 @@ class DeadLetters:
 
     async def retry(self, which: str | LetterFilter) -> int:
         """Puts a job, or all that match, back into its queue, due at once and with all its tries;
-        answers how many. Left out: ids that have been enqueued again in the meantime, and what
-        has failed again since this began."""
+        answers how many. Left out: ids that have been enqueued again and are not through, and
+        what has failed again since this began."""
         revived = 0
         async for page in self._selected(which):
             fields = [

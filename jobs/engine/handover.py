@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.channel import OUTAGE, connected_like
 from jobs.engine.keys import HANDED
+from jobs.engine.refusals import passes
 from jobs.engine.wire import Wire, packed
 
 logger = logging.getLogger("jobs.worker")
@@ -80,11 +81,12 @@ class Handover:
         while self._listening is not None:
             try:
                 await self._listen()
-            except ResponseError as error:
-                logger.info("jobs are claimed, and not handed over: %s", error)
-                await asyncio.sleep(_REFUSED)
-            except OUTAGE:
-                await asyncio.sleep(_BEAT)  # the claims tell of it
+            except OUTAGE as error:
+                if isinstance(error, ResponseError) and not passes(error):
+                    logger.info("jobs are claimed, and not handed over: %s", error)
+                    await asyncio.sleep(_REFUSED)
+                else:
+                    await asyncio.sleep(_BEAT)  # the claims tell of it
 
     async def _listen(self) -> None:
         """Until it has been unsubscribed."""

@@ -104,7 +104,8 @@ class Pool(ArqRedis):
         urls: QueueUrls | None = None,
         url: str | None = None,
     ) -> "Pool":
-        """A pool over the connections of `redis`, whose owner closes them; its serializer too."""
+        """A pool over the connections of `redis`, whose owner closes them, with its serializer; but
+        the default queue and the expiry are ours."""
         return cls(
             redis.connection_pool,
             job_serializer=redis.job_serializer,

@@ -154,7 +154,7 @@ def _plain(value: Any) -> Any:
             "what get_secret_value() answers"
         )
     if isinstance(value, BaseException):
-        return {_ERROR: {"type": type(value).__name__, "message": _message(value)}}
+        return {_ERROR: {"type": _name_of(type(value)), "message": _message(value)}}
     if isinstance(value, BaseModel):
         return _escaped(value.model_dump(round_trip=True, by_alias=True))
     if is_dataclass(value) and not isinstance(value, type):
@@ -162,6 +162,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | set | frozenset | deque):
         return _escaped(list(value))
     return to_jsonable_python(value)
+
+
+def _name_of(kind: type[BaseException]) -> str:
+    """Its whole name where another class of the same one is registered, and would be raised."""
+    if _REGISTERED.get(kind.__name__, kind) is kind:
+        return kind.__name__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:

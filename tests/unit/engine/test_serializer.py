@@ -15,6 +15,7 @@ from arq.jobs import DeserializationError
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs import errors
 from jobs.engine.serializer import (
@@ -222,3 +223,11 @@ def test_what_has_no_form_is_an_error(value: object) -> None:
 def test_a_broken_tag_is_refused(data: bytes) -> None:
     with pytest.raises(DeserializationError):
         deserialize(data)
+
+
+def test_an_error_is_not_taken_for_another_of_its_name() -> None:
+    """A time-out of Redis would look like that of waiting for the result."""
+    error = deserialize(serialize(RedisTimeoutError("slow")))
+    assert isinstance(error, RemoteError)
+    assert str(error) == "redis.exceptions.TimeoutError: slow"
+    assert type(deserialize(serialize(TimeoutError("slow")))) is TimeoutError

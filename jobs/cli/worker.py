@@ -77,7 +77,7 @@ def worker(
     if processes > 1 or reload:
         child = command(queues, *child_options(max_jobs, lease, loglevel, burst=burst))
         watched = [Path.cwd()] if reload else []
-        supervisor = Supervisor(child, processes, settings.task_shutdown_grace, burst, watched)
+        supervisor = Supervisor(child, processes, grace_of(classes, settings), burst, watched)
         raise click.exceptions.Exit(asyncio.run(supervisor.run()))
     options = worker_options(classes, settings, max_jobs=max_jobs, lease=lease)
     run(_serve(classes, ready, burst=burst, **options))
@@ -121,6 +121,12 @@ def _announce(workers: Sequence[Worker], ready: int) -> None:
     for worker in workers:
         startup = in_turn([hook for hook in (worker.on_startup, tell) if hook])
         worker.on_startup = startup  # type: ignore[assignment]  # arq wants a __qualname__ with it
+
+
+def grace_of(classes: Sequence[type], settings: Settings) -> float:
+    """Seconds that a child's jobs may have to end."""
+    said = [options_of(one).get("job_completion_wait") or 0 for one in classes]
+    return max(settings.task_shutdown_grace, *said)
 
 
 def worker_options(

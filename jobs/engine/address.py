@@ -98,7 +98,7 @@ class Address:
         """Raises UsageError for what cannot be one."""
         if isinstance(redis, RedisSettings):
             return _of_settings(redis)
-        if "@" in redis[len(_head(redis)) :]:  # parts of a password would pass for a host, a path …
+        if _has_stray_at(redis):  # parts of a password would pass for a host, a path …
             raise UsageError(f"not a Redis URL: {_UNQUOTED}")
         try:
             if redis.partition("://")[0].lower() in _SCHEMES:
@@ -143,6 +143,14 @@ class Address:
             raise UsageError(f"arq cannot pass on the Redis option {min(unknown)} ({self.shown})")
         named = {_ARQ_NAMES.get(name, name): value for name, value in options.items()}
         return RedisSettings(**named, ssl=tls)
+
+
+def _has_stray_at(url: str) -> bool:
+    """Whether an "@" stands where no user ends: in the path, or in options though there is no user
+    before. A file may have one in its name."""
+    head = _head(url)
+    path, _, options = url[len(head) :].partition("?")
+    return head != "unix://" and ("@" in path or ("@" in options and "@" not in head))
 
 
 def _head(url: str) -> str:

@@ -23,7 +23,7 @@ from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.logs import mask_logs_of_worker
 from jobs.engine.outcome_log import OutcomeLog
 from jobs.engine.pool import Pool
-from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, may_be_alias
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.worker import Observer, Worker
 from jobs.errors import UsageError
@@ -49,7 +49,9 @@ class EngineSettings:
     """
 
     _own: ClassVar[Mapping[str, Any]]
-    """What the class itself says, apart from what its bases do: it is given all of that."""
+    """What the class itself says, apart from what its bases do,"""
+    _given: ClassVar[Mapping[str, Any]]
+    """and all of that together, as arq wants it."""
 
     redis_url: ClassVar[RedisUrl] = configured_url
 
@@ -82,7 +84,7 @@ class EngineSettings:
         said = _said(cls)
         said |= _served(said)
         queue = said["queue_name"]
-        found = said["redis_settings"] or LazyRedisSettings(said["redis_url"])
+        found = said.get("redis_settings") or LazyRedisSettings(said["redis_url"])
         if isinstance(found, LazyRedisSettings):
             found = LazyRedisSettings(found.url, queue)
         said["redis_settings"] = found
@@ -91,6 +93,7 @@ class EngineSettings:
         _refuse_shadowed(cls, said["functions"], crons)
         refuse_namesakes(crons)
         said["on_startup"] = Startup.around(said["on_startup"], queue)
+        cls._given = said
         for name, value in said.items():
             setattr(cls, name, value)  # arq reads the class's own attributes only
 
@@ -165,28 +168,38 @@ def _said(cls: type) -> dict[str, Any]:
     """What the class and its bases say, the nearest first, as arq wants it: no descriptors."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        own = vars(base).get("_own", vars(base))
-        for name, value in own.items():
-            if name in KNOWN:
-                bound = isinstance(value, staticmethod | classmethod)
-                found[name] = value.__get__(None, cls) if bound else value
-        if "redis_url" in own:
+        own = _own(base)
+        for name in own.keys() & KNOWN:
+            value = own[name]
+            bound = isinstance(value, staticmethod | classmethod)
+            found[name] = value.__get__(None, cls) if bound else value
+        if "redis_url" in own and base is not EngineSettings:
             found["redis_settings"] = LazyRedisSettings(found["redis_url"])
+        for one, other in (("queues", "queue_name"), ("queue_name", "queues")):
+            if one in own and other not in own:
+                found.pop(other, None)
     return found
+
+
+def _own(base: type) -> Mapping[str, Any]:
+    """What a class says itself, what it was told after it was made included."""
+    now = vars(base)
+    if "_given" not in now:
+        return now
+    late = {name: value for name, value in now.items() if now["_given"].get(name) is not value}
+    return {**now["_own"], **late}
 
 
 def _served(said: Mapping[str, Any]) -> dict[str, Any]:
     """The queues; the first of several is the one where only one can be told."""
-    given = said.get("queues")
-    names = [_canonical(one) for one in given or [said.get("queue_name") or ARQ_DEFAULT_QUEUE]]
-    return {"queue_name": names[0]} | ({"queues": names} if given else {})
-
-
-def _canonical(queue: str) -> str:
-    """The queue that producers mean by this name."""
-    if not queue.endswith("_queue"):
-        return queue
-    return QueueNames.from_settings(_read(load_settings)).canonical(queue)
+    given = said.get("queues") or [said.get("queue_name") or ARQ_DEFAULT_QUEUE]
+    first = said.get("queue_name") or given[0]
+    if first not in given:
+        raise UsageError(f"queue_name is {first}, which is not among queues: leave one of them out")
+    if not any(map(may_be_alias, given)):
+        return {"queue_name": first}
+    names = QueueNames.from_settings(_read(load_settings))
+    return {"queue_name": names.canonical(first), "queues": names.served(given)}
 
 
 def _read(settings: Callable[[], Settings]) -> Settings:

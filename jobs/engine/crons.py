@@ -203,13 +203,13 @@ def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
 
 
 def refuse_namesakes(crons: Iterable[CronJob]) -> None:
-    """A worker finds what to run by the name. Raises UsageError."""
+    """A worker finds by the name what to run, and which slots ran. Raises UsageError."""
     found: dict[str, CronJob] = {}
     for one in crons:
-        if found.setdefault(one.name, one).coroutine is not one.coroutine:
+        if found.setdefault(one.name, one).coroutine != one.coroutine:
             raise UsageError(
-                f"two schedules are named {one.name}, and would both run what the second one says: "
-                "give one of them a name="
+                f"two schedules are named {one.name}: give one of them a name=, since by it a "
+                "worker finds what to run, and which slots ran"
             )
 
 

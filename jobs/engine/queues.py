@@ -34,9 +34,19 @@ class QueueNames:
         prefix = queue.removesuffix("_queue")
         return f"{prefix}_tasks" if prefix != queue and prefix in self.domains else queue
 
+    def served(self, queues: Iterable[str]) -> list[str]:
+        """The queues that these names mean, and those of the very names: a plain arq pool puts jobs
+        where it is told to."""
+        return list(dict.fromkeys(name for one in queues for name in (self.canonical(one), one)))
+
     def all(self) -> Iterable[str]:
         """Every queue that a job of this project can be in."""
         return [*(f"{domain}_tasks" for domain in sorted(self.domains)), self.default]
+
+
+def may_be_alias(queue: str) -> bool:
+    """Whether it takes the settings to tell what the name means."""
+    return queue.endswith("_queue")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from jobs.engine.leases import Leases
 from jobs.engine.outage import Outage
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
+from jobs.engine.queues import QueueNames, may_be_alias
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
 from jobs.engine.tries import CLOSING_PATIENCE, Tries
@@ -94,6 +95,8 @@ class Worker(arq.worker.Worker):
         refuse_namesakes(self.cron_jobs)
         self._zone = local_zone() if zone is None else with_rules(zone)
         self.queues = list(queues or [self.queue_name])
+        if any(map(may_be_alias, self.queues)):
+            self.queues = QueueNames.from_settings().served(self.queues)
         self.lease = lease
         self.put_back_unknown = put_back_unknown
         self.clock = clock

@@ -13,7 +13,7 @@ import arq
 import pytest
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Job, JobStatus, SerializationError, serialize_result
-from arq.worker import Worker
+from arq.worker import Worker, func
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -30,8 +30,9 @@ from jobs.engine.keys import ABORT, IN_PROGRESS, JOB, RESULT
 from jobs.engine.pool import BATCH, Pool, create_pool
 from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.serializer import deserialize, serialize
+from jobs.engine.worker import Worker as OurWorker
 from jobs.errors import ServerError, UsageError
-from tests.worker.workers import own_redis
+from tests.worker.workers import connect, own_redis, running
 
 DOMAINS = QueueNames(frozenset({"lead"}), default="rest")
 
@@ -108,6 +109,29 @@ async def test_another_name_of_a_queue_means_it_everywhere(pool: Pool, redis_url
     ) as other:
         assert await queue_of(pool, await other.enqueue_job("x")) == {"lead_tasks"}
         assert len(await other.queued_jobs()) == 5
+
+
+async def test_a_worker_serves_both_names_of_its_queue(redis_url: str) -> None:
+    async def seen(ctx: dict[str, Any]) -> str:
+        return "seen"
+
+    async with await create_pool(redis_url, default_queue_name="lead_queue") as ours:
+        stock = await connect(redis_url)
+        worker = OurWorker(
+            [func(seen, name="seen")],
+            queue_name="lead_queue",
+            redis_pool=await create_pool(redis_url),
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+        )
+        async with running(worker):
+            stock.job_serializer, stock.job_deserializer = serialize, deserialize
+            by_us = await ours.enqueue_job("seen")
+            by_arq = await stock.enqueue_job("seen", _queue_name="lead_queue")
+            for job in (by_us, by_arq):
+                assert job is not None
+                assert await job.result(timeout=10, poll_delay=0.02) == "seen"
+        await stock.aclose(close_connection_pool=True)
 
 
 async def test_by_function(pool: Pool) -> None:

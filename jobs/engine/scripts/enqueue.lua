@@ -7,7 +7,7 @@
 -- ARGV  id, payload, delay (negative for a job that was due before) and expiry in ms, '1' where the
 --       producer chose the id
 -- returns 1 where it was added. An id that the producer did not choose can only be there by its own
---       first try, whose answer was lost: it was added
+--       first try, whose answer was lost: it was added, then
 local call = redis.call
 local queue, id, payload, delay, chosen = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5] == '1'
 local FIRST = 2  -- what runs is below 0, and at 1 what is being aborted

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from settings import get_settings
+from jobs.cli.worker import grace_of
+from settings import get_settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +36,15 @@ def test_a_queue_that_no_settings_class_of_ours_serves(
         f"jobs: no settings class of ours serves {unserved}: "
         "give the path of yours, as in my_package.WorkerSettings\n"
     )
+
+
+def test_a_child_may_end_its_jobs_for_as_long_as_its_class_says() -> None:
+    class Patient:
+        job_completion_wait = 60
+
+    class Usual:
+        functions = ()
+
+    settings = load_settings(task_shutdown_grace=1)
+    assert grace_of([Usual, Patient], settings) == 60
+    assert grace_of([Usual], settings) == 1

@@ -135,6 +135,13 @@ def test_a_password_that_is_not_quoted_is_refused_unseen(scheme: str, rest: str)
 
 
 @pytest.mark.parametrize(
+    "url", ["unix:///run/redis@1.sock", "redis://user:hush@host/0?client_name=a@b"]
+)
+def test_but_a_file_or_an_option_may_have_one(url: str) -> None:
+    Address.of(url).connections()
+
+
+@pytest.mark.parametrize(
     ("redis", "message"),
     [
         ("redis://host?colour=red", "unexpected keyword argument 'colour'"),

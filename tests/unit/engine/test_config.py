@@ -235,7 +235,42 @@ class BySettings(EngineSettings):
 @pytest.mark.parametrize("mixin", [OwnUrl, OwnRedis])
 def test_the_nearest_redis_is_taken(mixin: type, base: type) -> None:
     assert "mixed-in" in redis_of(type("Nearer", (mixin, base), {}))
-    assert "mixed-in" not in redis_of(type("Farther", (base, mixin), {}))
+    farther = redis_of(type("Farther", (base, mixin), {}))
+    # EngineSettings itself says no more than where to look when nobody says it.
+    assert ("mixed-in" in farther) == (base is EngineSettings)
+
+
+def test_what_a_class_is_told_later_is_inherited() -> None:
+    class Late(EngineSettings):
+        functions = (usual,)
+
+    Late.max_jobs = 5  # type: ignore[attr-defined]  # as arq's users do
+    setattr(Late, "functions", [*Late.functions, plain])  # noqa: B010 - it is declared a tuple
+
+    class Heir(Late):
+        queue_name = "heir_tasks"
+
+    seen = read_by_arq(Heir)
+    assert seen["max_jobs"] == 5
+    assert [one.name for one in map(func, seen["functions"])] == ["tests.usual", "plain"]
+
+
+def test_the_nearest_queues_are_served() -> None:
+    class Two(EngineSettings):
+        queues = ["one_tasks", "two_tasks"]
+
+    class Other(Two):
+        queue_name = "other_tasks"
+
+    class Second(EngineSettings):
+        queues = ["one_tasks", "two_tasks"]
+        queue_name = "two_tasks"
+
+    assert "queues" not in read_by_arq(Other) or not read_by_arq(Other)["queues"]
+    assert read_by_arq(Other)["queue_name"] == "other_tasks"
+    assert read_by_arq(Second)["queue_name"] == "two_tasks"
+    with pytest.raises(UsageError, match="queue_name is three_tasks, which is not among queues"):
+        type("Wrong", (EngineSettings,), {"queues": ["one_tasks"], "queue_name": "three_tasks"})
 
 
 def redis_of(settings: type) -> str:
@@ -266,4 +301,6 @@ def test_a_queue_has_the_name_that_producers_mean(monkeypatch: pytest.MonkeyPatc
         queues = ["billing_queue", "other_queue"]
 
     assert read_by_arq(Lead)["queue_name"] == "lead_tasks"
-    assert Several.queues == ["billing_tasks", "other_queue"]
+    # What a plain arq pool has put there runs too.
+    assert Lead.queues == ["lead_tasks", "lead_queue"]  # type: ignore[attr-defined]  # made for it
+    assert Several.queues == ["billing_tasks", "billing_queue", "other_queue"]

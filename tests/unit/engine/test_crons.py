@@ -123,7 +123,10 @@ async def test_schedules_of_one_name_that_run_different_things_are_refused(secon
 
 
 async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
-    for job_or_name in (tick, "tick"):
+    class Service:
+        async def tick(self, ctx: object) -> None: ...
+
+    for job_or_name in (tick, "tick", Service().tick):
         crons = [cron(job_or_name, hour=1), cron(job_or_name, hour=2)]
         Worker(cron_jobs=crons, handle_signals=False)
 

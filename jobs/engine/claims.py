@@ -35,6 +35,8 @@ _WAITS_PER_LEASE: Final = 0.4
 """What part of a lease jobs may be handed to a worker that does not say again that it waits. One
 that falls silent then has them put back, lease and the reaper's pause of 0.6 leases included,
 within two leases."""
+LAPSES_ALLOWED: Final = 3
+"""A job whose lease lapsed so often is not run again: it may be what kills the workers."""
 NO_LIMIT_MS: Final = 2**53
 """Later than any time."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
@@ -76,6 +78,11 @@ class Claim:
     since: float
     past: Past = NO_PAST
     until: float = math.inf
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its job is given up should its lease lapse once more."""
+        return self.past.lapses == LAPSES_ALLOWED - 1
 
     @property
     def due_ms(self) -> int:

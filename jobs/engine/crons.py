@@ -173,9 +173,10 @@ def _enqueuing(
     """
 
     async def enqueue(ctx: dict[Any, Any]) -> None:
-        # Not the cron's own id, which is taken while it runs.
-        own_id = ctx["job_id"].removeprefix("cron:") if name is None else f"{job}:{ctx['job_id']}"
-        job_id = only_id or (None if explicit_id else own_id)
+        own_id = ctx["job_id"]  # which is taken while it runs
+        is_slot = name is None and own_id.startswith("cron:")
+        its_id = own_id.removeprefix("cron:") if is_slot else f"{job}:{own_id}"
+        job_id = only_id or (None if explicit_id else its_id)
         while True:
             try:
                 await ctx["redis"].enqueue_job(job, _job_id=job_id)

@@ -14,7 +14,7 @@ LONGEST_MESSAGE: Final = 2000
 """Characters; the beginning is kept."""
 LONGEST_TRACEBACK: Final = 8000
 """Characters; the end is kept, where the cause stands."""
-_LONGEST_READ: Final = 100_000
+LONGEST_READ: Final = 20_000
 """Characters that are looked through for personal data: to mask megabytes would stop the worker. So
 many more than are shown, as half a name at the cut is not known for one."""
 _CUT: Final = "… (cut off)"
@@ -34,7 +34,7 @@ def masked_message(error: BaseException, arguments: Named = ()) -> str:
     """The message, not too long, with personal data masked, that of the job's arguments too."""
 
     def masked() -> str:
-        text = mask_repeated(str(error)[:_LONGEST_READ], arguments)
+        text = mask_repeated(str(error)[:LONGEST_READ], arguments)
         return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + _CUT
 
     return _made(masked)
@@ -45,7 +45,7 @@ def masked_traceback(error: BaseException, arguments: Named = ()) -> str:
 
     def masked() -> str:
         text = "".join(traceback.format_exception(error))
-        return mask_repeated(text[-_LONGEST_READ:], arguments)[-LONGEST_TRACEBACK:]
+        return mask_repeated(text[-LONGEST_READ:], arguments)[-LONGEST_TRACEBACK:]
 
     return _made(masked)
 

@@ -13,8 +13,6 @@ from jobs.engine.heartbeat import Heartbeat
 logger = logging.getLogger("jobs.worker")
 
 REAPS_PER_LEASE: Final = 2
-LAPSES_ALLOWED: Final = 3
-"""A job whose lease lapsed so often is not run again: it may be what kills the workers."""
 
 
 class Leases:

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from jobs.engine.error_text import encodable, masked_traceback
+from jobs.engine.error_text import LONGEST_READ, encodable, masked_traceback
 from jobs.engine.serializer import refusal_in
 from jobs.rules.personal import Named, mask_repeated, masked
 
@@ -76,7 +76,7 @@ class _Masked(logging.Filter):
 def _said(record: logging.LogRecord) -> str:
     """What the line says; without its values where one of them is an error that has no text."""
     try:
-        return encodable(record.getMessage())
+        return encodable(record.getMessage()[:LONGEST_READ])
     except Exception:  # noqa: BLE001 - any class may have a broken text
         return str(record.msg)
 

@@ -39,7 +39,7 @@ class Slots(Protocol):
         ...
 
     def idle(self) -> bool:
-        """Whether nothing runs."""
+        """Whether nothing runs, and a job would be started."""
         ...
 
     def claims_ahead(self) -> bool:
@@ -56,6 +56,10 @@ class Slots(Protocol):
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put back what was claimed, as it was."""
+        ...
+
+    def put_apart(self, claims: Sequence[Claim]) -> None:
+        """Put back what was claimed, one after another."""
         ...
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from arq.worker import JobExecutionFailed, Retry
@@ -33,6 +34,8 @@ def called_by_worker(job: "JobDefinition", ctx: object) -> bool:
     if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
         return False
     runs = ctx.get(RUNS)
+    while isinstance(runs, partial):
+        runs = runs.func
     return runs is None or getattr(runs, "__job__", None) is job
 
 

@@ -13,7 +13,7 @@ from arq.worker import Function
 from jobs.engine.claims import Claim
 
 _TO_END: Final = 10.0
-"""Seconds."""
+"""Seconds that one has to end which something else has just cancelled."""
 UNKNOWN: Final = "<unknown>"
 """The function of a job whose payload cannot be read."""
 
@@ -91,7 +91,7 @@ class Try:
     deadline: float = math.inf
     stop: Stop | None = None
     out_of_time: bool = False
-    """Its time was over while it was being cancelled already."""
+    """Its time is over."""
     over: bool = False
     """Its coroutine has ended."""
     forgotten: bool = False

@@ -15,12 +15,11 @@ from arq.jobs import DeserializationError, SerializationError, deserialize_job_r
 from arq.worker import JobExecutionFailed
 
 from jobs.engine import keys
-from jobs.engine.claims import NO_PAST, Claim, Finish
+from jobs.engine.claims import LAPSES_ALLOWED, NO_PAST, Claim, Finish
 from jobs.engine.duties import described
 from jobs.engine.eager import EagerTasks
 from jobs.engine.endings import Endings, moment
 from jobs.engine.finisher import Finisher
-from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.engine.outcome_log import masked_error
 from jobs.engine.runner import RUNS
 from jobs.engine.running import Deadlines, Plan, Stop, Try
@@ -129,7 +128,7 @@ class Tries:
             logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
             lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
             return self._endings.over(one, lost)
-        if _is_suspect(one) and any(map(_is_suspect, self._running.values())):
+        if one.claim.is_suspect and any(other.claim.is_suspect for other in self._running.values()):
             # One at a time, so that no other one shares the last lapse of the culprit.
             return Finish.again(one.claim, delay_ms=SUSPECT_DELAY_MS)
         if plan is None:
@@ -271,8 +270,3 @@ class Tries:
     def close(self) -> None:
         self._deadlines.close()
         self._tasks.close()
-
-
-def _is_suspect(one: Try) -> bool:
-    """Whether it is given up should its lease lapse once more."""
-    return one.claim.past.lapses == LAPSES_ALLOWED - 1

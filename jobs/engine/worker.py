@@ -41,7 +41,7 @@ from jobs.engine.pauses import Pauses
 from jobs.engine.queues import QueueNames, may_be_alias
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
-from jobs.engine.tries import CLOSING_PATIENCE, Tries
+from jobs.engine.tries import CLOSING_PATIENCE, SUSPECT_DELAY_MS, Tries
 from jobs.engine.zones import local_zone, with_rules
 
 logger = logging.getLogger("arq.worker")
@@ -206,6 +206,7 @@ class Worker(arq.worker.Worker):
         if not self._handle_signals:
             self.handle_sig(Signals.SIGUSR1)
         if not self._pool:
+            self._stopping = False
             return
         self._stopping = True
         if self._opened:
@@ -226,7 +227,8 @@ class Worker(arq.worker.Worker):
                 await self.on_shutdown(self.ctx)
         finally:
             await self.pool.aclose(close_connection_pool=True)
-            self._pool, self._stopping = None, False
+            self._pool = None
+            self._stopping, self.allow_pick_jobs = False, True
 
     # --- claiming
 
@@ -263,6 +265,11 @@ class Worker(arq.worker.Worker):
         """Put back what was claimed, as it was."""
         for claim in claims:
             self._finisher.add(Finish.again(claim))
+
+    def put_apart(self, claims: Sequence[Claim]) -> None:
+        """Put back what was claimed, one after another."""
+        for number, claim in enumerate(claims):
+            self._finisher.add(Finish.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start up to that many jobs that are due; the queue decides which."""

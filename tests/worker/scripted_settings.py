@@ -39,6 +39,13 @@ async def die(ctx: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@job("chaos.die_at_once", queue=QUEUE)
+@retry()
+async def die_at_once(ctx: dict[str, Any]) -> None:
+    """Before anything else can be done."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @job("chaos.wait", queue=QUEUE)
 @retry()
 async def wait(ctx: dict[str, Any], seconds: float) -> str:
@@ -59,6 +66,7 @@ class Chaos(EngineSettings):
     functions: tuple[Any, ...] = (
         work,
         die,
+        die_at_once,
         wait,
         func(block, name="chaos.block", timeout=60),
         func(block, name="chaos.stall", timeout=1),

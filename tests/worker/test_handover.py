@@ -92,7 +92,7 @@ async def test_each_job_may_be_handed_over_again_and_again(redis_url: str, pool:
     assert not [key async for key in pool.scan_iter(keys.IN_PROGRESS + "*")]
 
 
-@pytest.mark.parametrize("options", [{"_defer_by": 0.05}, {"argument": LARGE}])
+@pytest.mark.parametrize("options", [{"_defer_by": 0.05}, {"_defer_by": -60}, {"argument": LARGE}])
 async def test_what_is_not_handed_over_is_claimed(
     redis_url: str, pool: Pool, options: dict[str, Any]
 ) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import signal
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -247,3 +248,12 @@ async def test_a_job_that_another_function_calls_is_no_try_of_its_own(
         assert enqueued is not None
         assert await enqueued.result(timeout=10, poll_delay=0.02) == "done"
     assert [type(one) for one in seen] == [KeyError]
+
+
+async def test_a_part_of_a_job_is_that_job(pool: Pool, redis_url: str) -> None:
+    part = func(partial(odd, how="no form"), name="part")  # type: ignore[arg-type]  # as arq takes it
+    worker = create_worker(Odd, functions=[part], redis_pool=await create_pool(redis_url))
+    async with running(worker):
+        await pool.enqueue_job("part", _queue_name=QUEUE, _job_id="part")
+        await wait_until(lambda: DeadLetters(pool).count())
+    assert runs["part"] == 2

@@ -25,8 +25,8 @@ from jobs.engine import (
     serialize,
 )
 from jobs.engine.channel import OUTAGE, Channel
-from jobs.engine.claims import Claims
-from jobs.engine.leases import LAPSES_ALLOWED, Leases
+from jobs.engine.claims import LAPSES_ALLOWED, Claims
+from jobs.engine.leases import Leases
 from jobs.engine.leftovers import left_behind
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE

@@ -21,8 +21,8 @@ from jobs.engine import (
     read_stats,
     serialize,
 )
+from jobs.engine.claims import LAPSES_ALLOWED
 from jobs.engine.launch import serve
-from jobs.engine.leases import LAPSES_ALLOWED
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 
@@ -355,6 +355,7 @@ async def test_a_worker_may_run_again_after_it_was_closed(redis: ArqRedis, redis
         await worker.main()
         assert await job.result(timeout=5) == 2 * number
         await worker.close()
+        await worker.close()  # once more does no harm
         worker._pool = await connect(redis_url)
     await worker.close()
 

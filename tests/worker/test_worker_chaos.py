@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 from arq.jobs import Job
 
-from jobs.engine import JobRequest, Pool, create_pool, cron, deserialize, read_stats
+from jobs.engine import (
+    DeadLetters,
+    JobRequest,
+    Pool,
+    create_pool,
+    cron,
+    deserialize,
+    keys,
+    read_stats,
+)
+from jobs.engine.claims import LAPSES_ALLOWED
 from jobs.engine.launch import create_worker
 from jobs.errors import WorkerLost
 from jobs.testing.waiting import wait_until
@@ -75,6 +85,21 @@ async def test_a_job_that_blocks_the_loop_past_its_time_runs_elsewhere(
         holder = await wait_until(lambda: _holder(pool, job.job_id, (one, two)), timeout=20)
         (other,) = {one, two} - {holder}
         await wait_until(lambda: _has_started(pool, job.job_id, other.pid), timeout=20)
+
+
+async def test_no_other_job_is_given_up_with_the_one_that_kills_its_workers(
+    pool: Pool, redis_url: str
+) -> None:
+    """All of them have shared its first lapses."""
+    jobs = {f"good-{number}": "chaos.work" for number in range(5)} | {"bad": "chaos.die_at_once"}
+    await pool.hset(keys.LOST, mapping=dict.fromkeys(jobs, LAPSES_ALLOWED - 1))  # type: ignore[misc]  # typed for both clients
+    for job_id, name in sorted(jobs.items()):  # the bad one comes first
+        args = () if job_id == "bad" else (0.01,)
+        assert await pool.enqueue_job(name, *args, _job_id=job_id, _queue_name=QUEUE)
+    with process(redis_url, "Chaos", processes=2):
+        await wait_until(lambda: _is_empty(pool), timeout=30)
+    assert (await read_stats(pool, QUEUE)).done == 5
+    assert [letter.job_id for letter in await DeadLetters(pool).find()] == ["bad"]
 
 
 async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(

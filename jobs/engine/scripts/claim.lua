@@ -12,7 +12,7 @@
 --          false where the claims have no past; else
 --          {tries used, abort marks, lapses then times put back unknown}}
 local call = redis.call
-local MARK_WAIT = 500  -- ms, as long as arq's own worker sleeps
+local MARK_WAIT = 200  -- ms: the two calls are a round trip apart
 local token, lease, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))

@@ -1,7 +1,7 @@
 -- Adds a job as arq's enqueue_job does: an id that has a payload or a kept result already is left
 -- out; so is one that runs, though its payload has expired: its end would take the new job along.
 --
--- A job that is due is handed to a worker that waits: claimed for it, and sent to it.
+-- A job that is due now is handed to a worker that waits: claimed for it, and sent to it.
 --
 -- KEYS  queue
 -- ARGV  id, payload, delay (negative for a job that was due before) and expiry in ms, '1' where the
@@ -50,9 +50,9 @@ local function is_handed()
     end
 end
 
-if delay > 0 or not is_handed() then
+if delay ~= 0 or not is_handed() then
     local added = redis.pcall('ZADD', queue, score, id)
-    if type(added) == 'table' then  -- the queue's name is that of another key
+    if type(added) == 'table' then  -- such as where the queue's name is that of another key
         call('DEL', JOB .. id)
         return added
     end

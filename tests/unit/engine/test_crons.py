@@ -185,5 +185,9 @@ async def test_a_cron_by_name_only_enqueues() -> None:
 
     enqueued: list[object] = []
     schedule = cron("campaign.tick")
-    await schedule.coroutine({"redis": Redis(), "job_id": "cron:campaign.tick:123"})
-    assert enqueued == [(("campaign.tick",), {"_job_id": "campaign.tick:123"})]
+    for own_id in ("cron:campaign.tick:123", "by-hand"):
+        await schedule.coroutine({"redis": Redis(), "job_id": own_id})
+    assert enqueued == [
+        (("campaign.tick",), {"_job_id": "campaign.tick:123"}),
+        (("campaign.tick",), {"_job_id": "campaign.tick:by-hand"}),
+    ]

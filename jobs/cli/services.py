@@ -3,14 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from typing import Final
 
 from jobs.context import DomainSettings
 from jobs.embedded.resolve import database_url, redis_url
-from jobs.engine import Pool, QueueNames, QueueUrls, create_pool
+from jobs.engine import Pool, QueueUrls, create_pool
 from jobs.engine.clock import clock_from
+from jobs.errors import UsageError
 from jobs.store import migrate
 from jobs.store.postgres import PostgresStore
 from settings import Settings, get_settings
+
+_MODULES: Final = {
+    "lead_tasks": "jobs.lead",
+    "call_tasks": "jobs.call",
+    "campaign_tasks": "jobs.campaign",
+    "analytics_tasks": "jobs.analytics",
+    "default": "jobs.default",
+}
+"""Imported when they are asked for: one domain's worker needs no other."""
 
 
 @asynccontextmanager
@@ -48,12 +59,21 @@ async def _ready_database(settings: Settings) -> str:
     return url
 
 
+def settings_of(queue: str) -> type[DomainSettings]:
+    """The WorkerSettings of a queue of ours. Raises UsageError for others, which are settings of
+    this project's users."""
+    if queue not in _MODULES:
+        raise UsageError(
+            f"no settings class of ours serves {queue}: "
+            "give the path of yours, as in my_package.WorkerSettings"
+        )
+    found: type[DomainSettings] = import_module(_MODULES[queue]).WorkerSettings
+    return found
+
+
 def domain_settings() -> dict[str, type[DomainSettings]]:
     """Each domain's WorkerSettings, by the name of its queue."""
-    return {
-        queue: import_module(f"jobs.{queue.removesuffix('_tasks')}").WorkerSettings
-        for queue in QueueNames.from_settings().all()
-    }
+    return {queue: settings_of(queue) for queue in _MODULES}
 
 
 def scheduled_jobs() -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from jobs.cli.number import Number
+from jobs.cli.services import settings_of
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import EngineSettings, QueueNames
@@ -29,14 +29,6 @@ SWITCHED_ON = (
     *("counters", "observers"),
 )
 """What this command gives a settings class that was written for arq and says nothing of it."""
-OURS = {
-    "lead_tasks": "jobs.lead",
-    "call_tasks": "jobs.call",
-    "campaign_tasks": "jobs.campaign",
-    "analytics_tasks": "jobs.analytics",
-    "default": "jobs.default",
-}
-"""The queues that this project has settings classes for; others are settings of its users."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -170,7 +162,7 @@ def settings_classes(queues: str, names: QueueNames) -> list[type]:
     for name in wanted:
         queue = names.canonical(name)
         if queue in known:
-            classes.append(_of_ours(queue))
+            classes.append(settings_of(queue))
         elif name.startswith("."):
             raise UsageError(f"{name} is relative: write it whole, as in my_package.WorkerSettings")
         elif "." in name:
@@ -179,13 +171,3 @@ def settings_classes(queues: str, names: QueueNames) -> list[type]:
         else:
             raise UsageError(f"no queue is called {name!r}: there are {', '.join(known)}, and all")
     return list(dict.fromkeys(classes))
-
-
-def _of_ours(queue: str) -> type:
-    if queue not in OURS:
-        raise UsageError(
-            f"no settings class of ours serves {queue}: "
-            "give the path of yours, as in my_package.WorkerSettings"
-        )
-    found: type = import_module(OURS[queue]).WorkerSettings
-    return found

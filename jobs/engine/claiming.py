@@ -11,7 +11,7 @@ from typing import Final
 from redis.asyncio import ConnectionPool
 
 from jobs.engine.channel import OUTAGE
-from jobs.engine.claims import BATCH, Claim, Claimed, Claims
+from jobs.engine.claims import BATCH, Claimed, Claims
 from jobs.engine.handover import Handover
 from jobs.engine.pauses import Pauses
 from jobs.engine.reserve import Reserve, Slots
@@ -96,7 +96,7 @@ class Claiming:
             self._pauses.recovered()
             self._busy = claimed.left is None
             self._waits = self._waits and not claimed.claims
-            self._reserve.add(self._apart(claimed.claims), time.monotonic() - asked.at)
+            self._reserve.add(claimed.claims, time.monotonic() - asked.at)
             if self._busy or not asked.watch:
                 await asyncio.sleep(0)  # the next claim leaves before the answer of this one is due
             elif self._slots.burst and claimed.left == 0:
@@ -165,15 +165,6 @@ class Claiming:
     def _may_wait(self) -> bool:
         """Whether producers may hand this worker a job: a job that runs may block its loop."""
         return self._handover.listens and self._slots.idle()
-
-    def _apart(self, claims: list[Claim]) -> list[Claim]:
-        """Without those of which one may be what kills the workers: none of the others is to be
-        held when that one starts."""
-        suspects = [claim for claim in claims if claim.is_suspect]
-        if len(suspects) <= 1:
-            return claims
-        self._slots.put_apart(suspects)
-        return [claim for claim in claims if not claim.is_suspect]
 
     def _take(self, message: bytes) -> None:
         """A producer has handed it a job."""

@@ -23,7 +23,7 @@ from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.logs import mask_logs_of_worker
 from jobs.engine.outcome_log import OutcomeLog
 from jobs.engine.pool import Pool
-from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, may_be_alias
+from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames, served
 from jobs.engine.serializer import deserialize, serialize
 from jobs.engine.worker import Observer, Worker
 from jobs.errors import UsageError
@@ -196,10 +196,14 @@ def _served(said: Mapping[str, Any]) -> dict[str, Any]:
     first = said.get("queue_name") or given[0]
     if first not in given:
         raise UsageError(f"queue_name is {first}, which is not among queues: leave one of them out")
-    if not any(map(may_be_alias, given)):
-        return {"queue_name": first}
-    names = QueueNames.from_settings(_read(load_settings))
-    return {"queue_name": names.canonical(first), "queues": names.served(given)}
+    queues = served(given, _queue_names)
+    meant = {"queue_name": served([first], _queue_names)[0]}
+    return meant if queues == given else {**meant, "queues": queues}
+
+
+def _queue_names() -> QueueNames:
+    """Not those of `get_settings`: what an import has read would stay."""
+    return QueueNames.from_settings(_read(load_settings))
 
 
 def _read(settings: Callable[[], Settings]) -> Settings:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from arq.cron import CronJob
 from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
 from arq.utils import to_seconds, to_unix_ms
+from arq.worker import Function
 
 from jobs.engine.channel import OUTAGE
 from jobs.engine.definition import definition_of
@@ -203,14 +204,14 @@ def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
         raise UsageError("cron: alone=True is for a job that is named, as in cron('campaign.tick')")
 
 
-def refuse_namesakes(crons: Iterable[CronJob]) -> None:
+def refuse_namesakes(functions: Iterable[Function | CronJob]) -> None:
     """A worker finds by the name what to run, and which slots ran. Raises UsageError."""
-    found: dict[str, CronJob] = {}
-    for one in crons:
+    found: dict[str, Function | CronJob] = {}
+    for one in functions:
         if found.setdefault(one.name, one).coroutine != one.coroutine:
             raise UsageError(
-                f"two schedules are named {one.name}: give one of them a name=, since by it a "
-                "worker finds what to run, and which slots ran"
+                f"two jobs or schedules are named {one.name}: give one of them another name, since "
+                "a worker finds by it what to run, and which slots ran"
             )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib import import_module
 from signal import Signals
 from typing import Any, Final, TypeVar
@@ -13,7 +13,7 @@ from arq.worker import Function, func
 
 from jobs.engine.config import Startup, own_hook
 from jobs.engine.connection import LazyRedisSettings, resolve
-from jobs.engine.crons import Cron
+from jobs.engine.crons import Cron, refuse_namesakes
 from jobs.engine.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.worker import Worker
 from jobs.errors import UsageError
@@ -101,7 +101,7 @@ def _merged(
         for options in said
         for one in options.get("cron_jobs") or ()
     ]
-    _refuse_namesakes([*functions, *crons])
+    refuse_namesakes([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
     merged["on_startup"] = Startup.around(in_turn(_hooks(said, "on_startup")), queues[0])
     merged["on_shutdown"] = in_turn(_hooks(said, "on_shutdown"), all_of_them=True)
@@ -119,17 +119,6 @@ def _merged(
 def _hooks(said: Sequence[Mapping[str, Any]], name: str) -> list[Hook]:
     found = [own_hook(options.get(name)) for options in said]
     return [hook for hook in found if hook is not None]
-
-
-def _refuse_namesakes(functions: Iterable[Function | Cron]) -> None:
-    """A worker finds what to run by the name. Raises UsageError."""
-    found: dict[str, Function | Cron] = {}
-    for one in functions:
-        if found.setdefault(one.name, one).coroutine != one.coroutine:
-            raise UsageError(
-                f"two jobs are named {one.name}, and would both run what the second one says: "
-                "give one of them another name, or run them in workers of their own"
-            )
 
 
 def _baked(function: T, options: Mapping[str, Any]) -> T:

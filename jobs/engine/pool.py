@@ -8,13 +8,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypeVarTuple, overload
 
 from arq.connections import ArqRedis, RedisSettings
-from arq.jobs import (
-    Deserializer,
-    JobDef,
-    JobResult,
-    Serializer,
-    serialize_job,
-)
+from arq.jobs import Deserializer, JobDef, JobResult, Serializer, serialize_job
 from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
@@ -124,7 +118,6 @@ class Pool(ArqRedis):
         """The pool of the Redis that has this queue; the pool that was opened first closes it."""
         if self._urls is None:
             return self
-        queue = self.queues.canonical(queue)
         url = self._urls.of(queue)
         if url == self._url:
             return self

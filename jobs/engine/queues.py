@@ -1,7 +1,7 @@
 """Which queue a job belongs to: its name says it, so that a producer imports nothing. And which
 Redis a queue is on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,19 +34,21 @@ class QueueNames:
         prefix = queue.removesuffix("_queue")
         return f"{prefix}_tasks" if prefix != queue and prefix in self.domains else queue
 
-    def served(self, queues: Iterable[str]) -> list[str]:
-        """The queues that these names mean, and those of the very names: a plain arq pool puts jobs
-        where it is told to."""
-        return list(dict.fromkeys(name for one in queues for name in (self.canonical(one), one)))
-
     def all(self) -> Iterable[str]:
         """Every queue that a job of this project can be in."""
         return [*(f"{domain}_tasks" for domain in sorted(self.domains)), self.default]
 
 
-def may_be_alias(queue: str) -> bool:
-    """Whether it takes the settings to tell what the name means."""
-    return queue.endswith("_queue")
+def served(
+    queues: Iterable[str], names: Callable[[], QueueNames] = QueueNames.from_settings
+) -> list[str]:
+    """The queues that these names mean, and those of the very names: a plain arq pool puts jobs
+    where it is told to. names: asked for only where one may be another name of a queue."""
+    given = list(queues)
+    if not any(queue.endswith("_queue") for queue in given):
+        return given
+    canonical = names().canonical
+    return list(dict.fromkeys(name for queue in given for name in (canonical(queue), queue)))
 
 
 @dataclass(frozen=True, slots=True)

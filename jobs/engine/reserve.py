@@ -58,10 +58,6 @@ class Slots(Protocol):
         """Put back what was claimed, as it was."""
         ...
 
-    def put_apart(self, claims: Sequence[Claim]) -> None:
-        """Put back what was claimed, one after another."""
-        ...
-
 
 class Reserve:
     """What is claimed and not started, the oldest first. now: seconds, as `time.monotonic`."""

@@ -40,7 +40,7 @@ UNKNOWN_DELAY: Final = timedelta(seconds=10)
 UNKNOWN_ALLOWED: Final = 30
 """How often that is done: a rolling deploy has five minutes."""
 SUSPECT_DELAY_MS: Final = 250
-"""Until a job that may be what kills its workers is looked at again, while another one runs."""
+"""Between two looks at jobs that may be what kills their workers."""
 
 _ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _SEQUENCE: Final = (list, tuple)
@@ -75,12 +75,25 @@ class Tries:
         self._deadlines = Deadlines(worker.loop, self._running.values)
 
     def start_all(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
+        for claim in self._apart(claims):
             one = Try(claim, time())
             try:
                 self._start(one)
             except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
                 self._finisher.add(self._endings.untold(one, flaw))
+
+    def _apart(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Without those that may be what kills the workers, unless it is one, and none runs: else
+        others that are held would share the last lapse of the culprit. They come one by one."""
+        suspects = [claim for claim in claims if claim.is_suspect]
+        if not suspects:
+            return claims
+        runs = any(one.claim.is_suspect for one in self._running.values())
+        if len(suspects) == 1 and not runs:
+            return claims
+        for number, claim in enumerate(suspects, start=runs):
+            self._finisher.add(Finish.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
+        return [claim for claim in claims if not claim.is_suspect]
 
     def _start(self, one: Try) -> None:
         claim = one.claim
@@ -128,9 +141,6 @@ class Tries:
             logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
             lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
             return self._endings.over(one, lost)
-        if one.claim.is_suspect and any(other.claim.is_suspect for other in self._running.values()):
-            # One at a time, so that no other one shares the last lapse of the culprit.
-            return Finish.again(one.claim, delay_ms=SUSPECT_DELAY_MS)
         if plan is None:
             logger.warning("job %s, function %r not found", one.claim.job_id, one.name)
             if self._worker.put_back_unknown and past.put_back < UNKNOWN_ALLOWED:

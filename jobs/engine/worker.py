@@ -38,10 +38,10 @@ from jobs.engine.leases import Leases
 from jobs.engine.outage import Outage
 from jobs.engine.outcome import Outcome
 from jobs.engine.pauses import Pauses
-from jobs.engine.queues import QueueNames, may_be_alias
+from jobs.engine.queues import served
 from jobs.engine.running import keep_ms
 from jobs.engine.schedule import Schedule
-from jobs.engine.tries import CLOSING_PATIENCE, SUSPECT_DELAY_MS, Tries
+from jobs.engine.tries import CLOSING_PATIENCE, Tries
 from jobs.engine.zones import local_zone, with_rules
 
 logger = logging.getLogger("arq.worker")
@@ -94,9 +94,7 @@ class Worker(arq.worker.Worker):
         super().__init__(functions, **arq_options)
         refuse_namesakes(self.cron_jobs)
         self._zone = local_zone() if zone is None else with_rules(zone)
-        self.queues = list(queues or [self.queue_name])
-        if any(map(may_be_alias, self.queues)):
-            self.queues = QueueNames.from_settings().served(self.queues)
+        self.queues = served(queues or [self.queue_name])
         self.lease = lease
         self.put_back_unknown = put_back_unknown
         self.clock = clock
@@ -265,11 +263,6 @@ class Worker(arq.worker.Worker):
         """Put back what was claimed, as it was."""
         for claim in claims:
             self._finisher.add(Finish.again(claim))
-
-    def put_apart(self, claims: Sequence[Claim]) -> None:
-        """Put back what was claimed, one after another."""
-        for number, claim in enumerate(claims):
-            self._finisher.add(Finish.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start up to that many jobs that are due; the queue decides which."""

@@ -16,13 +16,7 @@ from jobs.engine.channel import Channel
 from jobs.engine.handover import Handover
 from jobs.engine.scripts import QUEUE_STATE
 from jobs.testing.waiting import wait_until
-from tests.worker.workers import OwnRedis, connect, own_redis
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OwnRedis]:
-    async with own_redis() as server:
-        yield server
+from tests.worker.workers import OwnRedis, connect
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from jobs.engine.channel import Channel
 from jobs.engine.scripts import CLAIM
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
-from tests.worker.workers import OwnRedis, own_redis, process, running
+from tests.worker.workers import OwnRedis, process, running
 
 LARGE = "x" * 100_000
 
@@ -314,12 +314,6 @@ async def test_what_a_frozen_worker_was_handed_runs_elsewhere_and_once(
         assert after is not None
         assert await after.result(timeout=30, poll_delay=0.01) == f"{frozen.pid}"
         assert await pool.llen("started") == 2  # type: ignore[misc]  # typed for both clients
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OwnRedis]:
-    async with own_redis() as server:
-        yield server
 
 
 async def test_a_network_that_falls_silent_hands_nothing_over_for_long(

@@ -28,16 +28,10 @@ from jobs.engine import (
     serialize,
 )
 from jobs.testing.waiting import wait_until
-from tests.worker.workers import OwnRedis, own_redis, running
+from tests.worker.workers import OwnRedis, running
 
 Change = Callable[[Pool, OwnRedis], Awaitable[Any]]
 JOBS = 400
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OwnRedis]:
-    async with own_redis() as server:
-        yield server
 
 
 @pytest.fixture

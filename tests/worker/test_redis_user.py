@@ -22,7 +22,7 @@ from jobs.engine import (
 from jobs.engine.launch import create_worker
 from jobs.errors import ValidationError
 from jobs.testing.waiting import wait_until
-from tests.worker.workers import OwnRedis, own_redis, running
+from tests.worker.workers import OwnRedis, running
 
 DOCUMENT = Path(__file__).parents[2] / "docs/redis.md"
 QUEUE = "user_tasks"
@@ -43,12 +43,6 @@ class Settings(EngineSettings):
     queue_name = QUEUE
     functions = (fail, double)
     cron_jobs = (cron("user.double", hour=3, missed="once"),)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OwnRedis]:
-    async with own_redis() as server:
-        yield server
 
 
 @pytest.fixture

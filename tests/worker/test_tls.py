@@ -12,7 +12,7 @@ from arq.worker import func
 from jobs.engine import LazyRedisSettings, NoRedisError, Worker, create_pool, deserialize, serialize
 from tests.worker.sentinels import SERVICE, free_ports, watch
 from tests.worker.tls import Certificates, tls_front
-from tests.worker.workers import OwnRedis, own_redis, running
+from tests.worker.workers import OwnRedis, running
 
 
 @pytest.fixture
@@ -30,12 +30,6 @@ def options(certificates: Certificates) -> str:
             "ssl_check_hostname": "yes",
         }
     )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OwnRedis]:
-    async with own_redis() as server:
-        yield server
 
 
 @pytest.fixture

@@ -116,9 +116,9 @@ async def other(ctx: object) -> None: ...
 )
 async def test_schedules_of_one_name_that_run_different_things_are_refused(second: Cron) -> None:
     crons = [cron(tick, hour=1), second]
-    with pytest.raises(UsageError, match="two schedules are named cron:tick"):
+    with pytest.raises(UsageError, match="two jobs or schedules are named cron:tick"):
         Worker(cron_jobs=crons, handle_signals=False)
-    with pytest.raises(UsageError, match="two schedules are named cron:tick"):
+    with pytest.raises(UsageError, match="two jobs or schedules are named cron:tick"):
         type("Wrong", (EngineSettings,), {"cron_jobs": crons})
 
 

@@ -57,7 +57,7 @@ async def test_two_functions_of_one_name_are_refused() -> None:
         queue_name = "other"
         functions = [_called("send")]
 
-    with pytest.raises(UsageError, match="two jobs are named send"):
+    with pytest.raises(UsageError, match="two jobs or schedules are named send"):
         together(Plain, Other)
 
 
@@ -67,7 +67,7 @@ async def test_a_schedule_must_not_take_the_name_of_another_classs_job() -> None
         functions = [bill]
         cron_jobs = [cron(bill, name="send", hour=1)]
 
-    with pytest.raises(UsageError, match="two jobs are named send"):
+    with pytest.raises(UsageError, match="two jobs or schedules are named send"):
         together(Plain, Other)
 
 

@@ -53,8 +53,6 @@ class Slots:
     def give_back(self, claims: Sequence[Claim]) -> None:
         self.given_back += [claim.job_id for claim in claims]
 
-    put_apart = give_back
-
 
 def claims(*ids: str, age: float = 0.0) -> list[Claim]:
     since = time.monotonic() - age

@@ -22,10 +22,10 @@ from typing import Any, Final
 import asyncpg
 
 from jobs import embedded
+from jobs.clock import SystemClock
 from jobs.engine import create_pool
-from jobs.engine.clock import SystemClock
-from jobs.store import migrate
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres import migrate
+from jobs.store.postgres.store import PostgresStore
 
 STEP: Final = 100_000
 TICK: Final = os.sysconf("SC_CLK_TCK")

@@ -46,9 +46,9 @@ async def create_pool(
     default the one of JOBS_CLOCK. Raises ServerError, one line, when there is no Redis.
     """
     from jobs import engine
+    from jobs.clock import clock_from
     from jobs.embedded.resolve import redis_url
-    from jobs.engine.clock import clock_from
-    from settings import get_settings
+    from jobs.settings import get_settings
 
     settings = get_settings()
     return await engine.create_pool(

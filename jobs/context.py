@@ -8,19 +8,19 @@ from typing import Any, TypedDict
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from jobs.clock import Clock, clock_from
 from jobs.embedded import resolve
-from jobs.engine.clock import Clock, clock_from
-from jobs.engine.config import EngineSettings
-from jobs.engine.pool import Pool
-from jobs.engine.queues import QueueUrls
+from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pool import Pool
+from jobs.engine.queue.names import QueueUrls
 from jobs.errors import UsageError
 from jobs.inbox import receive
-from jobs.rules.masking import mask_url
-from jobs.store.postgres import PostgresStore
+from jobs.privacy.masking import mask_url
+from jobs.settings import Settings, get_settings
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from jobs.voice import open_voice
 from jobs.voice.protocol import VoiceProvider
-from settings import Settings, get_settings
 
 
 class JobContext(TypedDict):

@@ -7,7 +7,7 @@ import orjson
 import structlog
 
 from jobs.batches import batched
-from jobs.engine.clock import Clock
+from jobs.clock import Clock
 from jobs.store.model import EventKind, NewEvent
 from jobs.store.protocol import Store
 from jobs.voice.protocol import ProviderEvent

@@ -8,8 +8,8 @@ from arq.connections import RedisSettings
 from benchmarks.contestants.order import Order
 from benchmarks.contestants.reporting import REPORTER, WAIT, obey
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, serialize
-from jobs.engine.outcome_log import OutcomeLog
-from jobs.monitor.logs import configure
+from jobs.engine.monitoring.outcome_log import OutcomeLog
+from jobs.logs import configure
 
 QUEUE: Final = "arq:queue"
 KEEP: Final = 3600.0

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobs.analytics import charts
-from jobs.analytics.books import check_books
 from jobs.analytics.grouping import Group, grouped
+from jobs.analytics.invariants import check_books
 from jobs.analytics.model import Report, Sums
 from jobs.errors import UsageError
-from jobs.rules.masking import mask_text
+from jobs.privacy.masking import mask_text
 
 NONE: Final = "\N{EN DASH}"
 

@@ -18,7 +18,7 @@ from jobs.rules.dispositions import (
     disposition_of,
     move_lead,
 )
-from jobs.rules.retry import next_attempt
+from jobs.rules.redial import next_attempt
 from jobs.rules.states import CALL, ENROLMENT, CallStatus, EnrolmentStatus
 from jobs.store.model import Call, Campaign, Enrolment, Lead
 from jobs.store.protocol import Work

@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from jobs.context import JobContext
 from jobs.engine import job, retry
 from jobs.errors import ExternalServiceError, ValidationError
-from jobs.rules.masking import mask_text
+from jobs.privacy.masking import mask_text
 from jobs.store.model import Recording
 
 MAX_BYTES = 512 * 1024 * 1024

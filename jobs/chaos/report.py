@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
-from jobs.chaos.books import Facts
+from jobs.chaos.invariants import Facts
 from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.schedule import LEASE, Schedule
-from jobs.demo.books import Entry
+from jobs.demo.invariants import Entry
 
 
 @dataclass(frozen=True, slots=True)

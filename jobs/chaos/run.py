@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import IO, Final
 from uuid import UUID
 
-from jobs.chaos.books import Facts, entries
 from jobs.chaos.console import Display
-from jobs.chaos.fleet import Fleet, Worker, links_of, running
-from jobs.chaos.inject import Injector
-from jobs.chaos.load import OUTAGE, RATE, Nurse, Scripts, scenario, spread
+from jobs.chaos.faults import Injector
+from jobs.chaos.invariants import Facts, entries
 from jobs.chaos.recovery import Recoveries
 from jobs.chaos.report import Report, figures
 from jobs.chaos.schedule import LEASE, WORKERS, Peer, Schedule
 from jobs.chaos.servers import OwnServers, own_servers
-from jobs.demo.ground import Ground
+from jobs.chaos.workers import Fleet, Worker, links_of, running
+from jobs.chaos.workload import OUTAGE, RATE, Nurse, Scripts, scenario, spread
+from jobs.demo.environment import Ground
 from jobs.demo.steps import Run, import_leads, prepare, services
 from jobs.demo.workers import logging_to
 from jobs.embedded import postgres_server, redis_server
 from jobs.engine import DeadLetters, ScaledClock, read_stats
-from jobs.engine.journal import read_ledger
 from jobs.engine.leftovers import left_behind
+from jobs.engine.monitoring.aof_ledger import read_ledger
 from jobs.rules.states import CAMPAIGN, ENROLMENT
-from jobs.store import migrate
+from jobs.store.postgres import migrate
 
 POLL: Final = 0.5
 PATIENCE: Final = 60.0

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from jobs.cli.printable import printable
-from jobs.rules.masking import mask_text
+from jobs.privacy.masking import mask_text
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("jobs.cli.demo", "Run a whole campaign, end to end, and check the books."),
@@ -25,9 +25,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("jobs.cli.migrate", "Bring the database to the newest schema."),
     "enqueue": ("jobs.cli.enqueue", "Enqueue one job."),
     "status": ("jobs.cli.status", "Show each queue's length, rates and times."),
-    "failed": ("jobs.cli.failed", "List, show, retry or discard dead letters."),
+    "failed": ("jobs.cli.dead_letters", "List, show, retry or discard dead letters."),
     "schedule": ("jobs.cli.schedule", "Show the crons and when each runs next."),
-    "leads": ("jobs.cli.leads", "Import leads."),
+    "leads": ("jobs.cli.lead", "Import leads."),
     "campaign": ("jobs.cli.campaign", "Create, start, pause, resume, cancel or show a campaign."),
     "report": ("jobs.cli.report", "Write a campaign's report: JSON, CSV and HTML."),
     "reconcile": ("jobs.cli.reconcile", "Find lost callbacks, answers and jobs now."),
@@ -57,7 +57,7 @@ class Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from jobs.cli.failure import as_click_error
+            from jobs.cli.errors import as_click_error
 
             if ctx.params["debug"]:
                 click.echo(printable(mask_text(traceback.format_exc())), err=True, nl=False)

@@ -12,16 +12,16 @@ from pydantic import ValidationError as PolicyError
 from rich.table import Table
 
 from jobs.campaign.status import Action, set_status
-from jobs.cli.console import CONSOLE
-from jobs.cli.services import opened_store
+from jobs.cli.output import CONSOLE
+from jobs.cli.resources import opened_store
+from jobs.clock import clock_from
 from jobs.context import JobContext
-from jobs.engine.clock import clock_from
 from jobs.errors import NotFoundError, UsageError
 from jobs.rules.numbers import Temperature, normalise_tag
 from jobs.rules.policy import CampaignPolicy
+from jobs.settings import get_settings
 from jobs.store.model import Campaign, CampaignTotals, LeadFilter
 from jobs.store.protocol import Work
-from settings import get_settings
 
 TENANT = click.option("--tenant", default="default", show_default=True)
 

@@ -8,7 +8,7 @@ from jobs.chaos.console import Display, print_report, print_schedule
 from jobs.chaos.run import play
 from jobs.chaos.schedule import WORKERS, plan
 from jobs.cli import interruptible
-from jobs.cli.console import CONSOLE
+from jobs.cli.output import CONSOLE
 from jobs.errors import UsageError
 
 

@@ -6,13 +6,13 @@ import click
 
 from jobs.analytics.render import as_json
 from jobs.cli import interruptible
-from jobs.cli.console import CONSOLE
 from jobs.cli.number import Number
+from jobs.cli.output import CONSOLE
 from jobs.demo import console
 from jobs.demo.run import Options, Result, play
 from jobs.demo.scenario import Scenario, made_up, replayed
 from jobs.errors import UsageError
-from settings import get_settings
+from jobs.settings import get_settings
 
 
 @click.command()

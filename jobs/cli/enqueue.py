@@ -11,12 +11,12 @@ import click
 from arq.jobs import Job, ResultNotFound
 
 from jobs.cli import interruptible
-from jobs.cli.duration import DURATION
-from jobs.cli.services import job_names, opened_pool
+from jobs.cli.params import DURATION
+from jobs.cli.resources import job_names, opened_pool
 from jobs.engine import find_job, serialize
-from jobs.engine.outcome_log import masked_error
+from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.errors import UsageError, ValidationError
-from jobs.rules.personal import masked, named
+from jobs.privacy.fields import masked, named
 
 
 @click.command()

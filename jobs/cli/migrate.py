@@ -3,8 +3,8 @@
 import click
 
 from jobs.embedded.resolve import database_url
-from jobs.store import migrate as schema
-from settings import get_settings
+from jobs.settings import get_settings
+from jobs.store.postgres import migrate as schema
 
 
 @click.command()

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from jobs.cli.services import opened_pool, scheduled_jobs
+from jobs.cli.resources import opened_pool, scheduled_jobs
 from jobs.engine import JobRequest
 
 

@@ -7,12 +7,12 @@ from datetime import datetime, tzinfo
 import click
 from rich.table import Table
 
-from jobs.cli.console import CONSOLE
-from jobs.cli.services import domain_settings
-from jobs.engine.clock import clock_from
-from jobs.engine.crons import Cron
-from jobs.engine.zones import local_zone
-from settings import get_settings
+from jobs.cli.output import CONSOLE
+from jobs.cli.resources import domain_settings
+from jobs.clock import clock_from
+from jobs.engine.scheduling.cron import Cron
+from jobs.engine.scheduling.timezones import local_zone
+from jobs.settings import get_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import shlex
 import click
 
 from jobs import embedded
-from settings import get_settings
+from jobs.settings import get_settings
 
 
 @click.command()

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from jobs.cli import interruptible
-from jobs.cli.console import CONSOLE
-from jobs.cli.services import opened_pool
+from jobs.cli.output import CONSOLE
+from jobs.cli.resources import opened_pool
 from jobs.engine import DeadLetters, Pool, QueueStats, read_stats
 
 REFRESH = 1.0

@@ -11,18 +11,18 @@ from typing import Any
 import click
 
 from jobs.cli.number import Number
-from jobs.cli.services import settings_of
+from jobs.cli.resources import settings_of
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import EngineSettings, QueueNames
-from jobs.engine.launch import create_workers, in_turn, load, options_of, serve
-from jobs.engine.loop import run
-from jobs.engine.supervisor import Supervisor, announce, command
-from jobs.engine.worker import Worker
+from jobs.engine.bootstrap.event_loop import run
+from jobs.engine.bootstrap.supervisor import Supervisor, announce, command
+from jobs.engine.bootstrap.workers import create_workers, in_turn, load, options_of, serve
+from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError
-from jobs.monitor.logs import configure
-from jobs.store import migrate
-from settings import LONGEST, Settings, get_settings
+from jobs.logs import configure
+from jobs.settings import LONGEST, Settings, get_settings
+from jobs.store.postgres import migrate
 
 SWITCHED_ON = (
     *("job_serializer", "job_deserializer", "dead_letters", "put_back_unknown"),

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.analytics.model import Report
-from jobs.demo.books import Entry
+from jobs.demo.invariants import Entry
 from jobs.engine import DeadLetter
 
 LINE_EVERY: Final = 5.0

@@ -15,7 +15,7 @@ from typing import Final
 from jobs.errors import UsageError
 from jobs.lead.csvfile import Record, open_csv
 from jobs.rules.fictional import fictional_number
-from jobs.voice.plan import Recorded, ReplayPlan
+from jobs.voice.simulator.plan import Recorded, ReplayPlan
 
 OUTCOMES: Final = {"yes": "converted", "no": "not_interested"}
 AFTERWARDS: Final = ("campaign", "duration", "y")

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from jobs.analytics.model import Report
 from jobs.analytics.render import write_report
-from jobs.demo.books import Entry, Facts, Imported, entries
 from jobs.demo.console import Display
-from jobs.demo.ground import own_ground
+from jobs.demo.environment import own_ground
+from jobs.demo.invariants import Entry, Facts, Imported, entries
 from jobs.demo.scenario import Scenario
 from jobs.demo.steps import (
     PATIENCE,
@@ -29,7 +29,7 @@ from jobs.demo.workers import workers
 from jobs.engine import DeadLetter, DeadLetters, ScaledClock
 from jobs.engine.leftovers import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT, CampaignStatus
-from settings import Settings
+from jobs.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from jobs.demo.people import write_leads
 from jobs.rules.caps import Caps
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
-from jobs.rules.retry import RetryRule, RetryTable
+from jobs.rules.redial import RetryRule, RetryTable
 from jobs.rules.windows import ALWAYS_OPEN
 from jobs.voice import Disorder, Plan, SeededPlan
 

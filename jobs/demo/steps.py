@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from jobs.demo.books import Imported
 from jobs.demo.console import Display, Stage
-from jobs.demo.ground import Ground
+from jobs.demo.environment import Ground
+from jobs.demo.invariants import Imported
 from jobs.demo.scenario import Scenario
 from jobs.engine import Pool, ScaledClock, create_pool
 from jobs.errors import RinglineError
 from jobs.rules.scoring import DEFAULT_RULES
 from jobs.store.model import LeadFilter
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.voice import Simulator, serve
 
 POLL: Final = 0.25

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from jobs.engine.supervisor import Supervisor, command
+from jobs.engine.bootstrap.supervisor import Supervisor, command
 from jobs.errors import ServerError
-from jobs.monitor.logs import configure
+from jobs.logs import configure
 
 GRACE: Final = 10.0
 """Seconds that running jobs have to finish at the end."""

@@ -3,7 +3,7 @@
 from jobs.embedded.folder import Servers
 from jobs.embedded.users import find, use
 from jobs.errors import ServerError
-from settings import Settings
+from jobs.settings import Settings
 
 
 def redis_url(settings: Settings, *, start: bool) -> str:

@@ -3,26 +3,32 @@
 Usable without the domains and without PostgreSQL.
 """
 
-from jobs.engine.clock import Clock, ScaledClock, SystemClock
-from jobs.engine.config import EngineSettings
-from jobs.engine.connection import LazyRedisSettings, NoRedisError
-from jobs.engine.crons import Cron, cron
-from jobs.engine.dead_letters import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
-from jobs.engine.definition import find_job, job
-from jobs.engine.job_request import JobRequest, request
-from jobs.engine.observers import QueueStats, read_stats
-from jobs.engine.outcome import Ending, Outcome
-from jobs.engine.pool import Pool, create_pool
-from jobs.engine.queues import QueueNames, QueueUrls
-from jobs.engine.retries import NO_RETRY, RetryPolicy, backoff, retry
-from jobs.engine.serializer import (
+from jobs.clock import Clock, ScaledClock, SystemClock
+from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.request import JobRequest, request
+from jobs.engine.connection.connect import LazyRedisSettings, NoRedisError
+from jobs.engine.definition.job import find_job, job
+from jobs.engine.definition.retry import NO_RETRY, RetryPolicy, backoff, retry
+from jobs.engine.monitoring.counters import QueueStats, read_stats
+from jobs.engine.queue.dead_letter_store import (
+    DeadLetter,
+    DeadLetters,
+    LetterFilter,
+    LetterGroup,
+    grouped,
+)
+from jobs.engine.queue.names import QueueNames, QueueUrls
+from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.serializer import (
     RemoteError,
     deserialize,
     deserialize_or_unpickle,
     register_error,
     serialize,
 )
-from jobs.engine.worker import Worker
+from jobs.engine.scheduling.cron import Cron, cron
+from jobs.engine.worker.worker import Worker
 
 __all__ = [
     "NO_RETRY",

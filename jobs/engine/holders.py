@@ -5,7 +5,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 
-from jobs.engine.keys import IN_PROGRESS
+from jobs.engine.queue.keys import IN_PROGRESS
 
 
 async def holders(redis: ArqRedis, queues: Iterable[str]) -> Mapping[str, str | None]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from arq.connections import ArqRedis
 
-from jobs.engine.keys import IN_PROGRESS, JOB, RETRY
+from jobs.engine.queue.keys import IN_PROGRESS, JOB, RETRY
 
 _SCAN: Final = 1000
 _OF_A_SCHEDULE: Final = re.compile(r"(cron:)?[\w.]+(:.+)?:\d{13,}|only:[\w.]+")

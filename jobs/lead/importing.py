@@ -19,9 +19,9 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from jobs.batches import batched
+from jobs.clock import Clock
 from jobs.context import JobContext
 from jobs.engine import job, retry
-from jobs.engine.clock import Clock
 from jobs.errors import ValidationError
 from jobs.lead.columns import Defaults, Layout, NumberOf, Row, RowError, is_known
 from jobs.lead.csvfile import Record, open_csv

@@ -8,7 +8,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from jobs.errors import ValidationError
-from jobs.rules.masking import mask_email, mask_name, mask_phone, mask_text
+from jobs.privacy.masking import mask_email, mask_name, mask_phone, mask_text
 
 __all__ = [
     "LONGEST_TAG",

@@ -3,7 +3,7 @@
 from jobs.rules.caps import Caps
 from jobs.rules.frozen import Frozen
 from jobs.rules.pacing import Breaker, Pacing
-from jobs.rules.retry import RetryTable
+from jobs.rules.redial import RetryTable
 from jobs.rules.windows import DEFAULT_WINDOWS, WindowRules
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from jobs.engine.clock import Clock
+from jobs.clock import Clock
 
 _TAIL_BITS = 74
 """What a version 7 id holds besides its 48 bits of time, its version and its variant."""

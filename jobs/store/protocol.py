@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from jobs.engine.job_request import JobRequest
+from jobs.engine.client.request import JobRequest
 from jobs.rules.numbers import Tag
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CampaignStatus, EnrolmentStatus

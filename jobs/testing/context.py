@@ -8,11 +8,11 @@ from obstore.store import MemoryStore as MemoryRecordings
 
 from jobs.context import JobContext
 from jobs.inbox import receive
+from jobs.settings import load_settings
 from jobs.store.memory import MemoryStore
 from jobs.testing.clock import FrozenClock
 from jobs.testing.enqueued import RecordedPool
 from jobs.voice import SeededPlan, Simulator
-from settings import load_settings
 
 NOON: Final = datetime(2026, 3, 10, 17, tzinfo=UTC)
 """A Tuesday, in the middle of the calling window from New York to San Francisco."""

@@ -7,10 +7,10 @@ from typing import Any
 from arq.jobs import JobDef
 from redis.asyncio import ConnectionPool
 
+from jobs.clock import Clock
 from jobs.engine import JobRequest, Pool, deserialize, serialize
-from jobs.engine.clock import Clock
-from jobs.engine.job_request import Seconds
-from jobs.engine.results import Job
+from jobs.engine.client.job import Job
+from jobs.engine.client.request import Seconds
 from jobs.store.memory import MemoryStore
 
 

@@ -5,7 +5,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from jobs.context import JobContext
 from jobs.engine import deserialize, serialize
-from jobs.engine.definition import definition_of
+from jobs.engine.definition.job import definition_of
 from jobs.errors import UsageError
 
 P = ParamSpec("P")

@@ -75,7 +75,7 @@ def database_template_migrate() -> Callable[[str], None]:
 
     Override it to test with a schema of your own.
     """
-    from jobs.store.migrate import upgrade
+    from jobs.store.postgres.migrate import upgrade
 
     return upgrade
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.voice.protocol import CallRequest, ProviderEvent
-from jobs.voice.script import CallScript, unanswered
+from jobs.voice.simulator.script import CallScript, unanswered
 
 
 @dataclass(frozen=True, slots=True)

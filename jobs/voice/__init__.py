@@ -3,15 +3,15 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from jobs.engine.clock import Clock
+from jobs.clock import Clock
 from jobs.errors import UsageError, ValidationError
-from jobs.rules.masking import mask_url
-from jobs.voice.address import parse_options
-from jobs.voice.faults import Disorder, Trouble
-from jobs.voice.plan import Mix, Plan, Recorded, ReplayPlan, SeededPlan
+from jobs.privacy.masking import mask_url
 from jobs.voice.protocol import Sink, VoiceProvider
-from jobs.voice.simulator import Books, Simulator
-from jobs.voice.wire import SimulatorClient, serve
+from jobs.voice.simulator.faults import Disorder, Trouble
+from jobs.voice.simulator.options import parse_options
+from jobs.voice.simulator.plan import Mix, Plan, Recorded, ReplayPlan, SeededPlan
+from jobs.voice.simulator.provider import Books, Simulator
+from jobs.voice.simulator.server import SimulatorClient, serve
 
 __all__ = [
     "Books",
@@ -33,7 +33,8 @@ async def open_voice(url: str, *, clock: Clock, sink: Sink) -> VoiceProvider:
     """The provider that the setting VOICE_URL names; its callbacks go to `sink`.
 
     `simulator:` dials in this process, and forgets its calls with it; for its options see
-    `jobs.voice.address`. `simulator+unix:/path` asks the one that `serve` offers there. Raises
+    `jobs.voice.simulator.options`. `simulator+unix:/path` asks the one that `serve` offers there.
+    Raises
     UsageError.
     """
     try:

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from jobs.chaos.books import Facts, entries
+from jobs.chaos.invariants import Facts, entries
 from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.report import Report, figures
 from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
-from jobs.engine.journal import Ledger
+from jobs.engine.monitoring.aof_ledger import Ledger
 from jobs.rules.dispositions import CallOutcome, Disposition
-from jobs.rules.retry import RetryTable
+from jobs.rules.redial import RetryTable
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import Attempt, CampaignTotals, History
 from jobs.voice import Books

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 from arq.worker import func
 
-from jobs.chaos.fleet import Fleet
-from jobs.chaos.inject import Injector
-from jobs.chaos.links import Link
+from jobs.chaos.faults import Injector
+from jobs.chaos.proxies import Link
 from jobs.chaos.recovery import Recoveries
 from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
 from jobs.chaos.servers import OwnServers
+from jobs.chaos.workers import Fleet
 from jobs.engine import Worker, create_pool, deserialize, serialize
 from jobs.testing.waiting import wait_until
 from jobs.voice import Simulator

@@ -9,8 +9,8 @@ import pytest
 
 from jobs.engine import DeadLetters, EngineSettings, JobRequest, Pool, create_pool, retry
 from jobs.engine import job as define
-from jobs.engine.journal import Ledger, account, read_ledger
-from jobs.engine.launch import create_worker, options_of
+from jobs.engine.bootstrap.workers import create_worker, options_of
+from jobs.engine.monitoring.aof_ledger import Ledger, account, read_ledger
 from jobs.errors import ValidationError
 from tests.worker.workers import OwnRedis, own_redis
 

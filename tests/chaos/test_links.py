@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.chaos.links import Link, State, Tap
+from jobs.chaos.proxies import Link, State, Tap
 from jobs.testing import wait_until
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from jobs.store.memory import MemoryStore
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from jobs.testing.clock import FrozenClock
 from tests.contract.given import NOON, Queue

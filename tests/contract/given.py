@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from jobs.engine.job_request import JobRequest
+from jobs.engine.client.request import JobRequest
 from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CallStatus

@@ -25,7 +25,7 @@ from jobs.store.model import (
     NewCall,
     NewLead,
 )
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from tests.contract.given import (
     EASTERN,

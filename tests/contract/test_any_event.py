@@ -11,7 +11,7 @@ from jobs.call.events import apply_events
 from jobs.inbox import receive
 from jobs.rules.states import CALL
 from jobs.store.memory import MemoryStore
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from jobs.testing.clock import FrozenClock
 from jobs.voice.protocol import ProviderEvent

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from jobs import embedded
 from jobs.cli import main as command
 from jobs.embedded import databases
-from jobs.store import tables
-from jobs.store.grants import PRIVILEGES
-from jobs.store.postgres import PostgresStore
-from settings import get_settings
+from jobs.settings import get_settings
+from jobs.store.postgres import tables
+from jobs.store.postgres.grants import PRIVILEGES
+from jobs.store.postgres.store import PostgresStore
 from tests.contract import (
     test_analytics,
     test_calls,

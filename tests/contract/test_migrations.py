@@ -7,8 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from jobs.store import migrate, tables
-from jobs.store.session import open_engine
+from jobs.store.postgres import migrate, tables
+from jobs.store.postgres.session import open_engine
 
 
 async def of_database(database_url: str, statement: str) -> set[tuple[object, ...]]:

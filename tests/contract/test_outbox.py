@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from jobs.engine.job_request import JobRequest
-from jobs.engine.serializer import deserialize, serialize
-from jobs.store import outbox
+from jobs.engine.client.request import JobRequest
+from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.store.model import LeadFilter
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres import outbox
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from jobs.store.relay import OLD_ENOUGH, RECENT
 from jobs.testing.clock import FrozenClock

@@ -10,7 +10,7 @@ from jobs.rules.numbers import Tag
 from jobs.rules.policy import CampaignPolicy
 from jobs.store.memory import MemoryStore
 from jobs.store.model import Campaign, LeadFilter, NewCall
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store, Work
 from jobs.testing.clock import FrozenClock
 from tests.contract.given import (

@@ -16,7 +16,7 @@ from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CallStatus, EnrolmentStatus, LeadStatus
 from jobs.store.memory import MemoryStore
 from jobs.store.model import Enrolment, EventKind, LeadFilter, NewCall, NewEvent, NewLead
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store, Work
 from tests.contract.given import EASTERN, MINUTE, NOON, number
 

@@ -13,7 +13,7 @@ from arq.worker import func
 from jobs.engine import (
     Worker,
 )
-from jobs.engine.launch import create_worker
+from jobs.engine.bootstrap.workers import create_worker
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import POOLS, Kind, PoolOf, hang, quick, result_of
 from tests.worker.workers import connect, running

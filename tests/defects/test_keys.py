@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from jobs.engine import (
-    Worker,
-    deserialize,
-    health,
-    serialize,
-)
+from jobs.engine import Worker, deserialize, serialize
+from jobs.engine.monitoring import health
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import FAILS_ON_ARQ, POOLS, Kind, PoolOf, quick, result_of
 from tests.worker.workers import connect, own_redis, running

@@ -11,9 +11,9 @@ from redis import Redis
 
 from jobs.cli import main
 from jobs.default import WorkerSettings
-from jobs.engine.address import Address
-from jobs.engine.launch import create_worker, serve
-from settings import get_settings
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.connection.urls import Address
+from jobs.settings import get_settings
 
 Command = Callable[..., Result]
 

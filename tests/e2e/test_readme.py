@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.store.migrate import upgrade
+from jobs.store.postgres.migrate import upgrade
 
 README = Path(__file__).parents[2] / "README.md"
 BIN = Path(sys.executable).parent

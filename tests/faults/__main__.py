@@ -14,8 +14,8 @@ from typing import Final
 import click
 
 from jobs.batches import batched
-from jobs.demo.ground import own_ground
-from settings import get_settings
+from jobs.demo.environment import own_ground
+from jobs.settings import get_settings
 from tests.faults.deaths import KINDS, SCENARIOS, TROUBLE, chosen, kill_at, passed_points
 from tests.faults.ground import Ground, open_ground
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.engine import make_url
 
-from jobs.chaos.links import Link, State
+from jobs.chaos.proxies import Link, State
 from jobs.store.model import Call
 from tests.faults.deaths import LANES, Scenario, queued
 from tests.faults.ground import Ground

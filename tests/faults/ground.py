@@ -16,14 +16,14 @@ from uuid import UUID, uuid4
 from jobs.campaign.schedule_calls import attempt_id, schedule_calls
 from jobs.campaign.status import moved
 from jobs.context import JobContext
-from jobs.demo.books import unexplained
+from jobs.demo.invariants import unexplained
 from jobs.engine import DeadLetters, JobRequest, Pool, create_pool
 from jobs.rules.fictional import fictional_number
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CALL, CallStatus, CampaignStatus
 from jobs.store.model import Call, Campaign, LeadFilter, NewLead
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.voice import SimulatorClient, Trouble
 from jobs.voice.protocol import Accepted, CallRequest, CallState, Refused
 from tests.faults.processes import SPAWN, Provider, SharedClock, provide, recover

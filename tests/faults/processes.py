@@ -15,14 +15,14 @@ from typing import Any
 from uuid import UUID
 
 from jobs import call, lead
-from jobs.engine.address import Address
-from jobs.engine.clock import ScaledClock
-from jobs.engine.launch import Hook, create_worker, in_turn, serve
-from jobs.monitor.logs import configure
+from jobs.clock import ScaledClock
+from jobs.engine.bootstrap.workers import Hook, create_worker, in_turn, serve
+from jobs.engine.connection.urls import Address
+from jobs.logs import configure
+from jobs.settings import get_settings
 from jobs.voice import SeededPlan, Simulator, Trouble
 from jobs.voice import serve as serve_simulator
 from jobs.voice.protocol import Answer, CallRequest
-from settings import get_settings
 from tests.faults.points import Point, Tracer, die_at
 
 SPAWN = multiprocessing.get_context("forkserver")

@@ -12,14 +12,15 @@ from arq.jobs import deserialize_result, serialize_result
 from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine import deserialize, keys, serialize
-from jobs.engine.channel import Channel
-from jobs.engine.claims import Claim, Claims, Finish
-from jobs.engine.dead_letters import DeadLetter
-from jobs.engine.finisher import Finisher
-from jobs.engine.observers import counted
-from jobs.engine.outcome import Ending, Outcome
-from jobs.engine.scripts import Script
+from jobs.engine import deserialize, serialize
+from jobs.engine.connection.script_channel import Channel
+from jobs.engine.monitoring.counters import counted
+from jobs.engine.queue import keys
+from jobs.engine.queue.dead_letter_store import DeadLetter
+from jobs.engine.queue.operations import Claim, Claims, Finish
+from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.scripts import Script
+from jobs.engine.worker.completer import Finisher
 from tests.model.queue_model import Held, QueueModel, Record
 
 T = TypeVar("T")

@@ -15,10 +15,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine import DeadLetters, JobRequest, deserialize, keys
-from jobs.engine.claims import NO_PAST, Claim, Finish
-from jobs.engine.dead_letters import DeadLetter
-from jobs.engine.outcome import Ending
+from jobs.engine import DeadLetters, JobRequest, deserialize
+from jobs.engine.queue import keys
+from jobs.engine.queue.dead_letter_store import DeadLetter
+from jobs.engine.queue.operations import NO_PAST, Claim, Finish
+from jobs.engine.queue.outcome import Ending
 from tests.model.actors import LONG, OurWorker, StockWorker, letter_of, read_records, result_of
 from tests.model.events import IDS, ONE, TWO, events
 from tests.model.ground import Ground, opened, user_without

@@ -16,9 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs.engine import Cron, cron, deserialize, keys, serialize
-from jobs.engine.claims import Claims, Finish
-from jobs.engine.schedule import LATE, Schedule
+from jobs.engine import Cron, cron, deserialize, serialize
+from jobs.engine.queue import keys
+from jobs.engine.queue.operations import Claims, Finish
+from jobs.engine.scheduling.scheduler import LATE, Schedule
 from jobs.testing import FrozenClock
 from tests.model.ground import Ground, opened
 

@@ -17,21 +17,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobs.cli.duration import DURATION
 from jobs.cli.enqueue import keyword, value
-from jobs.engine.address import Address
-from jobs.engine.clock import SystemClock, clock_from
-from jobs.engine.crons import cron
-from jobs.engine.dead_letters import DeadLetter
+from jobs.cli.params import DURATION
+from jobs.clock import SystemClock, clock_from
+from jobs.engine.connection.urls import Address
+from jobs.engine.queue.dead_letter_store import DeadLetter
+from jobs.engine.scheduling.cron import cron
 from jobs.errors import UsageError, ValidationError
 from jobs.lead.importing import import_leads
-from jobs.rules.masking import mask_url
+from jobs.privacy.masking import mask_url
 from jobs.rules.policy import CampaignPolicy
+from jobs.settings import Settings, SettingsError, load_settings
 from jobs.store.memory import MemoryStore
-from jobs.store.session import open_engine
+from jobs.store.postgres.session import open_engine
 from jobs.testing import FrozenClock
 from jobs.voice import open_voice
-from settings import Settings, SettingsError, load_settings
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import SettingsError, load_settings
+from jobs.settings import SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
+from jobs.clock import SystemClock
 from jobs.engine import Pool, create_pool
-from jobs.engine.address import Address
-from jobs.engine.clock import SystemClock
-from jobs.engine.job_request import JobRequest
-from jobs.engine.launch import create_worker, serve
-from jobs.store.postgres import PostgresStore
-from settings import get_settings
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.client.request import JobRequest
+from jobs.engine.connection.urls import Address
+from jobs.settings import get_settings
+from jobs.store.postgres.store import PostgresStore
 
 
 @contextmanager

@@ -19,13 +19,13 @@ from jobs.inbox import receive
 from jobs.rules.policy import CampaignPolicy
 from jobs.store.memory import MemoryStore
 from jobs.store.model import Call, Enrolment, LeadFilter, NewLead
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.store.protocol import Store
 from jobs.testing.clock import FrozenClock
 from jobs.testing.voice import FixedPlan
-from jobs.voice.faults import Trouble
-from jobs.voice.script import CallScript
-from jobs.voice.simulator import Simulator
+from jobs.voice.simulator.faults import Trouble
+from jobs.voice.simulator.provider import Simulator
+from jobs.voice.simulator.script import CallScript
 
 NOON = datetime(2026, 3, 4, 17, tzinfo=UTC)
 """Noon in New York, on a Wednesday."""

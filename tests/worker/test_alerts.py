@@ -11,13 +11,13 @@ import arq.worker
 import pytest
 
 from jobs.engine import DeadLetters, Ending, EngineSettings, Outcome, Pool
-from jobs.engine import alerts as subject
-from jobs.engine.address import Address
-from jobs.engine.alerts import MOST_AT_ONCE, Alerts
-from jobs.engine.definition import job
-from jobs.engine.launch import create_worker
+from jobs.engine.bootstrap.workers import create_worker
+from jobs.engine.connection.urls import Address
+from jobs.engine.definition.job import job
+from jobs.engine.monitoring import alerts as subject
+from jobs.engine.monitoring.alerts import MOST_AT_ONCE, Alerts
+from jobs.settings import get_settings
 from jobs.testing.waiting import wait_until
-from settings import get_settings
 from tests.worker.workers import running
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import asyncpg
 
-from jobs.analytics.books import check_books
+from jobs.analytics.invariants import check_books
 from jobs.analytics.model import Report
 from jobs.analytics.report import report_campaign, report_day
 from jobs.store.model import NewLead
-from jobs.voice.script import answered, unanswered
+from jobs.voice.simulator.script import answered, unanswered
 from tests.worker.flow import NOON, Flow, open_flow
 
 SCRIPTS = {

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jobs.engine import EngineSettings, job
-from jobs.engine.address import Address
-from jobs.engine.dead_letters import DeadLetters
-from jobs.engine.keys import JOB
-from jobs.engine.launch import create_worker, serve
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.client.pool import create_pool
+from jobs.engine.connection.urls import Address
 from jobs.engine.leftovers import left_behind
-from jobs.engine.pool import create_pool
+from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.keys import JOB
 
 QUEUE = "fed_tasks"
 

@@ -23,8 +23,8 @@ from jobs.engine import (
     read_stats,
     retry,
 )
-from jobs.engine.keys import JOB, LOST, UNKNOWN
-from jobs.engine.launch import create_worker, serve
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.queue.keys import JOB, LOST, UNKNOWN
 from tests.worker.workers import connect, running
 
 QUEUE = "bad_tasks"

@@ -15,8 +15,8 @@ from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import LeadFilter, NewLead
-from jobs.voice.faults import Trouble
-from jobs.voice.script import answered, failed, unanswered
+from jobs.voice.simulator.faults import Trouble
+from jobs.voice.simulator.script import answered, failed, unanswered
 from tests.worker.flow import NOON, NUMBER, Flow, open_flow
 
 DISPATCH = import_module("jobs.call.dispatch")

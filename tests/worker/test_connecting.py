@@ -10,11 +10,12 @@ from arq.connections import ArqRedis, RedisSettings
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from jobs.engine import LazyRedisSettings, NoRedisError, Pool, connection, create_pool
-from jobs.engine.address import Address
-from jobs.engine.channel import Channel
-from jobs.engine.handover import Handover
-from jobs.engine.scripts import QUEUE_STATE
+from jobs.engine import LazyRedisSettings, NoRedisError, Pool, create_pool
+from jobs.engine.connection import connect as connection
+from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.urls import Address
+from jobs.engine.queue.scripts import QUEUE_STATE
+from jobs.engine.worker.handoff import Handover
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import OwnRedis, connect
 

@@ -13,7 +13,8 @@ import pytest
 from arq.connections import ArqRedis
 from arq.cron import cron as arq_cron
 
-from jobs.engine import Cron, ScaledClock, SystemClock, Worker, create_pool, cron, keys
+from jobs.engine import Cron, ScaledClock, SystemClock, Worker, create_pool, cron
+from jobs.engine.queue import keys
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, own_redis, running
 

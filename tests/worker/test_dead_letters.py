@@ -17,7 +17,8 @@ from arq.jobs import DeserializationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.engine.dead_letters import (
+from jobs.engine.client.pool import Pool
+from jobs.engine.queue.dead_letter_store import (
     BATCH,
     DeadLetter,
     DeadLetters,
@@ -25,11 +26,19 @@ from jobs.engine.dead_letters import (
     fingerprint,
     grouped,
 )
-from jobs.engine.error_text import LONGEST_MESSAGE, LONGEST_TRACEBACK
-from jobs.engine.keys import ABORT, DEAD_INDEX, DEAD_LETTERS, IN_PROGRESS, JOB, LOST, RESULT, RETRY
-from jobs.engine.pool import Pool
-from jobs.engine.serializer import serialize
+from jobs.engine.queue.keys import (
+    ABORT,
+    DEAD_INDEX,
+    DEAD_LETTERS,
+    IN_PROGRESS,
+    JOB,
+    LOST,
+    RESULT,
+    RETRY,
+)
+from jobs.engine.queue.serializer import serialize
 from jobs.errors import DatabaseError
+from jobs.privacy.error_text import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from jobs.testing.waiting import wait_until
 
 NOW = datetime.now(UTC)

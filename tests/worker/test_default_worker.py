@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from arq.jobs import Job
 
+from jobs.clock import SystemClock
 from jobs.default import WorkerSettings
 from jobs.engine import DeadLetters, deserialize
-from jobs.engine.address import Address
-from jobs.engine.clock import SystemClock
-from jobs.engine.job_request import JobRequest
-from jobs.engine.launch import create_worker
-from jobs.store.postgres import PostgresStore
+from jobs.engine.bootstrap.workers import create_worker
+from jobs.engine.client.request import JobRequest
+from jobs.engine.connection.urls import Address
+from jobs.store.postgres.store import PostgresStore
 from jobs.testing.waiting import wait_until
 from tests.worker.domains import burst, opened, settings_for, unpublished
 from tests.worker.workers import running

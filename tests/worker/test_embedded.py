@@ -18,8 +18,8 @@ from jobs.embedded import Servers
 from jobs.embedded.holder import GRACE
 from jobs.embedded.resolve import database_url, redis_url
 from jobs.errors import ServerError
+from jobs.settings import Settings, get_settings
 from jobs.testing.waiting import wait_until
-from settings import Settings, get_settings
 from tests.worker.embedded_users import processes, using
 
 

@@ -14,8 +14,8 @@ from arq.worker import Worker
 
 from jobs.default.scripted import run_script
 from jobs.engine import EngineSettings, Pool, create_pool
-from jobs.engine.launch import create_worker
-from jobs.engine.results import Job
+from jobs.engine.bootstrap.workers import create_worker
+from jobs.engine.client.job import Job
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import ROOT, running
 

@@ -8,11 +8,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from jobs.campaign.status import OPEN
-from jobs.demo.books import unexplained
+from jobs.demo.invariants import unexplained
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CampaignStatus, LeadStatus
 from jobs.store.model import NewLead
-from jobs.voice.script import answered, failed, unanswered
+from jobs.voice.simulator.script import answered, failed, unanswered
 from tests.worker.flow import Flow, open_flow
 
 PEOPLE = {

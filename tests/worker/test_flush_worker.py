@@ -15,19 +15,19 @@ from click.testing import CliRunner
 
 from jobs.campaign.status import Action, set_status
 from jobs.cli import main as command
+from jobs.clock import ScaledClock
 from jobs.context import JobContext
-from jobs.demo.books import calls, explained
-from jobs.demo.ground import Ground
+from jobs.demo.environment import Ground
+from jobs.demo.invariants import calls, explained
 from jobs.demo.scenario import AN_AFTERNOON, START
 from jobs.demo.workers import workers
 from jobs.engine import create_pool
-from jobs.engine.clock import ScaledClock
 from jobs.rules.states import CampaignStatus
+from jobs.settings import get_settings
 from jobs.store.model import LeadFilter, NewLead
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.testing.waiting import wait_until
 from jobs.voice import SeededPlan, Simulator, serve
-from settings import get_settings
 from tests.contract.given import EASTERN, number
 
 SEED = 11

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from arq.worker import func
 
-from jobs.chaos.links import Link, State, Tap
-from jobs.engine import Pool, Worker, create_pool, deserialize, keys, serialize
-from jobs.engine.channel import Channel
-from jobs.engine.scripts import CLAIM
+from jobs.chaos.proxies import Link, State, Tap
+from jobs.engine import Pool, Worker, create_pool, deserialize, serialize
+from jobs.engine.connection.script_channel import Channel
+from jobs.engine.queue import keys
+from jobs.engine.queue.scripts import CLAIM
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
 from tests.worker.workers import OwnRedis, process, running

@@ -11,8 +11,8 @@ import pytest
 from jobs.embedded.folder import Servers
 from jobs.embedded.numbers import own_number
 from jobs.engine import create_pool
-from jobs.engine.launch import create_workers, serve
-from settings import get_settings
+from jobs.engine.bootstrap.workers import create_workers, serve
+from jobs.settings import get_settings
 from tests.worker.scripted_settings import Aside, Chaos
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.clock import SystemClock
 from jobs.engine import DeadLetters
-from jobs.engine.clock import SystemClock
 from jobs.lead import WorkerSettings
 from jobs.lead.importing import import_leads
 from jobs.rules.fictional import fictional_number

@@ -22,8 +22,8 @@ from jobs.engine import (
     job,
     retry,
 )
-from jobs.engine.keys import ABORT, JOB, RETRY
-from jobs.engine.launch import create_worker, serve
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.queue.keys import ABORT, JOB, RETRY
 from jobs.errors import JobError
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import running

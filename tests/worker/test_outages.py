@@ -11,23 +11,15 @@ from typing import Any
 import pytest
 from arq.worker import func
 
-import jobs.engine.tries
-import jobs.engine.worker
-from jobs.chaos.links import Link, State, Tap
-from jobs.engine import (
-    JobRequest,
-    Pool,
-    Worker,
-    create_pool,
-    deserialize,
-    keys,
-    read_stats,
-    serialize,
-)
-from jobs.engine.channel import OUTAGE, Channel
-from jobs.engine.claims import LAPSES_ALLOWED, Claims
-from jobs.engine.leases import Leases
+import jobs.engine.worker.executor
+import jobs.engine.worker.worker
+from jobs.chaos.proxies import Link, State, Tap
+from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
+from jobs.engine.connection.script_channel import OUTAGE, Channel
 from jobs.engine.leftovers import left_behind
+from jobs.engine.queue import keys
+from jobs.engine.queue.operations import LAPSES_ALLOWED, Claims
+from jobs.engine.worker.leases import Leases
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
 from tests.worker.workers import own_redis, process, running
@@ -88,7 +80,7 @@ async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
 async def test_a_worker_closes_though_redis_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (jobs.engine.worker, jobs.engine.tries):
+    for module in (jobs.engine.worker.worker, jobs.engine.worker.executor):
         monkeypatch.setattr(module, "CLOSING_PATIENCE", 0.2)
     over, told = asyncio.Event(), asyncio.Event()
 

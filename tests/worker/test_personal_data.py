@@ -16,11 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from jobs.engine import EngineSettings, job, keys, retry
-from jobs.engine.dead_letters import DeadLetters
-from jobs.engine.pool import Pool
+from jobs.engine import EngineSettings, job, retry
+from jobs.engine.client.pool import Pool
+from jobs.engine.queue import keys
+from jobs.engine.queue.dead_letter_store import DeadLetters
 from jobs.store.model import LeadFilter
-from jobs.store.postgres import PostgresStore
+from jobs.store.postgres.store import PostgresStore
 from jobs.testing.waiting import wait_until
 from tests.worker.domains import opened, settings_for
 

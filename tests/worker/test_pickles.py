@@ -14,16 +14,16 @@ import pytest
 from arq.jobs import DeserializationError, Job
 from arq.worker import create_worker as create_stock_worker
 
-from jobs.cli.failure import as_click_error
+from jobs.cli.errors import as_click_error
 from jobs.cli.worker import worker_options
 from jobs.engine import EngineSettings, job
-from jobs.engine.address import Address
-from jobs.engine.dead_letters import DeadLetters
-from jobs.engine.keys import JOB, RESULT
-from jobs.engine.launch import create_worker, serve
-from jobs.engine.pool import Pool
-from jobs.engine.serializer import deserialize, deserialize_or_unpickle, serialize
-from settings import load_settings
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.client.pool import Pool
+from jobs.engine.connection.urls import Address
+from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.keys import JOB, RESULT
+from jobs.engine.queue.serializer import deserialize, deserialize_or_unpickle, serialize
+from jobs.settings import load_settings
 from tests.worker.workers import connect
 
 QUEUE = "pickle_tasks"

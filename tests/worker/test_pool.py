@@ -20,17 +20,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.engine.address import Address
-from jobs.engine.channel import Channel
-from jobs.engine.clock import ScaledClock
-from jobs.engine.connection import LazyRedisSettings, NoRedisError
-from jobs.engine.definition import job
-from jobs.engine.job_request import JobRequest, request
-from jobs.engine.keys import ABORT, IN_PROGRESS, JOB, RESULT
-from jobs.engine.pool import BATCH, Pool, create_pool
-from jobs.engine.queues import DEFAULT_EXPIRY_MS, QueueNames
-from jobs.engine.serializer import deserialize, serialize
-from jobs.engine.worker import Worker as OurWorker
+from jobs.clock import ScaledClock
+from jobs.engine.client.pool import BATCH, Pool, create_pool
+from jobs.engine.client.request import JobRequest, request
+from jobs.engine.connection.connect import LazyRedisSettings, NoRedisError
+from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.urls import Address
+from jobs.engine.definition.job import job
+from jobs.engine.queue.keys import ABORT, IN_PROGRESS, JOB, RESULT
+from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.queue.serializer import deserialize, serialize
+from jobs.engine.worker.worker import Worker as OurWorker
 from jobs.errors import ServerError, UsageError
 from tests.worker.workers import connect, own_redis, running
 

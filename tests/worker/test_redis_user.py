@@ -19,7 +19,7 @@ from jobs.engine import (
     job,
     read_stats,
 )
-from jobs.engine.launch import create_worker
+from jobs.engine.bootstrap.workers import create_worker
 from jobs.errors import ValidationError
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import OwnRedis, running

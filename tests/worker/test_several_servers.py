@@ -19,9 +19,9 @@ from jobs.default import WorkerSettings as DefaultSettings
 from jobs.embedded.folder import Servers
 from jobs.embedded.numbers import own_number
 from jobs.engine import JobRequest, Pool, QueueUrls, create_pool, job
-from jobs.engine.launch import create_worker, create_workers, serve
+from jobs.engine.bootstrap.workers import create_worker, create_workers, serve
 from jobs.errors import UsageError
-from settings import get_settings
+from jobs.settings import get_settings
 from tests.worker.scripted_settings import QUEUE, Aside, Chaos
 from tests.worker.workers import own_redis, process
 

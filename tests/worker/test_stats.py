@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from jobs.engine import EngineSettings, job, retry
-from jobs.engine.job_request import JobRequest
-from jobs.engine.keys import IN_PROGRESS, counters
-from jobs.engine.launch import create_worker
-from jobs.engine.observers import (
+from jobs.engine.bootstrap.workers import create_worker
+from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.request import JobRequest
+from jobs.engine.monitoring.counters import (
     QueueStats,
     add_count,
     bucket,
     counted,
     read_stats,
 )
-from jobs.engine.outcome import Ending, Outcome
-from jobs.engine.outcome_log import OutcomeLog, log_outcome, masked_error
-from jobs.engine.pool import Pool, create_pool
+from jobs.engine.monitoring.outcome_log import OutcomeLog, log_outcome, masked_error
+from jobs.engine.queue.keys import IN_PROGRESS, counters
+from jobs.engine.queue.outcome import Ending, Outcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

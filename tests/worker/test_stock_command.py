@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from jobs.engine.config import EngineSettings
-from jobs.engine.connection import LazyRedisSettings
-from jobs.engine.dead_letters import DeadLetters
-from jobs.engine.definition import job
-from jobs.engine.pool import create_pool
-from jobs.engine.queues import QueueNames
+from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pool import create_pool
+from jobs.engine.connection.connect import LazyRedisSettings
+from jobs.engine.definition.job import job
+from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.names import QueueNames
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = f"{__name__}.WorkerSettings"

@@ -9,13 +9,13 @@ import pytest
 from arq.jobs import Job, JobStatus
 from arq.worker import JobExecutionFailed, Retry, Worker, create_worker
 
-from jobs.engine.config import EngineSettings
-from jobs.engine.dead_letters import DeadLetter, DeadLetters
-from jobs.engine.definition import job
-from jobs.engine.observers import QueueStats, read_stats
-from jobs.engine.pool import Pool, create_pool
-from jobs.engine.queues import QueueNames
-from jobs.engine.retries import RetryPolicy, retry
+from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.definition.job import job
+from jobs.engine.definition.retry import RetryPolicy, retry
+from jobs.engine.monitoring.counters import QueueStats, read_stats
+from jobs.engine.queue.dead_letter_store import DeadLetter, DeadLetters
+from jobs.engine.queue.names import QueueNames
 from jobs.errors import (
     ExternalServiceError,
     NotFoundError,

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from jobs.engine import supervisor as supervisors
-from jobs.engine.supervisor import Supervisor, command, spawn
+from jobs.engine.bootstrap import supervisor as supervisors
+from jobs.engine.bootstrap.supervisor import Supervisor, command, spawn
 from jobs.errors import UsageError
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import ROOT
@@ -268,7 +268,7 @@ async def test_files_that_cannot_be_watched_any_more(journal: Journal, saves: Sa
 def test_the_working_folder_hides_none_of_our_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "settings.py").write_text("raise ImportError('of the user')")
+    (tmp_path / "jobs.settings.py").write_text("raise ImportError('of the user')")
     monkeypatch.chdir(tmp_path)
     shown = subprocess.run(  # noqa: S603 - our own
         command("--help"), env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True

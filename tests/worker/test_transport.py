@@ -8,9 +8,9 @@ import uvloop
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine.address import Address
-from jobs.engine.channel import connection_like
-from jobs.engine.transport import reporting
+from jobs.engine.connection.raw_connection import reporting
+from jobs.engine.connection.script_channel import connection_like
+from jobs.engine.connection.urls import Address
 
 LOOPS = (asyncio.new_event_loop, uvloop.new_event_loop)
 

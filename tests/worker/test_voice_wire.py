@@ -20,7 +20,7 @@ from jobs.testing.clock import FrozenClock
 from jobs.testing.voice import EventLog, FixedPlan
 from jobs.voice import Simulator, SimulatorClient, Trouble, serve
 from jobs.voice.protocol import Accepted, CallRequest, ProviderEvent, Refused
-from jobs.voice.script import answered
+from jobs.voice.simulator.script import answered
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 TO = "+12125550100"

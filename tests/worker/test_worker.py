@@ -11,18 +11,10 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus, deserialize_job
 from arq.worker import FailedJobs, JobExecutionFailed, Retry, func
 
-from jobs.engine import (
-    DeadLetters,
-    Ending,
-    Outcome,
-    Worker,
-    deserialize,
-    keys,
-    read_stats,
-    serialize,
-)
-from jobs.engine.claims import LAPSES_ALLOWED
-from jobs.engine.launch import serve
+from jobs.engine import DeadLetters, Ending, Outcome, Worker, deserialize, read_stats, serialize
+from jobs.engine.bootstrap.workers import serve
+from jobs.engine.queue import keys
+from jobs.engine.queue.operations import LAPSES_ALLOWED
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition
 from jobs.rules.states import CALL
-from jobs.store.analytics import LEAD_COLUMNS
 from jobs.store.memory.state import State
 from jobs.store.model import (
     Attempt,
@@ -24,7 +23,8 @@ from jobs.store.model import (
     History,
     Lead,
 )
-from jobs.store.statements import encode
+from jobs.store.postgres.analytics import LEAD_COLUMNS
+from jobs.store.postgres.statements import encode
 
 QUARTER = timedelta(minutes=15)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,10 +9,10 @@ from uuid import UUID
 from jobs.errors import ConflictError, NotFoundError
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.states import CampaignStatus, EnrolmentStatus
-from jobs.store.campaigns import ENDED, TO_CALL
 from jobs.store.memory.leads import matching
 from jobs.store.memory.state import State, by_id, save
 from jobs.store.model import Campaign, Enrolment, LeadFilter
+from jobs.store.postgres.campaigns import ENDED, TO_CALL
 
 
 class MemoryCampaigns:

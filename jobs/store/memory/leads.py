@@ -7,9 +7,9 @@ from uuid import UUID
 from jobs.errors import ConflictError, NotFoundError
 from jobs.rules.numbers import Tag
 from jobs.rules.states import LeadStatus
-from jobs.store.leads import SCORABLE
 from jobs.store.memory.state import State, by_id, refuse_duplicates, save
 from jobs.store.model import Lead, LeadFilter, NewLead
+from jobs.store.postgres.leads import SCORABLE
 
 
 class MemoryLeads:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import structlog
 
-from jobs.engine.clock import Clock
-from jobs.engine.job_request import JobRequest
-from jobs.engine.serializer import serialize
+from jobs.clock import Clock
+from jobs.engine.client.request import JobRequest
+from jobs.engine.queue.serializer import serialize
 from jobs.store.ids import TimeOrderedIds
 from jobs.store.memory.analytics import MemoryAnalytics
 from jobs.store.memory.calls import MemoryCalls

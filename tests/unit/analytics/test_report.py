@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobs.analytics import rollup
-from jobs.analytics.books import check_books
+from jobs.analytics.invariants import check_books
 from jobs.analytics.model import DailyReport, Report
 from jobs.analytics.report import (
     build_report,

@@ -9,14 +9,14 @@ from click.testing import CliRunner
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.cli import COMMANDS, main
-from jobs.cli.duration import DURATION
 from jobs.cli.enqueue import keyword, value
-from jobs.cli.failure import as_click_error
+from jobs.cli.errors import as_click_error
+from jobs.cli.params import DURATION
 from jobs.cli.printable import printable
 from jobs.engine import deserialize, job, serialize
-from jobs.engine.definition import definition_of
+from jobs.engine.definition.job import definition_of
 from jobs.errors import ConflictError, NotFoundError, ServerError, UsageError
-from settings import SettingsError
+from jobs.settings import SettingsError
 
 
 def test_help_lists_the_commands_without_importing_them() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.cli.schedule import all_entries
-from settings import get_settings
+from jobs.settings import get_settings
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from jobs.cli import main
 from jobs.cli.worker import grace_of
-from settings import get_settings, load_settings
+from jobs.settings import get_settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.demo.books import Entry, unexplained
+from jobs.demo.invariants import Entry, unexplained
 from jobs.rules.dispositions import CallOutcome, Disposition
-from jobs.rules.retry import RetryTable
+from jobs.rules.redial import RetryTable
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import Attempt, History
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from jobs.demo.books import Entry
 from jobs.demo.console import Bars, display, print_books, print_dead
+from jobs.demo.invariants import Entry
 from jobs.engine import DeadLetter, serialize
 
 

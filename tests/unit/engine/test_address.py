@@ -8,10 +8,10 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
-from jobs.engine.address import MOST_CONNECTIONS, Address, SentinelPool
-from jobs.engine.queues import QueueUrls
+from jobs.engine.connection.urls import MOST_CONNECTIONS, Address, SentinelPool
+from jobs.engine.queue.names import QueueUrls
 from jobs.errors import UsageError
-from settings import Settings
+from jobs.settings import Settings
 
 SENTINELS = [("one", 26379), ("two", 7), ("::1", 8)]
 

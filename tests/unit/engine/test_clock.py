@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine.clock import ScaledClock, SystemClock, clock_from
-from settings import SettingsError
+from jobs.clock import ScaledClock, SystemClock, clock_from
+from jobs.settings import SettingsError
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 

@@ -8,14 +8,14 @@ from arq import cron as arq_cron
 from arq.connections import RedisSettings
 from arq.worker import Function, func, get_kwargs
 
-from jobs.engine.address import Address
-from jobs.engine.config import EngineSettings, JobFunctions
-from jobs.engine.connection import LazyRedisSettings
-from jobs.engine.definition import BACKSTOP, job
-from jobs.engine.queues import QueueNames
-from jobs.engine.serializer import deserialize, serialize
+from jobs.engine.bootstrap.worker_settings import EngineSettings, JobFunctions
+from jobs.engine.connection.connect import LazyRedisSettings
+from jobs.engine.connection.urls import Address
+from jobs.engine.definition.job import BACKSTOP, job
+from jobs.engine.queue.names import QueueNames
+from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.errors import UsageError
-from settings import Settings, get_settings
+from jobs.settings import Settings, get_settings
 
 
 @job("tests.short", timeout=3, keep_result=0, aliases=["tests.old_name"])

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from arq.worker import Retry, func
 
-from jobs.engine.definition import definition_of, find_job, job
-from jobs.engine.retries import retry
-from jobs.engine.runner import STALE_READS
+from jobs.engine.definition.attempt import STALE_READS
+from jobs.engine.definition.job import definition_of, find_job, job
+from jobs.engine.definition.retry import retry
 from jobs.errors import (
     ConflictError,
     DatabaseError,
@@ -19,7 +19,7 @@ from jobs.errors import (
     UsageError,
     ValidationError,
 )
-from settings import load_settings
+from jobs.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from jobs.engine import duties
-from jobs.engine.duties import regularly
+from jobs.engine.worker import periodic
+from jobs.engine.worker.periodic import regularly
 
 
 async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A connection may be dead without a word."""
-    monkeypatch.setattr(duties, "PATIENCE", 0.01)
+    monkeypatch.setattr(periodic, "PATIENCE", 0.01)
     turns, done = 0, asyncio.Event()
 
     async def ask() -> None:

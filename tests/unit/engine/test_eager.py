@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.engine.eager import EagerTasks
+from jobs.engine.worker.eager_tasks import EagerTasks
 
 mark: ContextVar[Any] = ContextVar("mark", default="none")
 

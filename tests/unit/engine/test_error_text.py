@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine.error_text import (
+from jobs.engine.monitoring.outcome_log import masked_error
+from jobs.privacy.error_text import (
     LONGEST_MESSAGE,
     LONGEST_TRACEBACK,
     masked_message,
     masked_traceback,
     message_of,
 )
-from jobs.engine.outcome_log import masked_error
 
 Text = Callable[[BaseException], str]
 texts = pytest.mark.parametrize(

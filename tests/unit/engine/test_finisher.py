@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 from redis.exceptions import ResponseError
 
-from jobs.engine.claims import Claim, Claims, Finish
-from jobs.engine.finisher import Finisher
-from jobs.engine.outcome import Ending, Outcome
+from jobs.engine.queue.operations import Claim, Claims, Finish
+from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.worker.completer import Finisher
 
 
 class SlowClaims(Claims):

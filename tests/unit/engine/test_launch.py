@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from jobs.engine import EngineSettings, cron
-from jobs.engine.config import own_hook
-from jobs.engine.crons import Cron
-from jobs.engine.launch import create_worker, create_workers
-from jobs.engine.worker import Worker
+from jobs.engine.bootstrap.worker_settings import own_hook
+from jobs.engine.bootstrap.workers import create_worker, create_workers
+from jobs.engine.scheduling.cron import Cron
+from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError
-from settings import get_settings
+from jobs.settings import get_settings
 
 
 async def send(ctx: dict[Any, Any]) -> None: ...

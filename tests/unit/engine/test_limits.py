@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from jobs.engine.limits import TimeLimit
+from jobs.engine.definition.time_limit import TimeLimit
 
 
 async def test_what_is_in_time_is_left_alone() -> None:

@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine.outage import Outage
+from jobs.engine.connection.outage import Outage
 
 LOST = RedisConnectionError("the connection was lost")
 

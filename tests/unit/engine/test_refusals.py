@@ -12,8 +12,8 @@ from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
 
-from jobs.engine.connection import is_too_old
-from jobs.engine.refusals import explained, is_read_only, is_wrong_password, passes
+from jobs.engine.connection.connect import is_too_old
+from jobs.engine.connection.failures import explained, is_read_only, is_wrong_password, passes
 
 SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1: "
 """How Redis 6.2 begins."""

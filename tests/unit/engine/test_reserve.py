@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from jobs.engine.claims import Claim
-from jobs.engine.reserve import Reserve
+from jobs.engine.queue.operations import Claim
+from jobs.engine.worker.prefetch import Reserve
 from jobs.testing.waiting import wait_until
 
 LEASE = 10.0

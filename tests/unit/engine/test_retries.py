@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine.definition import job
-from jobs.engine.retries import (
+from jobs.engine.definition.job import job
+from jobs.engine.definition.retry import (
     LONGEST_ASKED_WAIT,
     NO_RETRY,
     RetryPolicy,
@@ -26,7 +26,7 @@ from jobs.errors import (
     ValidationError,
     as_job_error,
 )
-from settings import Settings
+from jobs.settings import Settings
 
 DEFAULTS = Settings(_env_file=None)
 seconds = st.floats(min_value=0, max_value=1e6)

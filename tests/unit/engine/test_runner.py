@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from arq.worker import Retry
 
-from jobs.engine.definition import job
-from jobs.engine.eager import EagerTasks
-from jobs.engine.retries import NO_RETRY, retry
+from jobs.engine.definition.job import job
+from jobs.engine.definition.retry import NO_RETRY, retry
+from jobs.engine.worker.eager_tasks import EagerTasks
 from jobs.errors import JobError, ProcessTimeoutError
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from jobs.engine import running
-from jobs.engine.claims import Claim
-from jobs.engine.running import Deadlines, Stop, Try
+from jobs.engine.queue.operations import Claim
+from jobs.engine.worker import execution
+from jobs.engine.worker.execution import Deadlines, Stop, Try
 from jobs.testing.waiting import wait_until
 
 
@@ -46,7 +46,7 @@ async def test_one_that_is_being_cancelled_has_a_while_to_end() -> None:
 
 
 async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_TO_END", 0.01)
+    monkeypatch.setattr(execution, "_TO_END", 0.01)
 
     async def stays() -> None:
         try:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs import errors
-from jobs.engine.serializer import (
+from jobs.engine.queue.serializer import (
     RemoteError,
     deserialize,
     deserialize_or_unpickle,

@@ -19,10 +19,10 @@ from jobs.lead.tags import add_tags, remove_tags
 from jobs.rules.numbers import Temperature
 from jobs.rules.scoring import DEFAULT_RULES
 from jobs.rules.states import LeadStatus
+from jobs.settings import Settings
 from jobs.store.memory import MemoryStore
 from jobs.store.model import Lead, NewLead
 from jobs.testing.clock import FrozenClock
-from settings import Settings
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=400)

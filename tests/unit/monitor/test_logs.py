@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from jobs.monitor.logs import configure
+from jobs.logs import configure
 
 NUMBER, ADDRESS = "+12025550123", "ann@example.com"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.lead.columns import ALIASES
-from jobs.rules.personal import (
+from jobs.privacy.fields import (
     ADDRESSES,
     NAMES,
     NUMBERS,

@@ -12,7 +12,7 @@ from pydantic import ValidationError as RuleError
 from jobs.rules.caps import Caps, Refusal, check_dispatch
 from jobs.rules.pacing import Breaker, Pacing, slots
 from jobs.rules.policy import CampaignPolicy
-from jobs.rules.retry import RetryRule, RetryTable
+from jobs.rules.redial import RetryRule, RetryTable
 from jobs.rules.states import CampaignStatus, LeadStatus
 from jobs.rules.windows import ALWAYS_OPEN, DEFAULT_WINDOWS
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError as RuleError
 
 from jobs.rules.dispositions import Disposition
-from jobs.rules.retry import LONGEST_BACKOFF, RetryRule, RetryTable, next_attempt
+from jobs.rules.redial import LONGEST_BACKOFF, RetryRule, RetryTable, next_attempt
 from jobs.rules.windows import ALWAYS_OPEN, DEFAULT_WINDOWS, LocalWindow
 
 D = Disposition

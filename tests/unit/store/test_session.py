@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import UsageError
-from jobs.store.session import open_engine
+from jobs.store.postgres.session import open_engine
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from jobs.testing.clock import FrozenClock
 from jobs.testing.voice import EventLog
-from jobs.voice.callbacks import MAX_BATCH, Callbacks
 from jobs.voice.protocol import ProviderEvent
+from jobs.voice.simulator.callbacks import MAX_BATCH, Callbacks
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 NOW = START.timestamp()

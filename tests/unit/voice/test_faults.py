@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.voice import Disorder, SeededPlan, Trouble
-from jobs.voice.faults import Fate
 from jobs.voice.protocol import CallRequest
-from jobs.voice.script import CallScript, answered, failed
+from jobs.voice.simulator.faults import Fate
+from jobs.voice.simulator.script import CallScript, answered, failed
 
 shares = st.floats(0, 1)
 seeds = st.integers(0, 2**32)

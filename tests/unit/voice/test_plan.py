@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.errors import ValidationError
 from jobs.voice import Mix, Recorded, ReplayPlan, SeededPlan
 from jobs.voice.protocol import CallRequest
-from jobs.voice.script import CallScript, answered
+from jobs.voice.simulator.script import CallScript, answered
 
 NUMBERS = [f"+1212555{n:04d}" for n in range(100, 200)]
 TERMINAL = {"completed", "busy", "no-answer", "failed", "canceled"}

@@ -11,7 +11,7 @@ from jobs.rules.dispositions import AnsweredBy, CallOutcome, Disposition, dispos
 from jobs.rules.states import CALL, CallStatus
 from jobs.voice import Mix, Recorded, ReplayPlan, SeededPlan
 from jobs.voice.protocol import CallRequest
-from jobs.voice.script import CallScript
+from jobs.voice.simulator.script import CallScript
 
 TO = "+12125550100"
 

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs.engine.clock import ScaledClock
+from jobs.clock import ScaledClock
 from jobs.errors import ExternalServiceError, NotFoundError, ValidationError
 from jobs.testing.clock import FrozenClock
 from jobs.testing.voice import EventLog, FixedPlan
 from jobs.voice import Disorder, Mix, Plan, SeededPlan, Simulator, Trouble
 from jobs.voice.protocol import Accepted, CallRequest, ProviderEvent, Refused
-from jobs.voice.script import answered, failed
+from jobs.voice.simulator.script import answered, failed
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 TO = "+12125550100"

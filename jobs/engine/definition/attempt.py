@@ -1,0 +1,133 @@
+"""One try of a job: the time limit, the classified ending, and what the worker is told."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from arq.worker import JobExecutionFailed, Retry
+
+from jobs.engine.definition import under_arq
+from jobs.engine.definition.time_limit import TimeLimit
+from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
+from jobs.privacy.error_text import message_of
+from jobs.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from jobs.engine.definition.job import JobDefinition
+
+STALE_READS: Final = 3
+"""How often a try that met a stale version is run again at once, before it counts as failed."""
+
+RUNS: Final = "ringline:runs"
+"""In a job's context: the function that our worker runs."""
+
+_in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
+
+
+def called_by_worker(job: "JobDefinition", ctx: object) -> bool:
+    """Whether this call is a try of this job that a worker makes, and not a call from a test or
+    another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
+    if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
+        return False
+    runs = ctx.get(RUNS)
+    while isinstance(runs, partial):
+        runs = runs.func
+    return runs is None or getattr(runs, "__job__", None) is job
+
+
+async def run(
+    job: "JobDefinition", ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Runs one try. Returns the result; raises arq's `Retry` when the job is to run again, and the
+    error itself, mapped by `as_job_error`, when this was the last try.
+
+    Our own worker, which sets `ctx["engine"]`, makes the outcome of that; under arq's the try
+    reports its own.
+    """
+    token = _in_a_try.set(True)
+    try:
+        if "engine" in ctx:
+            return await attempt(job, ctx, args, kwargs)
+        return await under_arq.reported(job, ctx, (args, kwargs), attempt(job, ctx, args, kwargs))
+    finally:
+        _in_a_try.reset(token)
+
+
+async def attempt(
+    job: "JobDefinition", ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    settings = settings_of(ctx)
+    try:
+        checked, named = job.check(args, kwargs)
+        return await _limited(job, job.time_limit(settings), ctx, checked, named)
+    except Retry as asked:
+        raise _bounded(job, asked, ctx["job_try"], settings) from asked.__cause__
+    except Exception as error:
+        failure = _failure(error)
+        wait = job.policy.next_wait(failure, ctx["job_try"], settings, random.random)
+        if wait is None:
+            if failure is error:
+                raise
+            raise failure from error
+        raise Retry(defer=wait) from failure
+
+
+async def _limited(
+    job: "JobDefinition",
+    seconds: float,
+    ctx: Mapping[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    limit = TimeLimit(seconds)
+    try:
+        with limit:
+            for _ in range(STALE_READS):
+                try:
+                    return await job.body(ctx, *args, **kwargs)
+                except StaleVersionError:
+                    continue
+            return await job.body(ctx, *args, **kwargs)
+    except TimeoutError as error:
+        if not limit.expired:
+            raise
+        raise ProcessTimeoutError(f"{job.name} ran past its {seconds:g} s") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # A worker takes it for its own cancellation, and would run the job again, time and again.
+        raise JobError(f"{job.name} waited for what somebody else cancelled") from error
+
+
+def _failure(error: Exception) -> BaseException:
+    """What the try failed with: an error of ours where the one raised would fail again whoever asks
+    for its text, arq's worker among them."""
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001 - any class may have a broken text
+        failure = JobError(f"{type(error).__name__}: {message_of(error)}")
+        failure.__cause__ = error
+        return failure
+    return as_job_error(error)
+
+
+def _bounded(
+    job: "JobDefinition", asked: Retry, try_number: int, settings: Settings
+) -> Retry | JobExecutionFailed:
+    """A job may raise `Retry` itself, as arq's users do, as often as its policy allows tries."""
+    limit = job.policy.max_retries
+    limit = settings.task_max_retries if limit is None else limit
+    if try_number > limit:
+        return JobExecutionFailed(f"{job.name} asked for a retry after its last try")
+    return Retry(defer=timedelta(milliseconds=asked.defer_score or 0))
+
+
+def settings_of(ctx: Mapping[str, Any]) -> Settings:
+    """The worker's settings, where it opened any; else the process's."""
+    settings = ctx.get("settings")
+    return settings if isinstance(settings, Settings) else get_settings()

@@ -1,0 +1,143 @@
+"""Under arq's own worker a try reports its own end: the log line, the counters, the dead letter."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+import structlog
+from arq.connections import ArqRedis
+from arq.jobs import serialize_job
+from arq.worker import Retry
+from redis.exceptions import RedisError
+
+from jobs.engine.monitoring.alerts import Alerts, post_alert
+from jobs.engine.monitoring.counters import add_count
+from jobs.engine.monitoring.log_masking import remember_arguments
+from jobs.engine.monitoring.outcome_log import log_outcome, log_start, masked_error
+from jobs.engine.queue.dead_letter_store import DeadLetter, DeadLetters
+from jobs.engine.queue.names import QueueNames
+from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.privacy.fields import named
+
+if TYPE_CHECKING:
+    from jobs.engine.definition.job import JobDefinition
+
+logger = structlog.get_logger("jobs.engine")
+
+_ALERTS: Final[WeakKeyDictionary[ArqRedis, Alerts]] = WeakKeyDictionary()
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+async def reported(
+    job: "JobDefinition", ctx: Mapping[str, Any], arguments: Arguments, attempt: Awaitable[Any]
+) -> Any:
+    """Awaits `attempt` and reports how it ended; its result or error goes on to arq.
+
+    A cancelled try is reported as released: only arq knows whether it was aborted.
+    """
+    queue = queue_of(job, ctx)
+    started = time()
+    log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
+
+    def outcome(
+        ending: Ending,
+        error: BaseException | None = None,
+        retry_in: timedelta | None = None,
+        fingerprint: str | None = None,
+    ) -> Outcome:
+        return Outcome(
+            job_id=ctx["job_id"],
+            function=job.name,
+            queue=queue,
+            ending=ending,
+            try_number=ctx["job_try"],
+            enqueued=ctx["enqueue_time"].timestamp(),
+            started=started,
+            finished=time(),
+            error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
+            retry_in=retry_in,
+            fingerprint=fingerprint,
+        )
+
+    redis: ArqRedis = ctx["redis"]
+    try:
+        result = await attempt
+    except asyncio.CancelledError:
+        log_outcome(outcome(Ending.RELEASED))
+        raise
+    except Retry as retry:
+        wait = timedelta(milliseconds=retry.defer_score or 0)
+        await _tell(redis, outcome(Ending.RETRIED, retry.__cause__, wait))
+        raise
+    except Exception as error:
+        remember_arguments(error, named(*arguments, job.parameters))
+        letter = await _keep(job, ctx, queue, arguments, error)
+        if letter is None:
+            await _tell(redis, outcome(Ending.DISCARDED, error))
+        else:
+            await _tell(redis, outcome(Ending.DEAD, error, fingerprint=letter.fingerprint))
+        raise
+    await _tell(redis, outcome(Ending.DONE))
+    return result
+
+
+def queue_of(job: "JobDefinition", ctx: Mapping[str, Any]) -> str:
+    """The queue that the job came from: EngineSettings put it into the context; without it, the
+    one that the job's name means."""
+    queue: str | None = ctx.get("queue")
+    if queue is not None:
+        return queue
+    names = QueueNames.from_settings()
+    return names.canonical(job.queue) if job.queue else names.of_job(job.name)
+
+
+def _alerts_by(redis: ArqRedis) -> Alerts:
+    """arq's worker has no observers, so they are made for its connections."""
+    return _ALERTS.setdefault(redis, Alerts(post_alert, redis))
+
+
+async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
+    log_outcome(outcome)
+    _alerts_by(redis)(outcome)
+    try:
+        await add_count(redis, outcome)
+    except RedisError as error:
+        logger.warning("counters_lost", job=outcome.function, error=str(error))
+
+
+async def _keep(
+    job: "JobDefinition",
+    ctx: Mapping[str, Any],
+    queue: str,
+    arguments: Arguments,
+    error: BaseException,
+) -> DeadLetter | None:
+    if not job.dead_letter:
+        return None
+    redis: ArqRedis = ctx["redis"]
+    letters = DeadLetters(redis)
+    enqueued_at: datetime = ctx["enqueue_time"]
+    payload = await letters.payload_of(ctx["job_id"]) or serialize_job(
+        job.name,
+        *arguments,
+        None,
+        round(enqueued_at.timestamp() * 1000),
+        serializer=redis.job_serializer,
+    )
+    letter = DeadLetter.of(
+        error,
+        job_id=ctx["job_id"],
+        function=job.name,
+        queue=queue,
+        payload=payload,
+        tries=ctx["job_try"],
+        enqueued_at=enqueued_at,
+        failed_at=datetime.now(UTC),
+        parameters=job.parameters,
+    )
+    await letters.add(letter)
+    return letter

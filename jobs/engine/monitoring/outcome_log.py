@@ -1,0 +1,79 @@
+"""What outcomes become in the log: a line each, while they are few enough to read."""
+
+from typing import Final
+
+import structlog
+
+from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.privacy.error_text import masked_message
+from jobs.privacy.fields import Named
+
+logger = structlog.get_logger("jobs.engine")
+
+LINES_A_SECOND: Final = 20
+"""Of jobs that are done: more than that nobody reads, and a line costs more than a job."""
+
+_LEVELS: Final = {
+    Ending.DONE: "info",
+    Ending.RETRIED: "warning",
+    Ending.DEAD: "error",
+    Ending.DISCARDED: "error",
+    Ending.ABORTED: "info",
+    Ending.RELEASED: "info",
+}
+
+
+def masked_error(error: BaseException, arguments: Named = ()) -> str:
+    """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
+    too."""
+    return " ".join(f"{type(error).__name__}: {masked_message(error, arguments)}".split())
+
+
+def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:
+    logger.debug("job_started", job=function, id=job_id, queue=queue, try_number=try_number)
+
+
+def log_outcome(outcome: Outcome, unlogged: int = 0) -> None:
+    """One line: DONE at INFO, a retry at WARNING, a dead or discarded job at ERROR.
+
+    unlogged: how many DONE ones before it have no line.
+    """
+    details: dict[str, object] = {}
+    if outcome.error is not None:
+        details["error"] = outcome.error
+    if outcome.retry_in is not None:
+        details["retry_in"] = round(outcome.retry_in.total_seconds(), 3)
+    if unlogged:
+        details["unlogged"] = unlogged
+    getattr(logger, _LEVELS[outcome.ending])(
+        f"job_{outcome.ending}",
+        job=outcome.function,
+        id=outcome.job_id,
+        queue=outcome.queue,
+        try_number=outcome.try_number,
+        seconds=round(outcome.seconds, 6),
+        **details,
+    )
+
+
+class OutcomeLog:
+    """An observer that logs outcomes: all of them, but of jobs that are done only the first few of
+    each second. The next line then says how many were left out."""
+
+    def __init__(self, lines_a_second: int = LINES_A_SECOND) -> None:
+        self._most = lines_a_second
+        self._second = 0
+        self._lines = 0
+        self._unlogged = 0
+
+    def __call__(self, outcome: Outcome) -> None:
+        if outcome.ending is Ending.DONE:
+            second = int(outcome.finished)
+            if second != self._second:
+                self._second, self._lines = second, 0
+            self._lines += 1
+            if self._lines > self._most:
+                self._unlogged += 1
+                return
+        log_outcome(outcome, self._unlogged)
+        self._unlogged = 0

@@ -1,0 +1,233 @@
+"""Schedules: what is enqueued when, once for each slot, whatever the number and kind of workers."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import cache, wraps
+from typing import Any, Final, Literal
+
+from arq.cron import CronJob
+from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
+from arq.utils import to_seconds, to_unix_ms
+from arq.worker import Function
+
+from jobs.engine.connection.script_channel import OUTAGE
+from jobs.engine.definition.job import definition_of
+from jobs.engine.queue.keys import CRON, CRON_RAN
+from jobs.engine.queue.scripts import NOTE_SLOT
+from jobs.engine.scheduling.times import Times
+from jobs.engine.scheduling.timezones import named_zone
+from jobs.errors import UsageError
+
+Missed = Literal["skip", "once", "all"]
+
+OUTAGE_PAUSE: Final = 0.5
+"""Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
+_RAN_KEPT_MS: Final = 30 * 86_400_000
+
+
+@dataclass
+class Cron(CronJob):
+    """A schedule; arq's own workers take it too.
+
+    times, zone: when it is due; without a zone, in the worker's. missed: what becomes of slots
+    that passed while no worker ran. queue: where it is enqueued; by default the worker's first.
+    remembered: the last fired slot is kept in Redis. real_time: due by the machine's clock,
+    whatever the worker's clock says.
+    """
+
+    times: Times | None = None
+    zone: tzinfo | None = None
+    missed: Missed = "skip"
+    queue: str | None = None
+    remembered: bool = False
+    real_time: bool = False
+
+    @classmethod
+    def adopt(cls, cron: CronJob) -> "Cron":
+        """One of arq's, as ours: it then fires right at a change of the clocks."""
+        return cron if isinstance(cron, cls) else cls(**vars(cron))
+
+    @property
+    def slots(self) -> Times:
+        if self.times is None:
+            self.times = Times.from_fields(self)
+        return self.times
+
+    @property
+    def identity(self) -> str:
+        """Names the schedule among all: changed times are another schedule."""
+        slots = self.slots
+        seconds = ",".join(map(str, slots.seconds)) if len(slots.seconds) < 60 else "*"
+        days = "" if slots.weekdays is None else f"+{sorted(slots.weekdays)}"
+        return f"{self.name}@{seconds} {slots.minutes}{days} {self.zone or ''}".rstrip()
+
+    def calculate_next(self, prev_run: datetime) -> None:
+        """Called by arq's worker, with a time in its own zone."""
+        self.next_run = self.next_after(prev_run, prev_run.tzinfo or UTC)
+
+    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
+        """The first slot after `moment`, in UTC. zone: the worker's."""
+        return next(self.slots.after(moment, self.zone or zone))
+
+    def last_until(self, moment: datetime, zone: tzinfo) -> datetime | None:
+        """The last slot up to `moment`, in UTC."""
+        return self.slots.last(moment, self.zone or zone)
+
+    def job_id_of(self, slot: datetime) -> str | None:
+        """arq's id, by which workers of either kind enqueue a slot once."""
+        if self.job_id is not None:
+            return self.job_id
+        return f"{self.name}:{to_unix_ms(slot)}" if self.unique else None
+
+
+def cron(
+    job: str | WorkerCoroutine,
+    *,
+    expression: str | None = None,
+    timezone: str | None = None,
+    missed: Missed = "skip",
+    real_time: bool = False,
+    alone: bool = False,
+    name: str | None = None,
+    month: OptionType = None,
+    day: OptionType = None,
+    weekday: WeekdayOptionType = None,
+    hour: OptionType = None,
+    minute: OptionType = None,
+    second: OptionType = 0,
+    microsecond: int = 123_456,
+    run_at_startup: bool = False,
+    unique: bool = True,
+    job_id: str | None = None,
+    timeout: SecondsTimedelta | None = None,
+    keep_result: SecondsTimedelta | None = 0,
+    keep_result_forever: bool | None = False,
+    max_tries: int | None = 1,
+) -> Cron:
+    """A schedule for `cron_jobs`: `cron("campaign.tick")` enqueues the job of that name each
+    minute; a coroutine in place of a name is run itself, as arq does.
+
+    expression: `*/15 * * * *`, in place of arq's fields. timezone: an IANA zone; by default the
+    worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
+    run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
+    four times a second, unless `missed` is "all". real_time: for the upkeep of machines, which a
+    fast business clock does not hurry. alone: nothing is enqueued while the job of an earlier slot
+    waits or runs, so that slow ones do not pile up; the job has to be named, and to keep no
+    result, which would hold its id. The rest is as in arq.
+
+    Raises UsageError for times that are wrong, or that never come.
+    """
+    if isinstance(job, str):
+        only_id = f"only:{job}" if alone else None
+        coroutine = _enqueuing(job, name, only_id, job_id is not None)
+    else:
+        coroutine = job
+        _refuse_unfit(coroutine, alone)
+    if missed != "skip" and not unique:
+        raise UsageError(f"cron: missed={missed!r} goes by the ids of the slots, not unique=False")
+    if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
+        raise UsageError(
+            f"cron: give either an expression or arq's fields, not both ({expression!r})"
+        )
+    made = Cron(
+        name=name or f"cron:{job if isinstance(job, str) else coroutine.__qualname__}",
+        coroutine=coroutine,
+        month=month,
+        day=day,
+        weekday=weekday,
+        hour=hour,
+        minute=minute,
+        second=second,
+        microsecond=microsecond,
+        run_at_startup=run_at_startup,
+        unique=unique,
+        job_id=job_id,
+        timeout_s=to_seconds(timeout),
+        keep_result_s=to_seconds(keep_result),
+        keep_result_forever=keep_result_forever,
+        max_tries=max_tries,
+        times=None if expression is None else Times.from_expression(expression, microsecond),
+        zone=named_zone(timezone),
+        missed=missed,
+        remembered=True,
+        real_time=real_time,
+    )
+    if missed != "skip" and unique and job_id is None:
+        made.coroutine = _noting_slots(made)
+    try:
+        made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)
+    except (StopIteration, RuntimeError):
+        raise UsageError(f"{made.name} is never due") from None
+    return made
+
+
+@cache
+def _enqueuing(
+    job: str, name: str | None, only_id: str | None, explicit_id: bool
+) -> WorkerCoroutine:
+    """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect.
+
+    So it may try again while Redis is away: nobody else fires the slot any more.
+    """
+
+    async def enqueue(ctx: dict[Any, Any]) -> None:
+        own_id = ctx["job_id"]  # which is taken while it runs
+        is_slot = name is None and own_id.startswith("cron:")
+        its_id = own_id.removeprefix("cron:") if is_slot else f"{job}:{own_id}"
+        job_id = only_id or (None if explicit_id else its_id)
+        while True:
+            try:
+                await ctx["redis"].enqueue_job(job, _job_id=job_id)
+            except OUTAGE:
+                if job_id is None:
+                    raise
+                await asyncio.sleep(OUTAGE_PAUSE)
+            else:
+                return
+
+    enqueue.__qualname__ = job
+    return enqueue
+
+
+def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
+    """A coroutine is run by the cron itself, which has one try and leaves no letter."""
+    definition = definition_of(coroutine)
+    if definition is not None:
+        raise UsageError(
+            f"cron: {coroutine.__qualname__} is the job {definition.name}: give its name, "
+            f'cron("{definition.name}"), so that its retries hold'
+        )
+    if alone:
+        raise UsageError("cron: alone=True is for a job that is named, as in cron('campaign.tick')")
+
+
+def refuse_namesakes(functions: Iterable[Function | CronJob]) -> None:
+    """A worker finds by the name what to run, and which slots ran. Raises UsageError."""
+    found: dict[str, Function | CronJob] = {}
+    for one in functions:
+        if found.setdefault(one.name, one).coroutine != one.coroutine:
+            raise UsageError(
+                f"two jobs or schedules are named {one.name}: give one of them another name, since "
+                "a worker finds by it what to run, and which slots ran"
+            )
+
+
+def _noting_slots(cron: Cron) -> WorkerCoroutine:
+    """What the schedule runs, and first notes the slot in Redis: a stock worker that fires one
+    does not, and a worker of ours would take it for missed."""
+    run = cron.coroutine
+
+    @wraps(run)
+    async def noting(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
+        slot = ctx["job_id"].removeprefix(f"{cron.name}:")
+        if slot.isdecimal():  # else somebody has enqueued it by hand
+            schedule, earlier = cron.identity, "1" if cron.missed == "all" else ""
+            names = CRON + schedule, CRON_RAN + schedule
+            with suppress(*OUTAGE):
+                await ctx["redis"].eval(NOTE_SLOT.text, 2, *names, slot, earlier, _RAN_KEPT_MS)
+        return await run(ctx, *args, **kwargs)
+
+    return noting

@@ -1,0 +1,5 @@
+"""TODO-MAP."""
+
+from jobs.engine.worker.worker import Worker
+
+__all__ = ["Worker"]

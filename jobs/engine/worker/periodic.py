@@ -1,0 +1,30 @@
+"""What is done again and again beside the jobs."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from jobs.engine.connection.outage import Outage
+from jobs.engine.connection.script_channel import OUTAGE, PATIENCE
+
+logger = logging.getLogger("arq.worker")
+
+
+async def regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Do `duty` about every so many seconds; an outage is waited out, and a failure is logged."""
+    outage = Outage(described(duty))
+    while True:
+        await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        try:
+            async with asyncio.timeout(PATIENCE):  # a connection may be dead without a word
+                await duty()
+            outage.over()
+        except OUTAGE as error:
+            outage.met(error)
+        except Exception:
+            logger.exception("%s failed", described(duty))
+
+
+def described(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

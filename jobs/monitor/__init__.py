@@ -1,1 +1,0 @@
-"""What outcomes become: logs, metrics, traces."""

@@ -1,0 +1,5 @@
+"""TODO-MAP."""
+
+from jobs.store.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]

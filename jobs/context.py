@@ -12,7 +12,7 @@ from jobs.clock import Clock, clock_from
 from jobs.embedded import resolve
 from jobs.engine.bootstrap.worker_settings import EngineSettings
 from jobs.engine.client.pool import Pool
-from jobs.engine.queue.names import QueueUrls
+from jobs.engine.queue.servers import QueueUrls
 from jobs.errors import UsageError
 from jobs.inbox import receive
 from jobs.privacy.masking import mask_url

@@ -6,7 +6,7 @@ httpx, Redis and asyncio errors to them, here and nowhere else.
 
 import asyncio
 from datetime import timedelta
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import pydantic_core
 
@@ -83,6 +83,24 @@ class WorkerLost(JobError):  # noqa: N818  # the name under which dead letters a
     """The workers that ran this job fell silent, time and again: it may be what kills them."""
 
     retryable = False
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def as_command_error(error: E, *, exit_code: int = 1) -> E:
+    """Return `error` as the `arq` command prints it: one line instead of a traceback.
+
+    The result is an instance of the error's own class and of `click.ClickException`. click is
+    imported here, on failure only, because arq depends on it and the engine must not.
+    """
+    import click
+
+    kind = type(error)
+    command_error: type[E] = type(
+        kind.__name__, (kind, click.ClickException), {"exit_code": exit_code}
+    )
+    return command_error(str(error))
 
 
 # By fully qualified name, so that the engine needs neither SQLAlchemy nor httpx to be installed.

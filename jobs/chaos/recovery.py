@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from jobs.chaos.schedule import WORKERS, Fault, is_outage, out_of_work
 from jobs.engine import Pool
-from jobs.engine.holders import holders
 from jobs.engine.monitoring.health import workers
+from jobs.engine.queue.inspection import holders
 
 POLL: Final = 0.05
 PATIENCE: Final = 60.0

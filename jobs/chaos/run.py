@@ -24,8 +24,8 @@ from jobs.demo.steps import Run, import_leads, prepare, services
 from jobs.demo.workers import logging_to
 from jobs.embedded import postgres_server, redis_server
 from jobs.engine import DeadLetters, ScaledClock, read_stats
-from jobs.engine.leftovers import left_behind
 from jobs.engine.monitoring.aof_ledger import read_ledger
+from jobs.engine.queue.inspection import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT
 from jobs.store.postgres import migrate
 

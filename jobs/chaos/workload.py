@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from jobs.demo.scenario import Scenario, made_up
 from jobs.engine import JobRequest, Pool
-from jobs.engine.queue.operations import LAPSES_ALLOWED
+from jobs.engine.queue.claim import LAPSES_ALLOWED
 from jobs.errors import DatabaseError, WorkerLost
 from jobs.rules.caps import Caps
 from jobs.rules.pacing import Breaker, Pacing

@@ -27,7 +27,7 @@ from jobs.demo.steps import (
 )
 from jobs.demo.workers import workers
 from jobs.engine import DeadLetter, DeadLetters, ScaledClock
-from jobs.engine.leftovers import left_behind
+from jobs.engine.queue.inspection import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT, CampaignStatus
 from jobs.settings import Settings
 

@@ -7,18 +7,14 @@ from jobs.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.bootstrap.worker_settings import EngineSettings
 from jobs.engine.client.pool import Pool, create_pool
 from jobs.engine.client.request import JobRequest, request
-from jobs.engine.connection.connect import LazyRedisSettings, NoRedisError
-from jobs.engine.definition.job import find_job, job
+from jobs.engine.connection.connect import NoRedisError
+from jobs.engine.definition.decorator import job
+from jobs.engine.definition.job import find_job
 from jobs.engine.definition.retry import NO_RETRY, RetryPolicy, backoff, retry
 from jobs.engine.monitoring.counters import QueueStats, read_stats
-from jobs.engine.queue.dead_letter_store import (
-    DeadLetter,
-    DeadLetters,
-    LetterFilter,
-    LetterGroup,
-    grouped,
-)
-from jobs.engine.queue.names import QueueNames, QueueUrls
+from jobs.engine.queue.dead_letter import DeadLetter, LetterFilter, LetterGroup, grouped
+from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.outcome import Ending, Outcome
 from jobs.engine.queue.serializer import (
     RemoteError,
@@ -27,6 +23,7 @@ from jobs.engine.queue.serializer import (
     register_error,
     serialize,
 )
+from jobs.engine.queue.servers import LazyRedisSettings, QueueUrls
 from jobs.engine.scheduling.cron import Cron, cron
 from jobs.engine.worker.worker import Worker
 

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from arq.jobs import JobDef
+from arq.typing import SecondsTimedelta
 from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock
 from jobs.engine import JobRequest, Pool, deserialize, serialize
 from jobs.engine.client.job import Job
-from jobs.engine.client.request import Seconds
 from jobs.store.memory import MemoryStore
 
 
@@ -28,8 +28,8 @@ class RecordedPool(Pool):
         _job_id: str | None = None,
         _queue_name: str | None = None,
         _defer_until: datetime | None = None,
-        _defer_by: Seconds | None = None,
-        _expires: Seconds | None = None,
+        _defer_by: SecondsTimedelta | None = None,
+        _expires: SecondsTimedelta | None = None,
         _job_try: int | None = None,
         **kwargs: object,
     ) -> Job | None:

@@ -13,13 +13,14 @@ from arq.worker import func
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.engine import deserialize, serialize
+from jobs.engine.connection.script import Script
 from jobs.engine.connection.script_channel import Channel
 from jobs.engine.monitoring.counters import counted
 from jobs.engine.queue import keys
-from jobs.engine.queue.dead_letter_store import DeadLetter
-from jobs.engine.queue.operations import Claim, Claims, Finish
+from jobs.engine.queue.claim import Claim, Finish
+from jobs.engine.queue.dead_letter import DeadLetter
+from jobs.engine.queue.operations import Claims
 from jobs.engine.queue.outcome import Ending, Outcome
-from jobs.engine.queue.scripts import Script
 from jobs.engine.worker.completer import Finisher
 from tests.model.queue_model import Held, QueueModel, Record
 

@@ -17,8 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.engine import DeadLetters, JobRequest, deserialize
 from jobs.engine.queue import keys
-from jobs.engine.queue.dead_letter_store import DeadLetter
-from jobs.engine.queue.operations import NO_PAST, Claim, Finish
+from jobs.engine.queue.claim import NO_PAST, Claim, Finish
+from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.outcome import Ending
 from tests.model.actors import LONG, OurWorker, StockWorker, letter_of, read_records, result_of
 from tests.model.events import IDS, ONE, TWO, events

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 
 from jobs.engine import Cron, cron, deserialize, serialize
 from jobs.engine.queue import keys
-from jobs.engine.queue.operations import Claims, Finish
+from jobs.engine.queue.claim import Finish
+from jobs.engine.queue.operations import Claims
 from jobs.engine.scheduling.scheduler import LATE, Schedule
 from jobs.testing import FrozenClock
 from tests.model.ground import Ground, opened

@@ -21,7 +21,7 @@ from jobs.cli.enqueue import keyword, value
 from jobs.cli.params import DURATION
 from jobs.clock import SystemClock, clock_from
 from jobs.engine.connection.urls import Address
-from jobs.engine.queue.dead_letter_store import DeadLetter
+from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.scheduling.cron import cron
 from jobs.errors import UsageError, ValidationError
 from jobs.lead.importing import import_leads

@@ -13,7 +13,7 @@ import pytest
 from jobs.engine import DeadLetters, Ending, EngineSettings, Outcome, Pool
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.connection.urls import Address
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.monitoring import alerts as subject
 from jobs.engine.monitoring.alerts import MOST_AT_ONCE, Alerts
 from jobs.settings import get_settings

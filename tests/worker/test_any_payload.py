@@ -12,8 +12,8 @@ from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.client.pool import create_pool
 from jobs.engine.connection.urls import Address
-from jobs.engine.leftovers import left_behind
 from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.inspection import left_behind
 from jobs.engine.queue.keys import JOB
 
 QUEUE = "fed_tasks"

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from jobs.engine import JobRequest, Outcome, Worker, create_pool, deserialize, serialize
-from jobs.engine.queue.operations import Claim
+from jobs.engine.queue.claim import Claim
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import running
 

@@ -18,14 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.engine.client.pool import Pool
-from jobs.engine.queue.dead_letter_store import (
-    BATCH,
-    DeadLetter,
-    DeadLetters,
-    LetterFilter,
-    fingerprint,
-    grouped,
-)
+from jobs.engine.queue.dead_letter import DeadLetter, LetterFilter, fingerprint, grouped
+from jobs.engine.queue.dead_letter_store import BATCH, DeadLetters
 from jobs.engine.queue.keys import (
     ABORT,
     DEAD_INDEX,

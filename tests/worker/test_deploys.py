@@ -10,7 +10,7 @@ from arq.jobs import Job
 from arq.utils import timestamp_ms
 
 from jobs.engine import JobRequest, Pool, read_stats
-from jobs.engine.leftovers import left_behind
+from jobs.engine.queue.inspection import left_behind
 from jobs.engine.worker.executor import UNKNOWN_DELAY
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE

@@ -15,10 +15,12 @@ import jobs.engine.worker.executor
 import jobs.engine.worker.worker
 from jobs.chaos.proxies import Link, State, Tap
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
-from jobs.engine.connection.script_channel import OUTAGE, Channel
-from jobs.engine.leftovers import left_behind
+from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.script_channel import Channel
 from jobs.engine.queue import keys
-from jobs.engine.queue.operations import LAPSES_ALLOWED, Claims
+from jobs.engine.queue.claim import LAPSES_ALLOWED
+from jobs.engine.queue.inspection import left_behind
+from jobs.engine.queue.operations import Claims
 from jobs.engine.worker.leases import Leases
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE

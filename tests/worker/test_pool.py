@@ -23,13 +23,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from jobs.clock import ScaledClock
 from jobs.engine.client.pool import BATCH, Pool, create_pool
 from jobs.engine.client.request import JobRequest, request
-from jobs.engine.connection.connect import LazyRedisSettings, NoRedisError
+from jobs.engine.connection.connect import NoRedisError
 from jobs.engine.connection.script_channel import Channel
 from jobs.engine.connection.urls import Address
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.queue.keys import ABORT, IN_PROGRESS, JOB, RESULT
 from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.queue.serializer import deserialize, serialize
+from jobs.engine.queue.servers import LazyRedisSettings
 from jobs.engine.worker.worker import Worker as OurWorker
 from jobs.errors import ServerError, UsageError
 from tests.worker.workers import connect, own_redis, running

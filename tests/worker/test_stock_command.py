@@ -11,10 +11,10 @@ import pytest
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings
 from jobs.engine.client.pool import create_pool
-from jobs.engine.connection.connect import LazyRedisSettings
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.queue.dead_letter_store import DeadLetters
 from jobs.engine.queue.names import QueueNames
+from jobs.engine.queue.servers import LazyRedisSettings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = f"{__name__}.WorkerSettings"

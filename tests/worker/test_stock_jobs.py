@@ -11,10 +11,11 @@ from arq.worker import JobExecutionFailed, Retry, Worker, create_worker
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings
 from jobs.engine.client.pool import Pool, create_pool
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.definition.retry import RetryPolicy, retry
 from jobs.engine.monitoring.counters import QueueStats, read_stats
-from jobs.engine.queue.dead_letter_store import DeadLetter, DeadLetters
+from jobs.engine.queue.dead_letter import DeadLetter
+from jobs.engine.queue.dead_letter_store import DeadLetters
 from jobs.engine.queue.names import QueueNames
 from jobs.errors import (
     ExternalServiceError,

@@ -8,8 +8,7 @@ import uvloop
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine.connection.raw_connection import reporting
-from jobs.engine.connection.script_channel import connection_like
+from jobs.engine.connection.raw_connection import connection_like, reporting
 from jobs.engine.connection.urls import Address
 
 LOOPS = (asyncio.new_event_loop, uvloop.new_event_loop)

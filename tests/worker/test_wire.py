@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
 from jobs.engine.connection.protocol import Wire, packed
-from jobs.engine.connection.script_channel import connection_like
+from jobs.engine.connection.raw_connection import connection_like
 from jobs.testing.waiting import wait_until
 
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]

@@ -14,7 +14,7 @@ from arq.worker import FailedJobs, JobExecutionFailed, Retry, func
 from jobs.engine import DeadLetters, Ending, Outcome, Worker, deserialize, read_stats, serialize
 from jobs.engine.bootstrap.workers import serve
 from jobs.engine.queue import keys
-from jobs.engine.queue.operations import LAPSES_ALLOWED
+from jobs.engine.queue.claim import LAPSES_ALLOWED
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 

@@ -14,7 +14,7 @@ from arq.jobs import Job
 from jobs.engine import DeadLetters, JobRequest, Pool, create_pool, cron, deserialize, read_stats
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.queue import keys
-from jobs.engine.queue.operations import LAPSES_ALLOWED
+from jobs.engine.queue.claim import LAPSES_ALLOWED
 from jobs.errors import WorkerLost
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE, Chaos

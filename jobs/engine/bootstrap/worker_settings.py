@@ -11,12 +11,6 @@ from arq.cron import CronJob
 from arq.worker import Function, func
 
 from jobs.engine.client.pool import Pool
-from jobs.engine.connection.connect import (
-    BadSettingsError,
-    LazyRedisSettings,
-    RedisUrl,
-    configured_url,
-)
 from jobs.engine.definition.job import Body, definition_of
 from jobs.engine.monitoring.alerts import post_alert
 from jobs.engine.monitoring.log_masking import mask_logs_of_worker
@@ -24,9 +18,10 @@ from jobs.engine.monitoring.outcome_log import OutcomeLog
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served
 from jobs.engine.queue.serializer import deserialize, serialize
+from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.scheduling.cron import refuse_namesakes
 from jobs.engine.worker.worker import Observer, Worker
-from jobs.errors import UsageError
+from jobs.errors import UsageError, as_command_error
 from jobs.settings import Settings, SettingsError, get_settings, load_settings
 
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
@@ -210,7 +205,7 @@ def _read(settings: Callable[[], Settings]) -> Settings:
     try:
         return settings()
     except SettingsError as error:
-        raise BadSettingsError(str(error)) from error
+        raise as_command_error(error, exit_code=2) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from arq.utils import to_seconds
 from arq.worker import Function, func
 
 from jobs.engine.bootstrap.worker_settings import Startup, own_hook
-from jobs.engine.connection.connect import LazyRedisSettings, resolve
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.queue.servers import LazyRedisSettings, resolve
 from jobs.engine.scheduling.cron import Cron, refuse_namesakes
 from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jobs.engine.client.job import Job
-from jobs.engine.queue.scripts import pack
+from jobs.engine.connection.script import pack
 
 
 class Place(NamedTuple):

@@ -9,28 +9,27 @@ from typing import Any, Final, ParamSpec, TypeVarTuple, overload
 
 from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Deserializer, JobDef, JobResult, Serializer, serialize_job
+from arq.typing import SecondsTimedelta
 from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock, SystemClock
 from jobs.engine.client.batch import Batch, Group, Place
 from jobs.engine.client.job import Job
-from jobs.engine.client.request import JobFunction, JobRequest, Seconds, name_and_queue, times
-from jobs.engine.connection.connect import (
-    address_of,
-    configured_url,
-    connections_to,
-    resolve,
-    unusable,
-)
+from jobs.engine.client.request import JobFunction, JobRequest, name_and_queue, times
+from jobs.engine.connection.connect import connections_to, unusable
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.connection.protocol import Argument
-from jobs.engine.connection.script_channel import OUTAGE, Channel, connection_like
+from jobs.engine.connection.raw_connection import connection_like
+from jobs.engine.connection.script import Script
+from jobs.engine.connection.script_channel import Channel
 from jobs.engine.connection.urls import Address
 from jobs.engine.definition.job import find_job
 from jobs.engine.queue.inspection import jobs_of, results_of
-from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, QueueUrls
-from jobs.engine.queue.scripts import ENQUEUE, ENQUEUE_MANY, Script
+from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames
+from jobs.engine.queue.scripts import ENQUEUE, ENQUEUE_MANY
 from jobs.engine.queue.serializer import deserialize, serialize
+from jobs.engine.queue.servers import QueueUrls, address_of, configured_url, resolve
 from jobs.errors import UsageError
 from jobs.settings import get_settings
 
@@ -181,8 +180,8 @@ class Pool(ArqRedis):
         _job_id: str | None = None,
         _queue_name: str | None = None,
         _defer_until: datetime | None = None,
-        _defer_by: Seconds | None = None,
-        _expires: Seconds | None = None,
+        _defer_by: SecondsTimedelta | None = None,
+        _expires: SecondsTimedelta | None = None,
         _job_try: int | None = None,
     ) -> Job | None: ...
     @overload
@@ -193,8 +192,8 @@ class Pool(ArqRedis):
         _job_id: str | None = None,
         _queue_name: str | None = None,
         _defer_until: datetime | None = None,
-        _defer_by: Seconds | None = None,
-        _expires: Seconds | None = None,
+        _defer_by: SecondsTimedelta | None = None,
+        _expires: SecondsTimedelta | None = None,
         _job_try: int | None = None,
         **kwargs: Any,
     ) -> Job | None: ...
@@ -205,8 +204,8 @@ class Pool(ArqRedis):
         _job_id: str | None = None,
         _queue_name: str | None = None,
         _defer_until: datetime | None = None,
-        _defer_by: Seconds | None = None,
-        _expires: Seconds | None = None,
+        _defer_by: SecondsTimedelta | None = None,
+        _expires: SecondsTimedelta | None = None,
         _job_try: int | None = None,
         **kwargs: Any,
     ) -> Job | None:
@@ -351,9 +350,9 @@ class Pool(ArqRedis):
         self,
         name: str,
         queue: str | None,
-        defer_by: Seconds | None,
+        defer_by: SecondsTimedelta | None,
         defer_until: datetime | None,
-        expires: Seconds | None,
+        expires: SecondsTimedelta | None,
     ) -> Place:
         delay, expiry = times(
             defer_by, defer_until, expires, clock=self.clock, kept_ms=self.expires_extra_ms

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec
 
+from arq.typing import SecondsTimedelta
 from arq.utils import to_ms
 
 from jobs.clock import Clock
@@ -13,7 +14,6 @@ from jobs.errors import UsageError
 
 P = ParamSpec("P")
 
-Seconds = int | float | timedelta
 JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
 
 
@@ -26,16 +26,16 @@ class JobRequest:
     kwargs: dict[str, Any] = field(default_factory=dict)
     job_id: str | None = None
     queue: str | None = None
-    defer_by: Seconds | None = None
+    defer_by: SecondsTimedelta | None = None
     defer_until: datetime | None = None
-    expires: Seconds | None = None
+    expires: SecondsTimedelta | None = None
     job_try: int | None = None
 
 
 def times(
-    defer_by: Seconds | None,
+    defer_by: SecondsTimedelta | None,
     defer_until: datetime | None,
-    expires: Seconds | None,
+    expires: SecondsTimedelta | None,
     *,
     clock: Clock,
     kept_ms: int,

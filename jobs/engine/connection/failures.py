@@ -10,6 +10,7 @@ from redis.exceptions import (
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
 )
 
 # redis-py takes the code off the text where it has a class for it. Else the code begins it, but
@@ -69,3 +70,7 @@ def _code(error: BaseException) -> str | None:
                 return code
     found = _CODE.search(str(error))
     return found and found[1]
+
+
+OUTAGE: Final = (RedisError, OSError, TimeoutError)
+"""What a call raises while Redis is away, or refuses to write."""

@@ -1,9 +1,14 @@
 """Connections that report a lost transport in one way on every event loop."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
 
 
 class _Reporting(AbstractConnection):
@@ -29,3 +34,49 @@ def reporting(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     if kind not in _MADE:
         _MADE[kind] = type(kind.__name__, (_Reporting, kind), {})
     return _MADE[kind]
+
+
+PATIENCE: Final = 10.0
+"""Seconds without an answer after which a connection is given up."""
+
+
+def connection_like(
+    pool: ConnectionPool, *, protocol: int, patience: float = PATIENCE
+) -> AbstractConnection:
+    """A connection with the options of `pool`, on which any time may pass without an answer.
+
+    patience: seconds that connecting may take, where those options do not say.
+    """
+    options = dict(pool.connection_kwargs)
+    limit = options.pop("socket_timeout", None) or patience
+    options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
+    return reporting(pool.connection_class)(
+        **options | {"protocol": protocol, "health_check_interval": 0}
+    )
+
+
+async def connected_like(
+    pool: ConnectionPool, *command: str, protocol: int, patience: float = PATIENCE
+) -> AbstractConnection:
+    """Such a connection, made, and with `command` carried out where there is one.
+
+    Raises TimeoutError when that takes longer than both `patience` and what the options allow.
+    """
+    connection = connection_like(pool, protocol=protocol, patience=patience)
+    try:
+        async with asyncio.timeout(patience_of(pool.connection_kwargs, patience)):
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
+            if command:
+                await connection.send_command(*command)
+                await connection.read_response()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+def patience_of(options: Mapping[str, Any], patience: float) -> float:
+    """Seconds that a first answer may take, connecting included: what the options of a connection
+    allow. patience: where they say nothing of answers."""
+    connecting, answering = options.get("socket_connect_timeout"), options.get("socket_timeout")
+    return max(connecting or 0, answering or patience)

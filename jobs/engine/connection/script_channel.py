@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hiredis import PushNotification
@@ -22,13 +22,8 @@ from redis.exceptions import (
 
 from jobs.engine.connection.failures import is_read_only, passes
 from jobs.engine.connection.protocol import Argument, Wire, packed
-from jobs.engine.connection.raw_connection import reporting
-from jobs.engine.queue.scripts import Script
-
-OUTAGE: Final = (RedisError, OSError, TimeoutError)
-"""What a call raises while Redis is away, or refuses to write."""
-PATIENCE: Final = 10.0
-"""Seconds without an answer after which a connection is given up."""
+from jobs.engine.connection.raw_connection import PATIENCE, connected_like
+from jobs.engine.connection.script import Script
 
 _WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
 """Without it a connection would be told of every job's own keys too, at a cost for each."""
@@ -214,48 +209,6 @@ class Channel:
     def _tell(self) -> None:
         if self._on_change is not None:
             self._on_change()
-
-
-def connection_like(
-    pool: ConnectionPool, *, protocol: int, patience: float = PATIENCE
-) -> AbstractConnection:
-    """A connection with the options of `pool`, on which any time may pass without an answer.
-
-    patience: seconds that connecting may take, where those options do not say.
-    """
-    options = dict(pool.connection_kwargs)
-    limit = options.pop("socket_timeout", None) or patience
-    options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    return reporting(pool.connection_class)(
-        **options | {"protocol": protocol, "health_check_interval": 0}
-    )
-
-
-async def connected_like(
-    pool: ConnectionPool, *command: str, protocol: int, patience: float = PATIENCE
-) -> AbstractConnection:
-    """Such a connection, made, and with `command` carried out where there is one.
-
-    Raises TimeoutError when that takes longer than both `patience` and what the options allow.
-    """
-    connection = connection_like(pool, protocol=protocol, patience=patience)
-    try:
-        async with asyncio.timeout(patience_of(pool.connection_kwargs, patience)):
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
-            if command:
-                await connection.send_command(*command)
-                await connection.read_response()
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    return connection
-
-
-def patience_of(options: Mapping[str, Any], patience: float) -> float:
-    """Seconds that a first answer may take, connecting included: what the options of a connection
-    allow. patience: where they say nothing of answers."""
-    connecting, answering = options.get("socket_connect_timeout"), options.get("socket_timeout")
-    return max(connecting or 0, answering or patience)
 
 
 def _settle(reply: asyncio.Future[Any], answer: Any) -> None:

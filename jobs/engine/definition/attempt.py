@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from arq.worker import JobExecutionFailed, Retry
 
 from jobs.engine.definition import under_arq
+from jobs.engine.definition.job import JobDefinition
 from jobs.engine.definition.time_limit import TimeLimit
 from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
 from jobs.privacy.error_text import message_of
 from jobs.settings import Settings, get_settings
-
-if TYPE_CHECKING:
-    from jobs.engine.definition.job import JobDefinition
 
 STALE_READS: Final = 3
 """How often a try that met a stale version is run again at once, before it counts as failed."""
@@ -28,7 +26,7 @@ RUNS: Final = "ringline:runs"
 _in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
 
 
-def called_by_worker(job: "JobDefinition", ctx: object) -> bool:
+def called_by_worker(job: JobDefinition, ctx: object) -> bool:
     """Whether this call is a try of this job that a worker makes, and not a call from a test or
     another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
     if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
@@ -40,7 +38,7 @@ def called_by_worker(job: "JobDefinition", ctx: object) -> bool:
 
 
 async def run(
-    job: "JobDefinition", ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    job: JobDefinition, ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Runs one try. Returns the result; raises arq's `Retry` when the job is to run again, and the
     error itself, mapped by `as_job_error`, when this was the last try.
@@ -58,7 +56,7 @@ async def run(
 
 
 async def attempt(
-    job: "JobDefinition", ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    job: JobDefinition, ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     settings = settings_of(ctx)
     try:
@@ -77,7 +75,7 @@ async def attempt(
 
 
 async def _limited(
-    job: "JobDefinition",
+    job: JobDefinition,
     seconds: float,
     ctx: Mapping[str, Any],
     args: tuple[Any, ...],
@@ -117,7 +115,7 @@ def _failure(error: Exception) -> BaseException:
 
 
 def _bounded(
-    job: "JobDefinition", asked: Retry, try_number: int, settings: Settings
+    job: JobDefinition, asked: Retry, try_number: int, settings: Settings
 ) -> Retry | JobExecutionFailed:
     """A job may raise `Retry` itself, as arq's users do, as often as its policy allows tries."""
     limit = job.policy.max_retries

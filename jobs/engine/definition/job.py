@@ -1,25 +1,20 @@
-"""`@job`: gives a coroutine its permanent name, its limits, and arguments checked by annotation."""
+"""Job definitions: what `@job` records, the registry by name, and argument validation."""
 
-import functools
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, get_type_hints
 
 import pydantic
 from arq.worker import Function
 
-from jobs.engine.definition import attempt
-from jobs.engine.definition.retry import RetryPolicy, policy_of
+from jobs.engine.definition.retry import RetryPolicy
 from jobs.errors import UsageError, ValidationError
 from jobs.settings import Settings
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
-F = TypeVar("F", bound=Body)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-Seconds = int | float | timedelta
 
 BACKSTOP: Final = 10.0
 """Seconds that arq's own timeout, which ends a job for good, is longer than ours."""
@@ -88,54 +83,6 @@ class JobDefinition:
 _BY_NAME: Final[dict[str, JobDefinition]] = {}
 
 
-def job(
-    name: str,
-    *,
-    timeout: Seconds | None = None,
-    queue: str | None = None,
-    keep_result: Seconds | None = None,
-    aliases: Sequence[str] = (),
-    dead_letter: bool = True,
-) -> Callable[[F], F]:
-    """Makes `async def verb_noun(ctx, …)` a job; stands above `@retry`.
-
-    name: `domain.verb`, permanent: it is in the payloads of waiting jobs; a renamed job keeps its
-    old names as aliases. timeout: seconds for one try, which is tried again when they are over.
-    queue: for producers that import the job; others go by the name. keep_result: seconds, 0 for
-    not at all. dead_letter: False lets a failed job go without a trace but the log.
-
-    Called by a worker, the coroutine checks its arguments and retries; called directly, as in a
-    test or from another job, it runs as written. Raises UsageError when the name is taken.
-    """
-
-    def define(body: F) -> F:
-        if not inspect.iscoroutinefunction(body):
-            raise UsageError(f"the job {name} is not an `async def`")
-        definition = JobDefinition(
-            name=name,
-            body=body,
-            policy=policy_of(body),
-            timeout=_seconds(timeout),
-            queue=queue,
-            keep_result=_seconds(keep_result),
-            aliases=tuple(aliases),
-            dead_letter=dead_letter,
-        )
-        _register(definition)
-
-        @functools.wraps(body)
-        async def run(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-            if attempt.called_by_worker(definition, ctx):
-                return await attempt.run(definition, ctx, args, kwargs)
-            return await body(ctx, *args, **kwargs)
-
-        run.__qualname__ = name  # arq names a function by it
-        run.__job__ = definition  # type: ignore[attr-defined]  # read by definition_of
-        return run  # type: ignore[return-value]  # the same signature
-
-    return define
-
-
 def definition_of(coroutine: object) -> JobDefinition | None:
     """What `@job` was told about this coroutine function; None when it is not a job."""
     definition: JobDefinition | None = getattr(coroutine, "__job__", None)
@@ -147,7 +94,7 @@ def find_job(name: str) -> JobDefinition | None:
     return _BY_NAME.get(name)
 
 
-def _register(definition: JobDefinition) -> None:
+def register(definition: JobDefinition) -> None:
     for name in (definition.name, *definition.aliases):
         known = _BY_NAME.get(name)
         if known is not None and _place(known.body) != _place(definition.body):
@@ -159,10 +106,6 @@ def _register(definition: JobDefinition) -> None:
 
 def _place(body: Body) -> str:
     return f"{body.__module__}.{body.__qualname__}"
-
-
-def _seconds(value: Seconds | None) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _checker(name: str, body: Body) -> Callable[..., Arguments]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -13,17 +13,16 @@ from arq.jobs import serialize_job
 from arq.worker import Retry
 from redis.exceptions import RedisError
 
+from jobs.engine.definition.job import JobDefinition
 from jobs.engine.monitoring.alerts import Alerts, post_alert
 from jobs.engine.monitoring.counters import add_count
 from jobs.engine.monitoring.log_masking import remember_arguments
 from jobs.engine.monitoring.outcome_log import log_outcome, log_start, masked_error
-from jobs.engine.queue.dead_letter_store import DeadLetter, DeadLetters
+from jobs.engine.queue.dead_letter import DeadLetter
+from jobs.engine.queue.dead_letter_store import DeadLetters
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.outcome import Ending, Outcome
 from jobs.privacy.fields import named
-
-if TYPE_CHECKING:
-    from jobs.engine.definition.job import JobDefinition
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -33,7 +32,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 async def reported(
-    job: "JobDefinition", ctx: Mapping[str, Any], arguments: Arguments, attempt: Awaitable[Any]
+    job: JobDefinition, ctx: Mapping[str, Any], arguments: Arguments, attempt: Awaitable[Any]
 ) -> Any:
     """Awaits `attempt` and reports how it ended; its result or error goes on to arq.
 
@@ -85,7 +84,7 @@ async def reported(
     return result
 
 
-def queue_of(job: "JobDefinition", ctx: Mapping[str, Any]) -> str:
+def queue_of(job: JobDefinition, ctx: Mapping[str, Any]) -> str:
     """The queue that the job came from: EngineSettings put it into the context; without it, the
     one that the job's name means."""
     queue: str | None = ctx.get("queue")
@@ -110,7 +109,7 @@ async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
 
 
 async def _keep(
-    job: "JobDefinition",
+    job: JobDefinition,
     ctx: Mapping[str, Any],
     queue: str,
     arguments: Arguments,

@@ -10,8 +10,8 @@ from typing import Final, cast
 
 from redis.asyncio import Redis
 
+from jobs.engine.queue.claim import Counted
 from jobs.engine.queue.keys import counters
-from jobs.engine.queue.operations import Counted
 from jobs.engine.queue.outcome import Ending, Outcome
 from jobs.engine.queue.scripts import QUEUE_STATE
 

@@ -1,12 +1,13 @@
 """What a Redis holds: the jobs of a queue, and kept results."""
 
-from collections.abc import Iterable
-from typing import Final
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from arq.connections import ArqRedis
 from arq.jobs import Deserializer, JobDef, JobResult, deserialize_job, deserialize_result
 
-from jobs.engine.queue.keys import JOB, RESULT
+from jobs.engine.queue.keys import IN_PROGRESS, JOB, RESULT, RETRY
 
 _SCAN: Final = 1000
 _READ: Final = 100
@@ -48,3 +49,37 @@ async def results_of(
                     result.job_id = key.decode().removeprefix(RESULT)
                     results.append(result)
     return sorted(results, key=lambda result: result.enqueue_time)
+
+
+async def holders(redis: ArqRedis, queues: Iterable[str]) -> Mapping[str, str | None]:
+    """For each job that is due: the id of the worker that holds it, or None."""
+    seconds, micros = await redis.time()
+    now_ms = seconds * 1000 + micros // 1000
+    due: list[bytes] = []
+    for queue in queues:
+        found: Any = await redis.zrangebyscore(queue, "-inf", now_ms)
+        due += found
+    if not due:
+        return {}
+    tokens = await redis.mget([IN_PROGRESS + job_id.decode() for job_id in due])
+    return {
+        job_id.decode(): None if token is None else token.decode().partition(":")[0]
+        for job_id, token in zip(due, tokens, strict=True)
+    }
+
+
+_OF_A_SCHEDULE: Final = re.compile(r"(cron:)?[\w.]+(:.+)?:\d{13,}|only:[\w.]+")
+"""Ids of crons, and of what they enqueue: their slot, in ms. They come for as long as a worker
+runs."""
+
+
+async def left_behind(redis: ArqRedis, queues: Iterable[str]) -> frozenset[str]:
+    """The ids of jobs that are queued, claimed or half done, those of schedules left out."""
+    ids: set[bytes] = set()
+    for queue in queues:
+        ids.update(await redis.zrange(queue, 0, -1))
+    for prefix in (JOB, IN_PROGRESS, RETRY):
+        async for key in redis.scan_iter(match=f"{prefix}*", count=_SCAN):
+            ids.add(key.removeprefix(prefix.encode()))
+    names = {one.decode() for one in ids}
+    return frozenset(name for name in names if not _OF_A_SCHEDULE.fullmatch(name))

@@ -1,11 +1,10 @@
 """Which queue a job belongs to: its name says it, so that a producer imports nothing. And which
 Redis a queue is on."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from jobs.privacy.masking import mask_url
 from jobs.settings import Settings, get_settings
 
 DEFAULT_EXPIRY_MS: Final = 30 * 86_400_000
@@ -49,36 +48,3 @@ def served(
         return given
     canonical = names().canonical
     return list(dict.fromkeys(name for queue in given for name in (canonical(queue), queue)))
-
-
-@dataclass(frozen=True, slots=True)
-class QueueUrls:
-    """The Redis of each queue, by its URL: `default`, but for those that `others` names.
-
-    names: by which a queue may have another name.
-    """
-
-    default: str
-    others: Mapping[str, str] = field(default_factory=dict)
-    names: QueueNames = field(default_factory=QueueNames.from_settings)
-
-    def __post_init__(self) -> None:
-        others = {self.names.canonical(queue): url for queue, url in self.others.items()}
-        object.__setattr__(self, "others", others)
-
-    def __repr__(self) -> str:
-        others = {queue: mask_url(url) for queue, url in self.others.items()}
-        return f"{type(self).__name__}({mask_url(self.default)!r}, {others!r})"
-
-    @classmethod
-    def from_settings(cls, settings: Settings, default: str) -> "QueueUrls":
-        """As TASK_QUEUE_URLS says. default: what REDIS_URL, or its absence, comes to."""
-        urls = {name: url.get_secret_value() for name, url in settings.task_queue_urls.items()}
-        return cls(default, urls, QueueNames.from_settings(settings))
-
-    def of(self, queue: str) -> str:
-        return self.others.get(self.names.canonical(queue), self.default)
-
-    def all(self) -> list[str]:
-        """Each URL once."""
-        return list(dict.fromkeys([self.default, *self.others.values()]))

@@ -6,24 +6,21 @@ stands in the queue at the negative of its score. Stock workers leave it alone w
 and take it over when it has lapsed.
 """
 
-import asyncio
 import itertools
 import logging
-import math
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgpack
-from arq.constants import expires_extra_ms
 
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.connection.protocol import Argument
-from jobs.engine.connection.script_channel import OUTAGE, Channel
-from jobs.engine.queue.keys import CRON_MARK_SECONDS
-from jobs.engine.queue.outcome import Outcome
-from jobs.engine.queue.scripts import CLAIM, FINISH, REAP, RENEW, pack
+from jobs.engine.connection.script import pack
+from jobs.engine.connection.script_channel import Channel
+from jobs.engine.queue.claim import Claim, Claimed, Counted, Finish, Manner, Past, Reaped
+from jobs.engine.queue.scripts import CLAIM, FINISH, REAP, RENEW
 
 logger = logging.getLogger("jobs.worker")
 
@@ -35,141 +32,9 @@ _WAITS_PER_LEASE: Final = 0.4
 """What part of a lease jobs may be handed to a worker that does not say again that it waits. One
 that falls silent then has them put back, lease and the reaper's pause of 0.6 leases included,
 within two leases."""
-LAPSES_ALLOWED: Final = 3
-"""A job whose lease lapsed so often is not run again: it may be what kills the workers."""
 NO_LIMIT_MS: Final = 2**53
 """Later than any time."""
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
-
-Counted = tuple[str, str, str]
-"""A hash of counters, and two of its fields; the second may be empty."""
-NOWHERE: Final[Counted] = ("", "", "")
-
-
-class Past(NamedTuple):
-    """What is known of a job's earlier tries.
-
-    tries: how many were used. abort_ms: when its abortion was asked for. lapses: how many leases
-    of it lapsed. put_back: how often it was put back because nobody here knew its function.
-    """
-
-    tries: int = 0
-    abort_ms: float | None = None
-    lapses: int = 0
-    put_back: int = 0
-
-
-NO_PAST: Final = Past()
-
-
-@dataclass(slots=True, eq=False)
-class Claim:
-    """A job that this worker holds.
-
-    score: its place in the queue, as Redis wrote it. since, until: `time.monotonic()`, when it was
-    asked for, and when its job's time is over.
-    """
-
-    job_id: str
-    queue: str
-    score: bytes
-    token: str
-    payload: bytes | None
-    since: float
-    past: Past = NO_PAST
-    until: float = math.inf
-
-    @property
-    def is_suspect(self) -> bool:
-        """Whether its job is given up should its lease lapse once more."""
-        return self.past.lapses == LAPSES_ALLOWED - 1
-
-    @property
-    def due_ms(self) -> int:
-        try:
-            return int(self.score)
-        except ValueError:  # a producer of its own may have given it a fraction
-            return int(float(self.score))
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The answer to a claim.
-
-    next_due_in: seconds until the next job is due, where slots were left free and there is one.
-    left: ids in the queues, the running ones included; None where no slot was left free.
-    """
-
-    claims: list[Claim]
-    next_due_in: float | None
-    left: int | None
-
-
-class Reaped(NamedTuple):
-    """job_ids: of what was put back. now_ms: Redis's time."""
-
-    job_ids: list[str]
-    now_ms: int
-
-
-Manner = tuple[str, Argument, Argument, Argument]
-"""How a try ends, which many have in common: the words that `finish.lua` reads."""
-
-
-@dataclass(slots=True, eq=False)
-class Finish:
-    """How a claim is given up.
-
-    letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it, and
-    counted: where it is counted then. settled: resolved when Redis has answered.
-    """
-
-    claim: Claim
-    manner: Manner
-    result: bytes = b""
-    letter: bytes = b""
-    outcome: Outcome | None = None
-    counted: Counted = NOWHERE
-    settled: asyncio.Future[None] | None = None
-
-    @property
-    def runs_again(self) -> bool:
-        return self.manner[0] in ("again", "unknown")
-
-    @classmethod
-    def end(
-        cls,
-        claim: Claim,
-        result: bytes | None,
-        keep_ms: int,
-        *,
-        fired_slot: bool = False,
-        letter: bytes = b"",
-    ) -> "Finish":
-        """The job is over. keep_ms: how long the result is kept, 0 for ever."""
-        kind = "end" if claim.payload is not None else "absent"
-        mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
-        used = 1 if claim.past.tries else ""
-        return cls(claim, (kind, keep_ms, mark, used), result or b"", letter)
-
-    @classmethod
-    def again(
-        cls,
-        claim: Claim,
-        *,
-        delay_ms: int | None = None,
-        tries: int | None = None,
-        kept_ms: int = expires_extra_ms,
-        unknown: bool = False,
-    ) -> "Finish":
-        """It runs again after `delay_ms`, or as soon as may be.
-
-        tries: how many it has used; None: this one cost none. unknown: nobody here knows its
-        function.
-        """
-        kind = "unknown" if unknown else "again"
-        delay = "" if delay_ms is None else delay_ms
-        return cls(claim, (kind, delay, "" if tries is None else tries, kept_ms))
 
 
 class Claims:

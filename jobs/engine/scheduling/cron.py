@@ -13,7 +13,7 @@ from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCo
 from arq.utils import to_seconds, to_unix_ms
 from arq.worker import Function
 
-from jobs.engine.connection.script_channel import OUTAGE
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.definition.job import definition_of
 from jobs.engine.queue.keys import CRON, CRON_RAN
 from jobs.engine.queue.scripts import NOTE_SLOT

@@ -12,8 +12,9 @@ from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 
 from jobs.clock import Clock, SystemClock
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import OUTAGE, Channel
+from jobs.engine.connection.script_channel import Channel
 from jobs.engine.queue.keys import CRON, CRON_RAN
 from jobs.engine.queue.scripts import FIRE
 from jobs.engine.scheduling.cron import Cron

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from redis.exceptions import ResponseError
 
-from jobs.engine.connection.failures import passes
+from jobs.engine.connection.failures import OUTAGE, passes
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import OUTAGE
-from jobs.engine.queue.operations import BATCH, Claims, Finish
+from jobs.engine.queue.claim import Finish
+from jobs.engine.queue.operations import BATCH, Claims
 from jobs.engine.queue.outcome import Outcome
 
 logger = logging.getLogger("jobs.worker")

@@ -17,8 +17,8 @@ from arq.worker import JobExecutionFailed, Retry, RetryJob
 from jobs.engine.definition.job import JobDefinition, definition_of
 from jobs.engine.monitoring.counters import counted
 from jobs.engine.monitoring.outcome_log import masked_error
-from jobs.engine.queue.dead_letter_store import DeadLetter
-from jobs.engine.queue.operations import Finish
+from jobs.engine.queue.claim import Finish
+from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.outcome import Ending, Outcome
 from jobs.engine.worker.execution import Stop, Try
 from jobs.privacy.error_text import masked_traceback, message_of

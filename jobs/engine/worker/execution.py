@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from arq.cron import CronJob
 from arq.worker import Function
 
-from jobs.engine.queue.operations import Claim
+from jobs.engine.queue.claim import Claim
 
 _TO_END: Final = 10.0
 """Seconds that one has to end which something else has just cancelled."""

@@ -17,7 +17,7 @@ from arq.worker import JobExecutionFailed
 from jobs.engine.definition.attempt import RUNS
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue import keys
-from jobs.engine.queue.operations import LAPSES_ALLOWED, NO_PAST, Claim, Finish
+from jobs.engine.queue.claim import LAPSES_ALLOWED, NO_PAST, Claim, Finish
 from jobs.engine.queue.serializer import refusal_in
 from jobs.engine.worker.completer import Finisher
 from jobs.engine.worker.completion import Endings, moment

@@ -10,8 +10,9 @@ from typing import Final
 
 from redis.asyncio import ConnectionPool
 
-from jobs.engine.connection.script_channel import OUTAGE
-from jobs.engine.queue.operations import BATCH, Claimed, Claims
+from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.queue.claim import Claimed
+from jobs.engine.queue.operations import BATCH, Claims
 from jobs.engine.worker.handoff import Handover
 from jobs.engine.worker.polling import Pauses
 from jobs.engine.worker.prefetch import Reserve, Slots

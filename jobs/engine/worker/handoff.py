@@ -16,9 +16,9 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.engine.connection.failures import passes
+from jobs.engine.connection.failures import OUTAGE, passes
 from jobs.engine.connection.protocol import Wire, packed
-from jobs.engine.connection.script_channel import OUTAGE, connected_like
+from jobs.engine.connection.raw_connection import connected_like
 from jobs.engine.queue.keys import HANDED
 
 logger = logging.getLogger("jobs.worker")

@@ -13,7 +13,8 @@ from redis.asyncio import ConnectionPool
 
 from jobs.engine.connection.script_channel import Channel
 from jobs.engine.connection.urls import for_another_loop
-from jobs.engine.queue.operations import Claim, Claims
+from jobs.engine.queue.claim import Claim
+from jobs.engine.queue.operations import Claims
 from jobs.engine.worker.periodic import regularly
 
 RENEWALS_PER_LEASE: Final = 3

@@ -6,8 +6,9 @@ from typing import Final
 
 from arq.connections import ArqRedis
 
-from jobs.engine.connection.script_channel import OUTAGE
-from jobs.engine.queue.operations import NO_LIMIT_MS, Claim, Claims
+from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.queue.claim import Claim
+from jobs.engine.queue.operations import NO_LIMIT_MS, Claims
 from jobs.engine.worker.heartbeat import Heartbeat
 
 logger = logging.getLogger("jobs.worker")

@@ -5,8 +5,9 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import OUTAGE, PATIENCE
+from jobs.engine.connection.raw_connection import PATIENCE
 
 logger = logging.getLogger("arq.worker")
 

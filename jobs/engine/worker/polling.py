@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from jobs.engine.connection.outage import Outage
-from jobs.engine.queue.operations import Claimed
+from jobs.engine.queue.claim import Claimed
 
 logger = logging.getLogger("jobs.worker")
 

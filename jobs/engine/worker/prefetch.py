@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from jobs.engine.queue.operations import Claim
+from jobs.engine.queue.claim import Claim
 
 PATIENCE: Final = 0.1
 """Seconds after which a claim in hand goes back."""

@@ -22,16 +22,19 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from jobs.clock import Clock, SystemClock
-from jobs.engine.connection.connect import connect, refuse_old
+from jobs.engine.connection.connect import refuse_old
+from jobs.engine.connection.failures import OUTAGE
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import OUTAGE, Channel
+from jobs.engine.connection.script_channel import Channel
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
 from jobs.engine.monitoring.health import Health, Sign
 from jobs.engine.queue import keys
+from jobs.engine.queue.claim import Claim, Finish
 from jobs.engine.queue.names import served
-from jobs.engine.queue.operations import Claim, Claims, Finish
+from jobs.engine.queue.operations import Claims
 from jobs.engine.queue.outcome import Outcome
+from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_namesakes
 from jobs.engine.scheduling.scheduler import Schedule
 from jobs.engine.scheduling.timezones import local_zone, with_rules

@@ -9,7 +9,7 @@ from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from jobs.engine.connection.urls import MOST_CONNECTIONS, Address, SentinelPool
-from jobs.engine.queue.names import QueueUrls
+from jobs.engine.queue.servers import QueueUrls
 from jobs.errors import UsageError
 from jobs.settings import Settings
 

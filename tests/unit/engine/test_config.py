@@ -9,11 +9,12 @@ from arq.connections import RedisSettings
 from arq.worker import Function, func, get_kwargs
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings, JobFunctions
-from jobs.engine.connection.connect import LazyRedisSettings
 from jobs.engine.connection.urls import Address
-from jobs.engine.definition.job import BACKSTOP, job
+from jobs.engine.definition.decorator import job
+from jobs.engine.definition.job import BACKSTOP
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.serializer import deserialize, serialize
+from jobs.engine.queue.servers import LazyRedisSettings
 from jobs.errors import UsageError
 from jobs.settings import Settings, get_settings
 

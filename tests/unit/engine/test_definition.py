@@ -10,7 +10,8 @@ import pytest
 from arq.worker import Retry, func
 
 from jobs.engine.definition.attempt import STALE_READS
-from jobs.engine.definition.job import definition_of, find_job, job
+from jobs.engine.definition.decorator import job
+from jobs.engine.definition.job import definition_of, find_job
 from jobs.engine.definition.retry import retry
 from jobs.errors import (
     ConflictError,

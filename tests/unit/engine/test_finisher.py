@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 from redis.exceptions import ResponseError
 
-from jobs.engine.queue.operations import Claim, Claims, Finish
+from jobs.engine.queue.claim import Claim, Finish
+from jobs.engine.queue.operations import Claims
 from jobs.engine.queue.outcome import Ending, Outcome
 from jobs.engine.worker.completer import Finisher
 

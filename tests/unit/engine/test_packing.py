@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from jobs.engine.queue.scripts import pack
+from jobs.engine.connection.script import pack
 
 
 def test_what_was_packed_leaves_no_memory_behind() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from jobs.engine.queue.operations import Claim
+from jobs.engine.queue.claim import Claim
 from jobs.engine.worker.prefetch import Reserve
 from jobs.testing.waiting import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.definition.retry import (
     LONGEST_ASKED_WAIT,
     NO_RETRY,

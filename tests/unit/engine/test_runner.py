@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from arq.worker import Retry
 
-from jobs.engine.definition.job import job
+from jobs.engine.definition.decorator import job
 from jobs.engine.definition.retry import NO_RETRY, retry
 from jobs.engine.worker.eager_tasks import EagerTasks
 from jobs.errors import JobError, ProcessTimeoutError

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jobs.engine.queue.operations import Claim
+from jobs.engine.queue.claim import Claim
 from jobs.engine.worker import execution
 from jobs.engine.worker.execution import Deadlines, Stop, Try
 from jobs.testing.waiting import wait_until

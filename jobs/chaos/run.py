@@ -18,12 +18,12 @@ from jobs.chaos.report import Report, figures
 from jobs.chaos.schedule import LEASE, WORKERS, Peer, Schedule
 from jobs.chaos.servers import OwnServers, own_servers
 from jobs.chaos.workers import Fleet, Worker, links_of, running
-from jobs.chaos.workload import OUTAGE, RATE, Nurse, Scripts, scenario, spread
+from jobs.chaos.workload import RATE, TRANSIENT_ERRORS, Nurse, Scripts, scenario, spread
 from jobs.demo.environment import Ground
 from jobs.demo.steps import Run, import_leads, prepare, services
 from jobs.demo.workers import logging_to
 from jobs.embedded import postgres_server, redis_server
-from jobs.engine import DeadLetters, ScaledClock, read_stats
+from jobs.engine import DeadLetterStore, ScaledClock, read_stats
 from jobs.engine.monitoring.aof_ledger import read_ledger
 from jobs.engine.queue.inspection import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT
@@ -160,7 +160,7 @@ async def _faults(
 
 async def _tell(stage: Stage, campaign_id: UUID) -> None:
     while True:
-        with suppress(*OUTAGE):
+        with suppress(*TRANSIENT_ERRORS):
             stage.show.state((await _state(stage, campaign_id)).text)
         await asyncio.sleep(POLL)
 
@@ -212,7 +212,7 @@ async def _settle(stage: Stage, campaign_id: UUID) -> str:
     stage.show.say("the faults are over, and everything settles")
     last, moved, nudged = None, time.monotonic(), 0.0
     while True:
-        with suppress(*OUTAGE):
+        with suppress(*TRANSIENT_ERRORS):
             state = await _state(stage, campaign_id)
             if state.settled:
                 stage.show.say(f"settled: {state.text}")
@@ -261,7 +261,7 @@ async def _facts(
             outbox=await run.store.outbox_size(),
             scripts=scripts.expected,
             succeeded=frozenset(str(one.job_id) for one in results if one.success),
-            dead={one.job_id: one.error_class for one in await DeadLetters(run.pool).find()},
+            dead={one.job_id: one.error_class for one in await DeadLetterStore(run.pool).find()},
             bereft=recoveries.bereft,
             unasked=stage.fleet.unasked,
             stubborn=stage.fleet.stubborn,

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from jobs.demo.scenario import Scenario, made_up
 from jobs.engine import JobRequest, Pool
-from jobs.engine.queue.claim import LAPSES_ALLOWED
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
 from jobs.errors import DatabaseError, WorkerLost
 from jobs.rules.caps import Caps
 from jobs.rules.pacing import Breaker, Pacing
@@ -34,7 +34,7 @@ CALLS_PER_LEAD: Final = 1.7
 BUSY: Final = 0.9
 """The share of the faults' time over which the leads become due."""
 SCRIPTS_PER_SECOND: Final = 20
-OUTAGE: Final = (RedisError, OSError, TimeoutError, DatabaseError)
+TRANSIENT_ERRORS: Final = (RedisError, OSError, TimeoutError, DatabaseError)
 
 USUAL: Final = Disorder(late=0.1, repeated=0.05, shuffled=0.1)
 """What the provider's callbacks are like at the best of times."""
@@ -88,7 +88,7 @@ class Scripts:
         unsent: list[JobRequest] = []
         while True:
             unsent += [self._request() for _ in range(SCRIPTS_PER_SECOND // 5)]
-            with suppress(*OUTAGE):
+            with suppress(*TRANSIENT_ERRORS):
                 async with asyncio.timeout(5):
                     await self._pool.enqueue_many(unsent)
                 for request in unsent:
@@ -126,7 +126,7 @@ class Nurse:
     async def tend(self) -> None:
         while True:
             await asyncio.sleep(1)
-            with suppress(*OUTAGE):
+            with suppress(*TRANSIENT_ERRORS):
                 async with self._store.begin() as work:
                     campaign = await work.campaigns.get(self._campaign_id)
                 if campaign.status is CampaignStatus.PAUSED:
@@ -146,7 +146,7 @@ def differences(
 
     def ended_well(job_id: str, dies: bool) -> bool:
         if dead.get(job_id) == WorkerLost.__name__:
-            return bereft.get(job_id, 0) >= LAPSES_ALLOWED
+            return bereft.get(job_id, 0) >= MAX_EXPIRED_LEASES
         return (job_id in dead) if dies else (job_id in succeeded)
 
     return sorted(job_id for job_id, dies in expected.items() if not ended_well(job_id, dies))

@@ -14,7 +14,13 @@ from jobs.cli.output import CONSOLE
 from jobs.cli.params import DURATION
 from jobs.cli.printable import printable
 from jobs.cli.resources import opened_pool
-from jobs.engine import DeadLetter, DeadLetters, LetterFilter, LetterGroup, grouped
+from jobs.engine import (
+    DeadLetter,
+    DeadLetterFilter,
+    DeadLetterGroup,
+    DeadLetterStore,
+    group_dead_letters,
+)
 from jobs.errors import ConflictError, NotFoundError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,9 +52,9 @@ def filtered(command: F) -> F:
 
 def filter_of(
     older_than: timedelta | None, newer_than: timedelta | None, **wanted: Any
-) -> LetterFilter:
+) -> DeadLetterFilter:
     now = datetime.now(UTC)
-    return LetterFilter(
+    return DeadLetterFilter(
         failed_before=None if older_than is None else now - older_than,
         failed_after=None if newer_than is None else now - newer_than,
         **wanted,
@@ -115,7 +121,7 @@ def show(job_id: str, as_json: bool) -> None:
 def retry(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
     """Put jobs back into their queues, with all their tries; by id or by filter."""
     which = _which(job_ids, everything, filter_of(**wanted))
-    click.echo(f"{asyncio.run(_each(which, DeadLetters.retry))} put back")
+    click.echo(f"{asyncio.run(_each(which, DeadLetterStore.retry))} put back")
 
 
 @failed.command()
@@ -125,7 +131,7 @@ def retry(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
 def discard(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
     """Remove letters; by id or by filter."""
     which = _which(job_ids, everything, filter_of(**wanted))
-    click.echo(f"{asyncio.run(_each(which, DeadLetters.discard))} discarded")
+    click.echo(f"{asyncio.run(_each(which, DeadLetterStore.discard))} discarded")
 
 
 def shown(letter: DeadLetter) -> dict[str, object]:
@@ -135,9 +141,9 @@ def shown(letter: DeadLetter) -> dict[str, object]:
 
 
 def _which(
-    job_ids: Sequence[str], everything: bool, where: LetterFilter
-) -> Sequence[str | LetterFilter]:
-    narrowed = where != LetterFilter()
+    job_ids: Sequence[str], everything: bool, where: DeadLetterFilter
+) -> Sequence[str | DeadLetterFilter]:
+    narrowed = where != DeadLetterFilter()
     if job_ids:
         if narrowed or everything:
             raise UsageError("name ids, or a filter, but not both")
@@ -147,40 +153,40 @@ def _which(
     return [where]
 
 
-async def _list(where: LetterFilter, limit: int) -> list[DeadLetter]:
+async def _list(where: DeadLetterFilter, limit: int) -> list[DeadLetter]:
     async with opened_pool() as pool:
         found = [
             one
             for redis in pool.everywhere()
-            for one in await DeadLetters(redis).find(where, limit)
+            for one in await DeadLetterStore(redis).find(where, limit)
         ]
     return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:limit]
 
 
-async def _groups(where: LetterFilter) -> list[LetterGroup]:
+async def _groups(where: DeadLetterFilter) -> list[DeadLetterGroup]:
     async with opened_pool() as pool:
 
         async def letters() -> AsyncIterator[DeadLetter]:
             for redis in pool.everywhere():
-                async for letter in DeadLetters(redis).walk(where):
+                async for letter in DeadLetterStore(redis).walk(where):
                     yield letter
 
-        return await grouped(letters())
+        return await group_dead_letters(letters())
 
 
 async def _get(job_id: str) -> DeadLetter:
     async with opened_pool() as pool:
         for redis in pool.everywhere():
-            letter = await DeadLetters(redis).get(job_id)
+            letter = await DeadLetterStore(redis).get(job_id)
             if letter is not None:
                 return letter
     raise NotFoundError("dead letter", job_id)
 
 
-async def _each(which: Sequence[str | LetterFilter], do: Callable[..., Any]) -> int:
+async def _each(which: Sequence[str | DeadLetterFilter], do: Callable[..., Any]) -> int:
     done = 0
     async with opened_pool() as pool:
-        letters = [DeadLetters(redis) for redis in pool.everywhere()]
+        letters = [DeadLetterStore(redis) for redis in pool.everywhere()]
         for one in which:
             changed = sum([await do(of_one_redis, one) for of_one_redis in letters])
             if not changed and isinstance(one, str):
@@ -191,7 +197,7 @@ async def _each(which: Sequence[str | LetterFilter], do: Callable[..., Any]) -> 
     return done
 
 
-def _shown_group(group: LetterGroup) -> dict[str, object]:
+def _shown_group(group: DeadLetterGroup) -> dict[str, object]:
     return {
         "fingerprint": group.fingerprint,
         "count": group.count,
@@ -201,7 +207,7 @@ def _shown_group(group: LetterGroup) -> dict[str, object]:
     }
 
 
-def _table_of_groups(found: Sequence[LetterGroup]) -> Table:
+def _table_of_groups(found: Sequence[DeadLetterGroup]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("count", justify="right")

@@ -13,7 +13,7 @@ from rich.table import Table
 from jobs.cli import interruptible
 from jobs.cli.output import CONSOLE
 from jobs.cli.resources import opened_pool
-from jobs.engine import DeadLetters, Pool, QueueStats, read_stats
+from jobs.engine import DeadLetterStore, Pool, QueueStats, read_stats
 
 REFRESH = 1.0
 """Seconds between two looks with --watch."""
@@ -57,7 +57,7 @@ async def _watch(pool: Pool) -> None:
 async def _look(pool: Pool) -> tuple[list[QueueStats], int]:
     """The queues, and the number of dead letters."""
     queues = [await read_stats(pool.at(queue), queue) for queue in pool.queues.all()]
-    return queues, sum([await DeadLetters(one).count() for one in pool.everywhere()])
+    return queues, sum([await DeadLetterStore(one).count() for one in pool.everywhere()])
 
 
 def figures(stats: QueueStats) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from jobs.context import JobContext
-from jobs.engine import DeadLetters, job, retry
+from jobs.engine import DeadLetterStore, job, retry
 
 UNPUBLISHED_FOR: Final = timedelta(seconds=5)
 """Real time after which nobody is about to publish a row of the outbox any more."""
@@ -32,7 +32,7 @@ async def relay_outbox(ctx: JobContext) -> int:
 async def keep_house(ctx: JobContext) -> int:
     """Discards dead letters that are older than TASK_DEAD_LETTER_DAYS; answers how many."""
     kept = timedelta(days=ctx["settings"].task_dead_letter_days)
-    purged = sum([await DeadLetters(one).purge(kept) for one in ctx["redis"].everywhere()])
+    purged = sum([await DeadLetterStore(one).purge(kept) for one in ctx["redis"].everywhere()])
     if purged:
         log.info("dead_letters_purged", letters=purged)
     return purged

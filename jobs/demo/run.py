@@ -26,7 +26,7 @@ from jobs.demo.steps import (
     services,
 )
 from jobs.demo.workers import workers
-from jobs.engine import DeadLetter, DeadLetters, ScaledClock
+from jobs.engine import DeadLetter, DeadLetterStore, ScaledClock
 from jobs.engine.queue.inspection import left_behind
 from jobs.rules.states import CAMPAIGN, ENROLMENT, CampaignStatus
 from jobs.settings import Settings
@@ -133,7 +133,7 @@ async def _result(
     started: float,
 ) -> Result:
     """Closes the books; the workers are gone by now, so nothing moves any more."""
-    dead = await DeadLetters(run.pool).find()
+    dead = await DeadLetterStore(run.pool).find()
     async with run.store.begin() as work:
         campaign = await work.campaigns.get(campaign_id)
         facts = Facts(

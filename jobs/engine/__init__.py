@@ -12,10 +12,15 @@ from jobs.engine.definition.decorator import job
 from jobs.engine.definition.job import find_job
 from jobs.engine.definition.retry import NO_RETRY, RetryPolicy, backoff, retry
 from jobs.engine.monitoring.counters import QueueStats, read_stats
-from jobs.engine.queue.dead_letter import DeadLetter, LetterFilter, LetterGroup, grouped
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter import (
+    DeadLetter,
+    DeadLetterFilter,
+    DeadLetterGroup,
+    group_dead_letters,
+)
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.engine.queue.serializer import (
     RemoteError,
     deserialize,
@@ -32,15 +37,15 @@ __all__ = [
     "Clock",
     "Cron",
     "DeadLetter",
-    "DeadLetters",
-    "Ending",
+    "DeadLetterFilter",
+    "DeadLetterGroup",
+    "DeadLetterStore",
     "EngineSettings",
     "JobRequest",
     "LazyRedisSettings",
-    "LetterFilter",
-    "LetterGroup",
     "NoRedisError",
     "Outcome",
+    "OutcomeKind",
     "Pool",
     "QueueNames",
     "QueueStats",
@@ -56,7 +61,7 @@ __all__ = [
     "deserialize",
     "deserialize_or_unpickle",
     "find_job",
-    "grouped",
+    "group_dead_letters",
     "job",
     "read_stats",
     "register_error",

@@ -7,7 +7,7 @@ from typing import Any
 import arq.worker
 import pytest
 
-from jobs.engine import DeadLetters, EngineSettings, JobRequest, Pool, create_pool, retry
+from jobs.engine import DeadLetterStore, EngineSettings, JobRequest, Pool, create_pool, retry
 from jobs.engine import job as define
 from jobs.engine.bootstrap.workers import create_worker, options_of
 from jobs.engine.monitoring.aof_ledger import Ledger, account, read_ledger
@@ -98,8 +98,8 @@ async def drain(pool: Pool, *, stock: bool) -> None:
 async def test_a_retried_dead_letter_is_enqueued_anew(server: OwnRedis, pool: Pool) -> None:
     await enqueue(pool, die=1)
     await drain(pool, stock=True)
-    (letter,) = await DeadLetters(pool).find()
-    assert await DeadLetters(pool).retry(letter.job_id)
+    (letter,) = await DeadLetterStore(pool).find()
+    assert await DeadLetterStore(pool).retry(letter.job_id)
     ledger = ledger_of(server)
     assert (ledger.enqueued, ledger.dead, ledger.left) == (2, 1, {letter.job_id})
 

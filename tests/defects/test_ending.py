@@ -13,7 +13,7 @@ from arq.jobs import Job
 from arq.worker import Retry, func
 
 from jobs.engine import (
-    DeadLetters,
+    DeadLetterStore,
     Worker,
     create_pool,
     deserialize,
@@ -108,7 +108,7 @@ async def test_errors_are_retried_and_the_last_one_is_kept(kind: Kind, redis_url
     )
     async with running(worker):
         await wait_until(lambda: worker.jobs_failed)
-        letter = await wait_until(lambda: DeadLetters(pool).get("x"), timeout=1)
+        letter = await wait_until(lambda: DeadLetterStore(pool).get("x"), timeout=1)
         assert letter is not None
         assert letter.tries == 2
         assert worker.jobs_retried == 1

@@ -17,7 +17,7 @@ from jobs.campaign.schedule_calls import attempt_id, schedule_calls
 from jobs.campaign.status import moved
 from jobs.context import JobContext
 from jobs.demo.invariants import unexplained
-from jobs.engine import DeadLetters, JobRequest, Pool, create_pool
+from jobs.engine import DeadLetterStore, JobRequest, Pool, create_pool
 from jobs.rules.fictional import fictional_number
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
@@ -129,7 +129,7 @@ class Ground:
             while waiting := await self._unsettled():
                 now = time.monotonic()
                 if now > started + PATIENCE:
-                    letters = await DeadLetters(self.pool).find(limit=3)
+                    letters = await DeadLetterStore(self.pool).find(limit=3)
                     raise AssertionError(f"{len(waiting)} things wait: {waiting[:3]}; {letters}")
                 await self.store.relay(timedelta(0))
                 if now > swept + SWEEP_EVERY:

@@ -3,7 +3,7 @@ and no call is lost."""
 
 import pytest
 
-from jobs.engine import DeadLetters
+from jobs.engine import DeadLetterStore
 from jobs.rules.states import CallStatus
 from tests.faults.commits import Loss, Moment, losses, socket_of, suffer
 from tests.faults.deaths import KINDS, SCENARIOS, TROUBLE
@@ -46,7 +46,7 @@ async def test_a_worker_may_lose_postgresql_at_any_commit_while_it_dials(
                 assert await ground.store.outbox_size()
         await ground.put_right()
         books = await ground.books()
-        letters = await DeadLetters(ground.pool).find(limit=1)
+        letters = await DeadLetterStore(ground.pool).find(limit=1)
 
     assert books.balance, books
     assert books.accepted > 0

@@ -14,14 +14,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.engine import deserialize, serialize
 from jobs.engine.connection.script import Script
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.monitoring.counters import counted
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import Claim, Finish
+from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.dead_letter import DeadLetter
-from jobs.engine.queue.operations import Claims
-from jobs.engine.queue.outcome import Ending, Outcome
-from jobs.engine.worker.completer import Finisher
+from jobs.engine.queue.operations import QueueOperations
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
+from jobs.engine.worker.completer import Completer
 from tests.model.queue_model import Held, QueueModel, Record
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ LONG: Final = 3600
 """Seconds of a delay that does not end by itself within a test."""
 
 
-class Lossy(Channel):
+class Lossy(ScriptChannel):
     """A channel that can lose an answer: the script has run, and nobody is told."""
 
     loses_next = False
@@ -62,12 +62,12 @@ class OurWorker:
     def __init__(self, channel: Lossy, queues: Sequence[str], listener: Any = None) -> None:
         self.queues = list(queues)
         self.channel = channel
-        self.claims = Claims(channel, queues, lease=60)
+        self.claims = QueueOperations(channel, queues, lease=60)
         self.claims.waits_ms = LONG * 1000  # time passes when the test says
         self.held: list[tuple[Claim, Held]] = []
         self.in_doubt = False
         self.unheard: set[str] = set()
-        self.finisher = Finisher(self.claims, given_up=lambda _: None, observe=self._accepted)
+        self.finisher = Completer(self.claims, given_up=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()
         self.listens = listener is not None
         self._listener = listener
@@ -92,7 +92,9 @@ class OurWorker:
             self.listens = False
             self._listener.close()
 
-    async def finish(self, batch: Sequence[tuple[Finish, Ending]], *, lossy: bool) -> set[str]:
+    async def finish(
+        self, batch: Sequence[tuple[Completion, OutcomeKind]], *, lossy: bool
+    ) -> set[str]:
         """Give claims up; the ids of those that Redis took."""
         self._taken.clear()
         self.channel.loses_next = lossy

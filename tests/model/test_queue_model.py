@@ -15,11 +15,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine import DeadLetters, JobRequest, deserialize
+from jobs.engine import DeadLetterStore, JobRequest, deserialize
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import NO_PAST, Claim, Finish
+from jobs.engine.queue.claim import NO_HISTORY, Claim, Completion
 from jobs.engine.queue.dead_letter import DeadLetter
-from jobs.engine.queue.outcome import Ending
+from jobs.engine.queue.outcome import OutcomeKind
 from tests.model.actors import LONG, OurWorker, StockWorker, letter_of, read_records, result_of
 from tests.model.events import IDS, ONE, TWO, events
 from tests.model.ground import Ground, opened, user_without
@@ -36,7 +36,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.redis = self.ground.redis
         self.redis.flushdb()
         self.model = QueueModel(IDS)
-        self.letters = DeadLetters(self.ground.pool)
+        self.letters = DeadLetterStore(self.ground.pool)
         served = ([ONE, TWO], [TWO, ONE], [ONE])
         self.ours = [
             OurWorker(channel, queues, self.redis.pubsub())
@@ -108,7 +108,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _taken(self, worker: OurWorker, claim: Claim) -> None:
         record = self.model.records[claim.job_id]
         assert (claim.queue, claim.payload) == (IDS[claim.job_id], record.payload)
-        assert claim.past == NO_PAST
+        assert claim.past == NO_HISTORY
         assert claim.since <= monotonic()
         held = self.model.claimed(claim.job_id, claim.token)
         assert float(claim.score) == held.due
@@ -314,36 +314,36 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _ending(
         self, claim: Any, held: Held, kind: str, now: float
-    ) -> tuple[Finish, Ending, Ended]:
+    ) -> tuple[Completion, OutcomeKind, Ended]:
         later, used = now + HOUR_MS, claim.past.tries + 1
         match kind:
             case "retry":
                 return (
-                    Finish.again(claim, tries=used),
-                    Ending.RETRIED,
+                    Completion.again(claim, tries=used),
+                    OutcomeKind.RETRIED,
                     Ended("retried", True, tries=used),
                 )
             case "retry later":
-                finish = Finish.again(claim, delay_ms=HOUR_MS, tries=used)
-                return finish, Ending.RETRIED, Ended("retried", True, later, used)
+                finish = Completion.again(claim, delay_ms=HOUR_MS, tries=used)
+                return finish, OutcomeKind.RETRIED, Ended("retried", True, later, used)
             case "release":
-                return Finish.again(claim), Ending.RELEASED, Ended("released", True)
+                return Completion.again(claim), OutcomeKind.RELEASED, Ended("released", True)
             case "unknown":
-                finish = Finish.again(claim, delay_ms=HOUR_MS, unknown=True)
-                return finish, Ending.RELEASED, Ended("released", True, later, unknown=True)
+                finish = Completion.again(claim, delay_ms=HOUR_MS, unknown=True)
+                return finish, OutcomeKind.RELEASED, Ended("released", True, later, unknown=True)
             case "dead" if claim.payload is not None:
                 letter = letter_of(claim.job_id, claim.queue, claim.payload)
                 text = f"r{next(self.ground.serial)}"
-                finish = Finish.end(
+                finish = Completion.end(
                     claim, result_of(text, held.queue), HOUR_MS, letter=letter.encode()
                 )
-                return finish, Ending.DEAD, Ended("dead", result=text, letter=claim.payload)
+                return finish, OutcomeKind.DEAD, Ended("dead", result=text, letter=claim.payload)
             case "unkept":
-                return Finish.end(claim, None, 0), Ending.DONE, Ended("done")
+                return Completion.end(claim, None, 0), OutcomeKind.DONE, Ended("done")
         number = next(self.ground.serial)
         text, keep_ms = f"r{number}", HOUR_MS * (number % 2)
-        finish = Finish.end(claim, result_of(text, held.queue), keep_ms)
-        return finish, Ending.DONE, Ended("done", result=text)
+        finish = Completion.end(claim, result_of(text, held.queue), keep_ms)
+        return finish, OutcomeKind.DONE, Ended("done", result=text)
 
     def we_renew(self, who: int, how_many: int) -> None:
         holders = [one for one in self.ours if one.held]
@@ -448,7 +448,7 @@ class QueueMachine(RuleBasedStateMachine):
         claims = self.ground.run(heir.claims.claim(100)).claims
         ran = {claim.job_id: claim.payload for claim in claims if claim.payload is not None}
         assert ran == owed
-        done = [(Finish.end(claim, None, 0), Ending.DONE) for claim in claims]
+        done = [(Completion.end(claim, None, 0), OutcomeKind.DONE) for claim in claims]
         self.ground.run(heir.finish(done, lossy=False))
         assert self.ground.run(heir.claims.claim(100)).claims == []
         left = [

@@ -18,9 +18,9 @@ from hypothesis.stateful import (
 
 from jobs.engine import Cron, cron, deserialize, serialize
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import Finish
-from jobs.engine.queue.operations import Claims
-from jobs.engine.scheduling.scheduler import LATE, Schedule
+from jobs.engine.queue.claim import Completion
+from jobs.engine.queue.operations import QueueOperations
+from jobs.engine.scheduling.scheduler import LATE, Scheduler
 from jobs.testing import FrozenClock
 from tests.model.ground import Ground, opened
 
@@ -96,8 +96,8 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.redis = self.ground.redis
         self.redis.flushdb()
         self.clock, self.first_started = FrozenClock(STARTS[0]), STARTS[0]
-        self.ours: list[Schedule | None] = [None, None]
-        self.claims = Claims(self.ground.channels[0], [QUEUE], lease=60)
+        self.ours: list[Scheduler | None] = [None, None]
+        self.claims = QueueOperations(self.ground.channels[0], [QUEUE], lease=60)
         self.stock: StockWorker | None = None
 
     @initialize(start=st.sampled_from(STARTS))
@@ -130,7 +130,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     # --- our workers
 
     def one_of_ours_starts(self, who: int) -> None:
-        self.ours[who] = Schedule(
+        self.ours[who] = Scheduler(
             schedules(),
             redis=self.ground.pool,
             channel=self.ground.channels[who],
@@ -168,7 +168,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             name, _, _ = claim.job_id.partition(":")
             ctx = {"redis": self.ground.pool, "job_id": claim.job_id}
             self.ground.run(bodies[name](ctx))
-        done = [Finish.end(claim, None, 0, fired_slot=True) for claim in claims]
+        done = [Completion.end(claim, None, 0, fired_slot=True) for claim in claims]
         assert not self.ground.run(self.claims.finish(done))
 
     # --- a stock worker

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import arq.worker
 import pytest
 
-from jobs.engine import DeadLetters, Ending, EngineSettings, Outcome, Pool
+from jobs.engine import DeadLetterStore, EngineSettings, Outcome, OutcomeKind, Pool
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.connection.urls import Address
 from jobs.engine.definition.decorator import job
@@ -99,7 +99,7 @@ def stock_worker_of(redis_url: str) -> arq.worker.Worker:
 
 def dead(number: int, fingerprint: str = "same") -> Outcome:
     return Outcome(
-        f"job-{number}", "alert.fail", QUEUE, Ending.DEAD, 1, 0, 0, 0, "ValueError: no",
+        f"job-{number}", "alert.fail", QUEUE, OutcomeKind.DEAD, 1, 0, 0, 0, "ValueError: no",
         fingerprint=fingerprint,
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ async def test_each_kind_of_failure_is_posted_once(
     async with receiver(monkeypatch) as server, running(made(redis_url)):
         for number in range(5):
             await pool.enqueue_job("alert.fail", number)
-        letters = DeadLetters(pool)
+        letters = DeadLetterStore(pool)
         await wait_until(lambda: _count(letters, 5))
         await wait_until(lambda: server.posted)
         await pool.enqueue_job("alert.stumble", _job_id="two")
@@ -128,7 +128,7 @@ async def test_each_kind_of_failure_is_posted_once(
     assert second["fingerprint"] == letter.fingerprint != first["fingerprint"]
 
 
-async def _count(letters: DeadLetters, wanted: int) -> bool:
+async def _count(letters: DeadLetterStore, wanted: int) -> bool:
     return await letters.count() == wanted
 
 
@@ -146,7 +146,7 @@ async def test_a_receiver_that_fails_holds_nobody_up(
         await wait_until(lambda: _is_free_again(pool))
         await pool.enqueue_job("alert.fail", 2)
         await wait_until(lambda: len(server.posted) == 2)
-    assert await DeadLetters(pool).count() == 2
+    assert await DeadLetterStore(pool).count() == 2
 
 
 async def _is_free_again(pool: Pool) -> bool:
@@ -156,7 +156,7 @@ async def _is_free_again(pool: Pool) -> bool:
 async def test_without_a_receiver_nobody_is_told(pool: Pool, redis_url: str) -> None:
     async with running(worker_of(redis_url)):
         await pool.enqueue_job("alert.fail", 1)
-        await wait_until(lambda: _count(DeadLetters(pool), 1))
+        await wait_until(lambda: _count(DeadLetterStore(pool), 1))
 
 
 async def test_a_settings_class_has_a_hook_of_its_own(pool: Pool, redis_url: str) -> None:
@@ -226,7 +226,7 @@ async def test_only_dead_letters_are_told_of(pool: Pool) -> None:
         told.append(outcome)
 
     alerts = Alerts(tell, pool)
-    for ending in set(Ending) - {Ending.DEAD}:
+    for ending in set(OutcomeKind) - {OutcomeKind.DEAD}:
         alerts(dead(1)._replace(ending=ending))
     await alerts.close()
     assert told == []

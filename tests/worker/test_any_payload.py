@@ -12,7 +12,7 @@ from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.client.pool import create_pool
 from jobs.engine.connection.urls import Address
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.inspection import left_behind
 from jobs.engine.queue.keys import JOB
 
@@ -67,7 +67,7 @@ async def fed(redis_url: str, data: Sequence[bytes]) -> None:
             await serve(create_worker(Fed, redis_settings=redis, burst=True))
         assert await good.result(timeout=1) == 7
         assert not await left_behind(pool, [QUEUE])
-        for letter in await DeadLetters(pool).find():
+        for letter in await DeadLetterStore(pool).find():
             letter.shown_arguments()
 
 

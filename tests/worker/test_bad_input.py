@@ -13,7 +13,7 @@ from arq.jobs import Job, SerializationError
 from arq.worker import func
 
 from jobs.engine import (
-    DeadLetters,
+    DeadLetterStore,
     EngineSettings,
     Pool,
     create_pool,
@@ -154,7 +154,7 @@ async def test_a_result_that_cannot_be_written(
 
 async def dead(pool: Pool, job_id: str, error_class: str) -> str:
     """The message of the dead letter of this job."""
-    letter = await DeadLetters(pool).get(job_id)
+    letter = await DeadLetterStore(pool).get(job_id)
     assert letter is not None
     assert letter.error_class == error_class
     return letter.message

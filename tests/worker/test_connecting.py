@@ -12,10 +12,10 @@ from redis.exceptions import ResponseError
 
 from jobs.engine import LazyRedisSettings, NoRedisError, Pool, create_pool
 from jobs.engine.connection import connect as connection
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import Address
 from jobs.engine.queue.scripts import QUEUE_STATE
-from jobs.engine.worker.handoff import Handover
+from jobs.engine.worker.handoff import Handoff
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import OwnRedis, connect
 
@@ -112,7 +112,7 @@ async def test_a_refusal_that_passes_does_not_end_the_watch_for_good(
     server: OwnRedis, admin: ArqRedis
 ) -> None:
     await admin.config_set("busy-reply-threshold", 1)
-    channel = Channel(Address.of(server.url).connections(), lambda: None)
+    channel = ScriptChannel(Address.of(server.url).connections(), lambda: None)
     async with await connect(server.url) as other:
         script = "while true do end"
         endless = asyncio.ensure_future(other.execute_command("EVAL", script, 0))  # type: ignore[no-untyped-call]
@@ -161,7 +161,7 @@ async def test_a_worker_listens_again_after_a_connection_that_nobody_answered(
     opened = asyncio.Event()
     async with await asyncio.start_unix_server(serve, proxy):
         connections = Address.of(f"unix://{proxy}?{brief}").connections()
-        handover = Handover(connections, "w:1000", take=lambda _: None, opened=opened.set)
+        handover = Handoff(connections, "w:1000", take=lambda _: None, opened=opened.set)
         handover.start()
         async with asyncio.timeout(20):
             await opened.wait()

@@ -18,8 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.engine.client.pool import Pool
-from jobs.engine.queue.dead_letter import DeadLetter, LetterFilter, fingerprint, grouped
-from jobs.engine.queue.dead_letter_store import BATCH, DeadLetters
+from jobs.engine.queue.dead_letter import (
+    DeadLetter,
+    DeadLetterFilter,
+    fingerprint,
+    group_dead_letters,
+)
+from jobs.engine.queue.dead_letter_store import BATCH, DeadLetterStore
 from jobs.engine.queue.keys import (
     ABORT,
     DEAD_INDEX,
@@ -39,8 +44,8 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def letters(pool: Pool) -> DeadLetters:
-    return DeadLetters(pool)
+def letters(pool: Pool) -> DeadLetterStore:
+    return DeadLetterStore(pool)
 
 
 def raised(error: Exception) -> Exception:
@@ -77,7 +82,7 @@ def letter(
     )
 
 
-async def test_a_letter_is_kept_as_it_was(letters: DeadLetters) -> None:
+async def test_a_letter_is_kept_as_it_was(letters: DeadLetterStore) -> None:
     written = letter(payload=b"\x80\x04pickle")
     await letters.add(written)
     assert await letters.get("one") == written
@@ -122,7 +127,9 @@ class MuteError(Exception):
         raise AttributeError("message")
 
 
-async def test_an_error_that_cannot_be_told_has_a_letter_all_the_same(letters: DeadLetters) -> None:
+async def test_an_error_that_cannot_be_told_has_a_letter_all_the_same(
+    letters: DeadLetterStore,
+) -> None:
     await letters.add(letter("odd", error=ValueError("no file \udcff")))
     await letters.add(letter("mute", error=MuteError()))
     odd, mute = await letters.get("odd"), await letters.get("mute")
@@ -141,61 +148,61 @@ async def test_arguments_too_deep_to_be_masked_are_not_shown() -> None:
     assert "nested too deeply" in one.shown_arguments()
 
 
-async def test_letters_are_found_by_what_they_say(letters: DeadLetters) -> None:
+async def test_letters_are_found_by_what_they_say(letters: DeadLetterStore) -> None:
     await letters.add(letter("old", age=timedelta(days=2)))
     await letters.add(letter("new", function="call.dispatch", queue="call_tasks"))
     await letters.add(letter("mid", error=DatabaseError("gone"), age=timedelta(hours=2)))
 
-    async def ids(where: LetterFilter, limit: int | None = None) -> list[str]:
+    async def ids(where: DeadLetterFilter, limit: int | None = None) -> list[str]:
         return [one.job_id for one in await letters.find(where, limit)]
 
-    assert await ids(LetterFilter()) == ["new", "mid", "old"]
-    assert await ids(LetterFilter(), 2) == ["new", "mid"]
-    assert await ids(LetterFilter(function="lead.qualify")) == ["mid", "old"]
-    assert await ids(LetterFilter(queue="call_tasks")) == ["new"]
-    assert await ids(LetterFilter(error_class="DatabaseError")) == ["mid"]
-    assert await ids(LetterFilter(failed_before=NOW - timedelta(days=1))) == ["old"]
-    assert await ids(LetterFilter(failed_after=NOW - timedelta(days=1))) == ["new", "mid"]
-    (new,) = await letters.find(LetterFilter(function="call.dispatch"))
-    assert await ids(LetterFilter(fingerprint=new.fingerprint)) == ["new"]
+    assert await ids(DeadLetterFilter()) == ["new", "mid", "old"]
+    assert await ids(DeadLetterFilter(), 2) == ["new", "mid"]
+    assert await ids(DeadLetterFilter(function="lead.qualify")) == ["mid", "old"]
+    assert await ids(DeadLetterFilter(queue="call_tasks")) == ["new"]
+    assert await ids(DeadLetterFilter(error_class="DatabaseError")) == ["mid"]
+    assert await ids(DeadLetterFilter(failed_before=NOW - timedelta(days=1))) == ["old"]
+    assert await ids(DeadLetterFilter(failed_after=NOW - timedelta(days=1))) == ["new", "mid"]
+    (new,) = await letters.find(DeadLetterFilter(function="call.dispatch"))
+    assert await ids(DeadLetterFilter(fingerprint=new.fingerprint)) == ["new"]
 
 
-async def test_letters_are_counted(letters: DeadLetters) -> None:
+async def test_letters_are_counted(letters: DeadLetterStore) -> None:
     for number in range(5):
         await letters.add(letter(str(number), age=timedelta(days=number)))
     await letters.add(letter("other", error=DatabaseError("gone")))
     assert await letters.count() == 6
-    assert await letters.count(LetterFilter(failed_before=NOW - timedelta(days=1.5))) == 3
-    assert await letters.count(LetterFilter(error_class="DatabaseError")) == 1
+    assert await letters.count(DeadLetterFilter(failed_before=NOW - timedelta(days=1.5))) == 3
+    assert await letters.count(DeadLetterFilter(error_class="DatabaseError")) == 1
 
 
-async def test_failures_that_are_the_same_are_one_group(letters: DeadLetters) -> None:
+async def test_failures_that_are_the_same_are_one_group(letters: DeadLetterStore) -> None:
     for number in range(3):
         await letters.add(letter(f"bug-{number}", age=timedelta(hours=number)))
     await letters.add(letter("gone", error=DatabaseError("gone")))
-    largest, other = await grouped(letters.walk())
+    largest, other = await group_dead_letters(letters.walk())
     assert (largest.count, other.count) == (3, 1)
     assert largest.example.job_id == "bug-0"
     assert largest.last_failed_at == NOW
     assert largest.first_failed_at == NOW - timedelta(hours=2)
-    (one,) = await letters.find(LetterFilter(fingerprint=other.fingerprint))
+    (one,) = await letters.find(DeadLetterFilter(fingerprint=other.fingerprint))
     assert one.job_id == "gone"
 
 
 async def test_a_letter_that_nobody_can_read_hides_no_other(
-    letters: DeadLetters, pool: Pool
+    letters: DeadLetterStore, pool: Pool
 ) -> None:
     await letters.add(letter("good"))
     await letters.add(letter("bad", age=timedelta(days=40)))
     await pool.hset(DEAD_LETTERS, "bad", "{}")  # type: ignore[misc]  # typed for both clients
     assert [one.job_id for one in await letters.find()] == ["good"]
-    assert await letters.retry(LetterFilter()) == 1
+    assert await letters.retry(DeadLetterFilter()) == 1
     assert await letters.purge(timedelta(days=30)) == 1
     assert await pool.hlen(DEAD_LETTERS) == 0  # type: ignore[misc]
 
 
 async def test_a_letter_that_came_meanwhile_is_not_taken_for_the_one_that_was_read(
-    letters: DeadLetters, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    letters: DeadLetterStore, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was retried by someone else, and has failed again in another way."""
     read = letters._read
@@ -208,13 +215,13 @@ async def test_a_letter_that_came_meanwhile_is_not_taken_for_the_one_that_was_re
     await letters.add(letter())
     with monkeypatch.context() as patched:
         patched.setattr(letters, "_read", read_and_wait)
-        assert await letters.discard(LetterFilter(error_class="RuntimeError")) == 0
-        assert await letters.retry(LetterFilter(error_class="RuntimeError")) == 0
+        assert await letters.discard(DeadLetterFilter(error_class="RuntimeError")) == 0
+        assert await letters.retry(DeadLetterFilter(error_class="RuntimeError")) == 0
     (left,) = await letters.find()
     assert left.error_class == "DatabaseError"
 
 
-async def test_all_of_one_moment_are_found(letters: DeadLetters, pool: Pool) -> None:
+async def test_all_of_one_moment_are_found(letters: DeadLetterStore, pool: Pool) -> None:
     """A batch of jobs that ends in one script call has one time of death."""
     total = 2 * BATCH + 7
     async with pool.pipeline(transaction=False) as pipe:
@@ -223,11 +230,11 @@ async def test_all_of_one_moment_are_found(letters: DeadLetters, pool: Pool) -> 
             pipe.zadd(DEAD_INDEX, {str(number): 1000 if number else 2000})
         await pipe.execute()
     assert len({one.job_id async for one in letters.walk()}) == total
-    assert await letters.retry(LetterFilter()) == total
+    assert await letters.retry(DeadLetterFilter()) == total
     assert await pool.zcard("lead_tasks") == total
 
 
-async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetters, pool: Pool) -> None:
+async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetterStore, pool: Pool) -> None:
     one = letter()
     large = one.model_copy(update={"traceback": LONGEST_TRACEBACK * "x"})
     async with pool.pipeline(transaction=False) as pipe:
@@ -240,16 +247,16 @@ async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetters, pool
         await pipe.execute()
     tracemalloc.start()
     try:
-        assert await letters.count(LetterFilter(function=one.function)) == 10 * BATCH
+        assert await letters.count(DeadLetterFilter(function=one.function)) == 10 * BATCH
         assert len(await letters.find(limit=3)) == 3
-        assert [group.count for group in await grouped(letters.walk())] == [10 * BATCH]
+        assert [group.count for group in await group_dead_letters(letters.walk())] == [10 * BATCH]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 4 * BATCH * LONGEST_TRACEBACK
 
 
-async def test_retrying_one(letters: DeadLetters, pool: Pool) -> None:
+async def test_retrying_one(letters: DeadLetterStore, pool: Pool) -> None:
     one = letter()
     await letters.add(one)
     await pool.mset({RESULT + "one": b"kept", RETRY + "one": b"3"})
@@ -263,7 +270,7 @@ async def test_retrying_one(letters: DeadLetters, pool: Pool) -> None:
 
 
 async def test_whoever_aborted_the_dead_job_has_not_aborted_the_retried_one(
-    letters: DeadLetters, pool: Pool
+    letters: DeadLetterStore, pool: Pool
 ) -> None:
     await letters.add(letter())
     await pool.zadd(ABORT, {"one": 2**45, "other": 2**45})
@@ -271,7 +278,7 @@ async def test_whoever_aborted_the_dead_job_has_not_aborted_the_retried_one(
     assert await pool.zrange(ABORT, 0, -1) == [b"other"]
 
 
-async def test_one_whose_id_runs_is_not_retried(letters: DeadLetters, pool: Pool) -> None:
+async def test_one_whose_id_runs_is_not_retried(letters: DeadLetterStore, pool: Pool) -> None:
     """The end of the running one would take it along."""
     await letters.add(letter())
     await pool.zadd("lead_tasks", {"one": -1})
@@ -282,14 +289,16 @@ async def test_one_whose_id_runs_is_not_retried(letters: DeadLetters, pool: Pool
     assert await letters.retry("one") == 1
 
 
-async def test_retrying_twice_at_once_puts_it_back_once(letters: DeadLetters, pool: Pool) -> None:
+async def test_retrying_twice_at_once_puts_it_back_once(
+    letters: DeadLetterStore, pool: Pool
+) -> None:
     await letters.add(letter())
     assert sum(await asyncio.gather(*(letters.retry("one") for _ in range(10)))) == 1
     assert await pool.zcard("lead_tasks") == 1
 
 
 async def test_an_id_that_was_enqueued_again_keeps_its_letter(
-    letters: DeadLetters, pool: Pool
+    letters: DeadLetterStore, pool: Pool
 ) -> None:
     await letters.add(letter())
     await pool.enqueue_job("lead.qualify", 8, _job_id="one")
@@ -297,18 +306,18 @@ async def test_an_id_that_was_enqueued_again_keeps_its_letter(
     assert await letters.count() == 1
 
 
-async def test_retrying_and_discarding_all_of_a_kind(letters: DeadLetters, pool: Pool) -> None:
+async def test_retrying_and_discarding_all_of_a_kind(letters: DeadLetterStore, pool: Pool) -> None:
     total = BATCH + 20
     for number in range(total):
         await letters.add(letter(f"job-{number}", function=f"lead.{number % 2}"))
-    assert await letters.retry(LetterFilter(function="lead.0")) == total // 2
+    assert await letters.retry(DeadLetterFilter(function="lead.0")) == total // 2
     assert await pool.zcard("lead_tasks") == total // 2
-    assert await letters.discard(LetterFilter(function="lead.1")) == total // 2
+    assert await letters.discard(DeadLetterFilter(function="lead.1")) == total // 2
     assert await letters.count() == 0
     assert await letters.find() == []
 
 
-async def test_what_is_older_than_the_retention_goes(letters: DeadLetters) -> None:
+async def test_what_is_older_than_the_retention_goes(letters: DeadLetterStore) -> None:
     await letters.add(letter("old", age=timedelta(days=31)))
     await letters.add(letter("new"))
     assert await letters.purge(timedelta(days=30)) == 1
@@ -317,7 +326,7 @@ async def test_what_is_older_than_the_retention_goes(letters: DeadLetters) -> No
 
 
 async def test_a_retry_that_dies_midway_has_lost_and_doubled_nothing(
-    letters: DeadLetters, pool: Pool, redis_url: str
+    letters: DeadLetterStore, pool: Pool, redis_url: str
 ) -> None:
     """Two at once, and one of them is killed: what it has not put back still has its letter."""
     total = 20 * BATCH
@@ -345,7 +354,7 @@ async def test_a_retry_that_dies_midway_has_lost_and_doubled_nothing(
     left = {one.job_id async for one in letters.walk()}
     assert queued.isdisjoint(left)
     assert len(queued | left) == total
-    await letters.retry(LetterFilter())
+    await letters.retry(DeadLetterFilter())
     assert await pool.zcard("lead_tasks") == total
     assert await letters.count() == 0
 
@@ -371,7 +380,7 @@ async def test_whatever_is_done_at_once_a_job_is_in_one_place(
 ) -> None:
     """Queued, or a dead letter, or gone: never two of them, and never gone by itself."""
     await pool.flushdb()
-    letters = DeadLetters(pool)
+    letters = DeadLetterStore(pool)
     dead, queued = set[str](), set[str]()
 
     def matching(function: str | None) -> set[str]:
@@ -394,7 +403,7 @@ async def test_whatever_is_done_at_once_a_job_is_in_one_place(
                     queued.add(str(number))
                 dead.discard(str(number))
             case ("all", function, retries, discards) if retries + discards:
-                where = LetterFilter(function=function)
+                where = DeadLetterFilter(function=function)
                 expected = matching(function)
                 done = sum(
                     await asyncio.gather(

@@ -8,7 +8,7 @@ from arq.jobs import Job
 
 from jobs.clock import SystemClock
 from jobs.default import WorkerSettings
-from jobs.engine import DeadLetters, deserialize
+from jobs.engine import DeadLetterStore, deserialize
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.client.request import JobRequest
 from jobs.engine.connection.urls import Address
@@ -35,7 +35,7 @@ async def test_a_script_is_played_try_by_try(redis_url: str, database_url: str) 
         await burst(redis_url, WorkerSettings)
         assert await ping.result(timeout=1) == "pong"
         assert await job.result(timeout=1) == 3
-        letters = await DeadLetters(pool).find()
+        letters = await DeadLetterStore(pool).find()
         assert [(one.job_id, one.error_class, one.tries) for one in letters] == [
             (dead.job_id, "ValidationError", 1)
         ]

@@ -11,7 +11,7 @@ from arq.worker import func
 
 from jobs.chaos.proxies import Link, State, Tap
 from jobs.engine import Pool, Worker, create_pool, deserialize, serialize
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.queue import keys
 from jobs.engine.queue.scripts import CLAIM
 from jobs.testing.waiting import wait_until
@@ -46,15 +46,15 @@ async def waits(pool: Pool, queue: str = QUEUE, number: int = 1) -> None:
 @contextmanager
 def no_claims() -> Iterator[None]:
     """No claim has an answer meanwhile."""
-    over, call = asyncio.Event(), Channel.call
+    over, call = asyncio.Event(), ScriptChannel.call
 
-    async def late(self: Channel, script: Any, *args: Any, **options: Any) -> Any:
+    async def late(self: ScriptChannel, script: Any, *args: Any, **options: Any) -> Any:
         if script is CLAIM:
             await over.wait()
         return await call(self, script, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Channel, "call", late)
+        patch.setattr(ScriptChannel, "call", late)
         try:
             yield
         finally:

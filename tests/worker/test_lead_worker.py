@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.clock import SystemClock
-from jobs.engine import DeadLetters
+from jobs.engine import DeadLetterStore
 from jobs.lead import WorkerSettings
 from jobs.lead.importing import import_leads
 from jobs.rules.fictional import fictional_number
@@ -64,7 +64,7 @@ async def test_a_file_is_imported_qualified_and_tagged(
             hot = await work.leads.ids(LeadFilter(temperatures=frozenset({Temperature.HOT})))
         assert tagged == ids
         assert hot == ids[:10]
-        assert [one.error_class for one in await DeadLetters(pool).find()] == ["ConflictError"]
+        assert [one.error_class for one in await DeadLetterStore(pool).find()] == ["ConflictError"]
 
 
 async def test_two_imports_of_one_file_at_once_add_each_lead_once(

@@ -14,7 +14,7 @@ from arq.worker import func
 
 from jobs.engine import (
     DeadLetter,
-    DeadLetters,
+    DeadLetterStore,
     EngineSettings,
     Pool,
     create_pool,
@@ -125,7 +125,7 @@ async def work_off(redis_url: str, **options: Any) -> None:
 
 
 async def letter_of(pool: Pool, job_id: str) -> DeadLetter:
-    letter = await DeadLetters(pool).get(job_id)
+    letter = await DeadLetterStore(pool).get(job_id)
     assert letter is not None
     return letter
 
@@ -138,7 +138,7 @@ async def test_an_error_that_is_hard_to_tell_ends_its_job_once(
         await pool.enqueue_job(name, how, _queue_name=QUEUE, _job_id=how)
     await work_off(redis_url)
     assert runs == dict.fromkeys(HOWS, 2 if name == "odd.fail" else 1)
-    assert {letter.job_id for letter in await DeadLetters(pool).find()} == set(HOWS)
+    assert {letter.job_id for letter in await DeadLetterStore(pool).find()} == set(HOWS)
     for how in HOWS:
         result = await Job(how, pool, QUEUE, deserialize).result_info()
         assert result is not None
@@ -159,7 +159,7 @@ async def test_so_does_a_payload_that_is_hard_to_tell(pool: Pool, redis_url: str
         await pool.set(JOB + name, payload)
         await pool.zadd(QUEUE, {name: 1})
     await work_off(redis_url)
-    assert {letter.job_id for letter in await DeadLetters(pool).find()} == set(arguments)
+    assert {letter.job_id for letter in await DeadLetterStore(pool).find()} == set(arguments)
     assert await pool.zcard(QUEUE) == 0
 
 
@@ -184,9 +184,9 @@ async def test_so_is_one_that_waits_for_an_aborted_one(pool: Pool, redis_url: st
         await wait_until(lambda: runs["aborted"] and runs["waits"])
         assert aborted is not None
         assert await aborted.abort(timeout=10)
-        await wait_until(lambda: DeadLetters(pool).get("waits"))
+        await wait_until(lambda: DeadLetterStore(pool).get("waits"))
     assert runs == {"aborted": 1, "waits": 2}
-    assert await DeadLetters(pool).get("aborted") is None
+    assert await DeadLetterStore(pool).get("aborted") is None
 
 
 async def test_a_shutdown_still_costs_no_try(pool: Pool, redis_url: str) -> None:
@@ -222,7 +222,7 @@ async def test_a_revived_job_runs_though_the_dead_one_was_aborted(
     await work_off(redis_url)
     later = await letter_of(pool, "x")
     await pool.zadd(ABORT, {"x": (later.failed_at + timedelta(minutes=1)).timestamp() * 1000})
-    assert await DeadLetters(pool).retry("x") == 1
+    assert await DeadLetterStore(pool).retry("x") == 1
     await work_off(redis_url)
     assert runs["x"] == 4
 
@@ -255,5 +255,5 @@ async def test_a_part_of_a_job_is_that_job(pool: Pool, redis_url: str) -> None:
     worker = create_worker(Odd, functions=[part], redis_pool=await create_pool(redis_url))
     async with running(worker):
         await pool.enqueue_job("part", _queue_name=QUEUE, _job_id="part")
-        await wait_until(lambda: DeadLetters(pool).count())
+        await wait_until(lambda: DeadLetterStore(pool).count())
     assert runs["part"] == 2

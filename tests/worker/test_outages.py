@@ -15,12 +15,12 @@ import jobs.engine.worker.executor
 import jobs.engine.worker.worker
 from jobs.chaos.proxies import Link, State, Tap
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
-from jobs.engine.connection.failures import OUTAGE
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import LAPSES_ALLOWED
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
 from jobs.engine.queue.inspection import left_behind
-from jobs.engine.queue.operations import Claims
+from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.worker.leases import Leases
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE
@@ -126,7 +126,7 @@ async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
             running(await _worker(server.url, long)),
         ):
             await wait_until(lambda: started)
-            for _ in range(LAPSES_ALLOWED + 1):
+            for _ in range(MAX_EXPIRED_LEASES + 1):
                 server.kill()
                 await asyncio.sleep(2 * LEASE)
                 server.start()
@@ -142,8 +142,8 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
     frozen: bool,
 ) -> None:
     async with own_redis() as server, await create_pool(server.url) as redis:
-        channels = Channel(redis.connection_pool), Channel(redis.connection_pool)
-        alive, other = (Claims(channel, [QUEUE], LEASE) for channel in channels)
+        channels = ScriptChannel(redis.connection_pool), ScriptChannel(redis.connection_pool)
+        alive, other = (QueueOperations(channel, [QUEUE], LEASE) for channel in channels)
         leases = Leases(other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_back=lambda: None)
         job = await redis.enqueue_job("any", _queue_name=QUEUE)
         assert job is not None
@@ -158,7 +158,7 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
             await looking
         else:
             server.kill()
-            with pytest.raises(OUTAGE):
+            with pytest.raises(TRANSIENT_ERRORS):
                 await leases.reap()
             await asyncio.sleep(LEASE)
             server.start()

@@ -19,7 +19,7 @@ from jobs.cli import main
 from jobs.engine import EngineSettings, job, retry
 from jobs.engine.client.pool import Pool
 from jobs.engine.queue import keys
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.store.model import LeadFilter
 from jobs.store.postgres.store import PostgresStore
 from jobs.testing.waiting import wait_until
@@ -153,16 +153,16 @@ async def test_nothing_personal_comes_out(
         seen.append(await output("-m", "jobs.worker", queues, "--burst", "--loglevel", "DEBUG"))
         seen.append((await asyncio.to_thread(told.communicate))[0])
         assert "the job failed" in seen[-1]
-        assert await DeadLetters(pool).count() == dead + 2, seen
+        assert await DeadLetterStore(pool).count() == dead + 2, seen
 
         dead += await fail_everywhere(pool, leads)
         seen.append(await output("-m", "arq", "jobs.lead.WorkerSettings", "--burst", "--verbose"))
-        assert await DeadLetters(pool).count() == dead + 2, seen
+        assert await DeadLetterStore(pool).count() == dead + 2, seen
 
         seen += [str(key) async for key in pool.scan_iter()]
         for key in [keys.DEAD_LETTERS, *map(keys.counters, ("lead_tasks", "personal_tasks"))]:
             seen.append(str(await cast("Awaitable[dict[bytes, bytes]]", pool.hgetall(key))))
-        letters = await DeadLetters(pool).find()
+        letters = await DeadLetterStore(pool).find()
     seen += [await jobs("failed", "show", letter.job_id) for letter in letters]
     for words in (["failed", "list"], ["failed", "list", "--json"], ["status", "--json"]):
         seen.append(await jobs(*words))

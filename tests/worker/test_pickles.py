@@ -20,7 +20,7 @@ from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.client.pool import Pool
 from jobs.engine.connection.urls import Address
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.keys import JOB, RESULT
 from jobs.engine.queue.serializer import deserialize, deserialize_or_unpickle, serialize
 from jobs.settings import load_settings
@@ -111,12 +111,12 @@ async def test_our_worker_refuses_it_in_one_line_and_keeps_it(
     await refused(job)
     one_line(caplog)
 
-    (letter,) = await DeadLetters(pool).find()
+    (letter,) = await DeadLetterStore(pool).find()
     assert letter.message.startswith("refused: a pickle")
     assert "not ours to read" in letter.shown_arguments()
-    assert await DeadLetters(pool).retry("one") == 1
+    assert await DeadLetterStore(pool).retry("one") == 1
     await run(redis_url, settings, **worker_options([settings], load_settings()))
-    assert await DeadLetters(pool).count() == 1
+    assert await DeadLetterStore(pool).count() == 1
 
 
 async def test_arqs_worker_refuses_it_under_our_settings(

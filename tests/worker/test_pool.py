@@ -24,7 +24,7 @@ from jobs.clock import ScaledClock
 from jobs.engine.client.pool import BATCH, Pool, create_pool
 from jobs.engine.client.request import JobRequest, request
 from jobs.engine.connection.connect import NoRedisError
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import Address
 from jobs.engine.definition.decorator import job
 from jobs.engine.queue.keys import ABORT, IN_PROGRESS, JOB, RESULT
@@ -339,16 +339,16 @@ async def test_enqueuing_is_retried_as_the_options_say(
     address.retry_on_error = [RedisConnectionError]
     address.retry = Retry(NoBackoff(), tries - 1)
     async with await create_pool(address) as pool:
-        call, calls = Channel.call, 0
+        call, calls = ScriptChannel.call, 0
 
-        async def fails_once(self: Channel, *args: Any, **options: Any) -> Any:
+        async def fails_once(self: ScriptChannel, *args: Any, **options: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls == 1:
                 raise RedisConnectionError("lost")
             return await call(self, *args, **options)
 
-        monkeypatch.setattr(Channel, "call", fails_once)
+        monkeypatch.setattr(ScriptChannel, "call", fails_once)
         if tries == 1:
             with pytest.raises(RedisConnectionError):
                 await pool.enqueue_job("lead.x", 1)
@@ -365,9 +365,9 @@ async def test_a_lost_answer_makes_nothing_of_an_id_that_the_pool_made(
     address.retry_on_error = [RedisConnectionError]
     address.retry = Retry(NoBackoff(), 1)
     async with await create_pool(address, queues=DOMAINS) as pool:
-        call, calls = Channel.call, 0
+        call, calls = ScriptChannel.call, 0
 
-        async def loses_each_first_answer(self: Channel, *args: Any, **options: Any) -> Any:
+        async def loses_each_first_answer(self: ScriptChannel, *args: Any, **options: Any) -> Any:
             nonlocal calls
             answer = await call(self, *args, **options)
             calls += 1
@@ -375,7 +375,7 @@ async def test_a_lost_answer_makes_nothing_of_an_id_that_the_pool_made(
                 raise RedisConnectionError("lost")
             return answer
 
-        monkeypatch.setattr(Channel, "call", loses_each_first_answer)
+        monkeypatch.setattr(ScriptChannel, "call", loses_each_first_answer)
 
         async def enqueue(job_id: str | None) -> Sequence[Job | None]:
             if many:

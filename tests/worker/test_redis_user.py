@@ -9,10 +9,10 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from jobs.engine import (
-    DeadLetters,
+    DeadLetterFilter,
+    DeadLetterStore,
     EngineSettings,
     JobRequest,
-    LetterFilter,
     Pool,
     create_pool,
     cron,
@@ -73,9 +73,9 @@ async def test_the_user_can_do_all_that_is_needed(url: str, admin: Pool, redis: 
         assert good is not None
         assert bad is not None
         assert await good.result(timeout=10, poll_delay=0.02) == 42
-        letters = DeadLetters(redis)
+        letters = DeadLetterStore(redis)
         await wait_until(lambda: letters.count())
-        assert await letters.retry(LetterFilter()) == 1
+        assert await letters.retry(DeadLetterFilter()) == 1
         await wait_until(lambda: letters.count())
         assert await letters.discard(bad.job_id) == 1
         assert (await read_stats(redis, QUEUE)).dead == 2

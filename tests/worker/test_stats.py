@@ -25,13 +25,13 @@ from jobs.engine.monitoring.counters import (
 )
 from jobs.engine.monitoring.outcome_log import OutcomeLog, log_outcome, masked_error
 from jobs.engine.queue.keys import IN_PROGRESS, counters
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def outcome(
-    ending: Ending = Ending.DONE,
+    ending: OutcomeKind = OutcomeKind.DONE,
     took: timedelta = timedelta(milliseconds=20),
     queue: str = "lead_tasks",
     error: str | None = None,
@@ -46,13 +46,17 @@ def outcome(
         started=START.timestamp(),
         finished=(START + took).timestamp(),
         error=error,
-        retry_in=timedelta(seconds=5) if ending is Ending.RETRIED else None,
+        retry_in=timedelta(seconds=5) if ending is OutcomeKind.RETRIED else None,
     )
 
 
 async def test_what_is_counted_is_read(pool: Pool) -> None:
-    endings = [Ending.DONE] * 6 + [Ending.RETRIED] * 3 + [Ending.DEAD, Ending.DISCARDED]
-    endings += [Ending.ABORTED, Ending.RELEASED]
+    endings = (
+        [OutcomeKind.DONE] * 6
+        + [OutcomeKind.RETRIED] * 3
+        + [OutcomeKind.DEAD, OutcomeKind.DISCARDED]
+    )
+    endings += [OutcomeKind.ABORTED, OutcomeKind.RELEASED]
     for one in [*map(outcome, endings), outcome(queue="call_tasks")]:
         await add_count(pool, one)
     stats = await read_stats(pool, "lead_tasks")
@@ -110,7 +114,7 @@ async def test_waiting_scheduled_and_running(pool: Pool) -> None:
 
 @given(st.lists(st.floats(min_value=1e-5, max_value=3600), min_size=1, max_size=200))
 def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
-    fields = Counter(counted("q", Ending.DONE, s)[2] for s in seconds)
+    fields = Counter(counted("q", OutcomeKind.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     ordered = sorted(seconds)
@@ -124,7 +128,7 @@ def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
 def test_the_histogram_of_a_real_spread() -> None:
     source = random.Random(1)
     seconds = [source.lognormvariate(-3, 1) for _ in range(5000)]
-    fields = Counter(counted("q", Ending.DONE, s)[2] for s in seconds)
+    fields = Counter(counted("q", OutcomeKind.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     exact = quantiles(seconds, n=100)
@@ -139,17 +143,17 @@ def test_nothing_took_less_than_nothing() -> None:
 
 
 def test_an_outcome_is_counted_in_its_queues_hash() -> None:
-    name, ending, took = counted("b", Ending.DONE, 0.02)
+    name, ending, took = counted("b", OutcomeKind.DONE, 0.02)
     assert (name, ending) == (counters("b"), "done")
     assert took == f"took:{bucket(20_000)}"
-    assert counted("b", Ending.RELEASED, 0.02)[1:] == ("released", "")
+    assert counted("b", OutcomeKind.RELEASED, 0.02)[1:] == ("released", "")
 
 
 @pytest.mark.parametrize(
     ("ending", "level"),
-    [(Ending.DONE, "info"), (Ending.RETRIED, "warning"), (Ending.DEAD, "error")],
+    [(OutcomeKind.DONE, "info"), (OutcomeKind.RETRIED, "warning"), (OutcomeKind.DEAD, "error")],
 )
-def test_each_outcome_is_one_line(ending: Ending, level: str) -> None:
+def test_each_outcome_is_one_line(ending: OutcomeKind, level: str) -> None:
     with capture_logs() as lines:
         log_outcome(outcome(ending, error="RuntimeError: bug"))
     (line,) = lines
@@ -157,7 +161,7 @@ def test_each_outcome_is_one_line(ending: Ending, level: str) -> None:
     assert line["event"] == f"job_{ending}"
     assert (line["job"], line["seconds"]) == ("lead.qualify", 0.02)
     assert line["error"] == "RuntimeError: bug"
-    assert line.get("retry_in") == (5 if ending is Ending.RETRIED else None)
+    assert line.get("retry_in") == (5 if ending is OutcomeKind.RETRIED else None)
 
 
 def test_of_many_jobs_a_second_only_some_have_a_line() -> None:
@@ -166,7 +170,7 @@ def test_of_many_jobs_a_second_only_some_have_a_line() -> None:
     with capture_logs() as lines:
         for _ in range(10):
             log(outcome(took=second / 2))
-        log(outcome(Ending.DEAD, took=second / 2))
+        log(outcome(OutcomeKind.DEAD, took=second / 2))
         log(outcome(took=second))
     assert [line["event"] for line in lines] == ["job_done"] * 3 + ["job_dead", "job_done"]
     assert [line.get("unlogged", 0) for line in lines] == [0, 0, 0, 7, 0]

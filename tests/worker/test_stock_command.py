@@ -12,7 +12,7 @@ import pytest
 from jobs.engine.bootstrap.worker_settings import EngineSettings
 from jobs.engine.client.pool import create_pool
 from jobs.engine.definition.decorator import job
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.servers import LazyRedisSettings
 
@@ -62,7 +62,7 @@ async def test_burst_runs_what_a_producer_enqueued(redis_url: str) -> None:
         code, output = await arq(SETTINGS, "--burst", redis_url=redis_url)
         assert code == 0, output
         assert await good.result() == "hello Ada"
-        assert [letter.job_id for letter in await DeadLetters(pool).find()] == [bad.job_id]
+        assert [letter.job_id for letter in await DeadLetterStore(pool).find()] == [bad.job_id]
 
 
 async def test_a_queue_of_its_own_server_is_found(

@@ -15,7 +15,7 @@ from jobs.engine.definition.decorator import job
 from jobs.engine.definition.retry import RetryPolicy, retry
 from jobs.engine.monitoring.counters import QueueStats, read_stats
 from jobs.engine.queue.dead_letter import DeadLetter
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
 from jobs.errors import (
     ExternalServiceError,
@@ -124,7 +124,7 @@ async def run(pool: Pool, function: str, *args: object, **options: Any) -> Job:
 
 
 async def only_letter(pool: Pool) -> DeadLetter:
-    (letter,) = await DeadLetters(pool).find()
+    (letter,) = await DeadLetterStore(pool).find()
     return letter
 
 
@@ -136,7 +136,7 @@ async def test_returns(pool: Pool) -> None:
     done = await run(pool, "stock.scripted", ["ok"])
     assert await done.result() == "well"
     assert await done.status() is JobStatus.complete
-    assert await DeadLetters(pool).count() == 0
+    assert await DeadLetterStore(pool).count() == 0
     seen = await stats(pool)
     assert (seen.done, seen.retried, seen.length, seen.success_rate) == (1, 0, 0, 1.0)
 
@@ -173,7 +173,7 @@ async def test_no_number_is_shown_in_a_letter(pool: Pool) -> None:
 async def test_recovers_after_a_failure(pool: Pool) -> None:
     done = await run(pool, "stock.scripted", ["bug", "ok"])
     assert await done.result() == "well"
-    assert await DeadLetters(pool).count() == 0
+    assert await DeadLetterStore(pool).count() == 0
 
 
 async def test_a_timeout_is_retried(pool: Pool) -> None:
@@ -252,7 +252,7 @@ async def test_what_is_hard_to_tell_is_retried_and_kept_like_any_error(
 
 async def test_a_job_may_go_without_a_letter(pool: Pool) -> None:
     await run(pool, "stock.forgetful", ["bug"])
-    assert await DeadLetters(pool).count() == 0
+    assert await DeadLetterStore(pool).count() == 0
     assert (await stats(pool)).discarded == 1
 
 
@@ -265,7 +265,7 @@ async def test_a_job_called_from_a_job_is_a_plain_coroutine(pool: Pool) -> None:
 
 async def test_retrying_a_letter_puts_the_job_back_as_it_was(pool: Pool) -> None:
     failed = await run(pool, "stock.scripted", ["bug", "bug", "bug", "ok"])
-    letters = DeadLetters(pool)
+    letters = DeadLetterStore(pool)
     assert await letters.retry(failed.job_id) == 1
     assert await letters.count() == 0
     assert await letters.retry(failed.job_id) == 0
@@ -288,5 +288,5 @@ async def test_an_aborted_job_is_cancelled(pool: Pool) -> None:
     running = asyncio.create_task(worker.async_run())
     assert await queued.abort(timeout=10, poll_delay=0.01)
     await running
-    assert await DeadLetters(pool).count() == 0
+    assert await DeadLetterStore(pool).count() == 0
     assert len(runs) <= 1

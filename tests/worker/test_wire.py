@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
-from jobs.engine.connection.protocol import Wire, packed
+from jobs.engine.connection.protocol import RedisProtocol, packed
 from jobs.engine.connection.raw_connection import connection_like
 from jobs.testing.waiting import wait_until
 
@@ -39,8 +39,8 @@ class Heard:
         self.answers: list[Any] = []
         self.losses: list[Exception] = []
 
-    def over(self, connection: UnixDomainSocketConnection) -> Wire:
-        return Wire(connection, answered=self.answers.append, lost=self.losses.append)
+    def over(self, connection: UnixDomainSocketConnection) -> RedisProtocol:
+        return RedisProtocol(connection, answered=self.answers.append, lost=self.losses.append)
 
 
 @asynccontextmanager

@@ -11,10 +11,18 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus, deserialize_job
 from arq.worker import FailedJobs, JobExecutionFailed, Retry, func
 
-from jobs.engine import DeadLetters, Ending, Outcome, Worker, deserialize, read_stats, serialize
+from jobs.engine import (
+    DeadLetterStore,
+    Outcome,
+    OutcomeKind,
+    Worker,
+    deserialize,
+    read_stats,
+    serialize,
+)
 from jobs.engine.bootstrap.workers import serve
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import LAPSES_ALLOWED
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
 from jobs.testing.waiting import wait_until
 from tests.worker.workers import connect, running
 
@@ -177,11 +185,14 @@ async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: st
         observers=[outcomes.append],
     )
     await worker.main()
-    letter = await DeadLetters(pool).get("bad")
+    letter = await DeadLetterStore(pool).get("bad")
     assert letter is not None
     assert (letter.function, letter.error_class, letter.tries) == ("fail", "ValueError", 1)
     assert "4155550123" not in letter.message
-    assert {(o.job_id, o.ending) for o in outcomes} == {("bad", Ending.DEAD), ("good", Ending.DONE)}
+    assert {(o.job_id, o.ending) for o in outcomes} == {
+        ("bad", OutcomeKind.DEAD),
+        ("good", OutcomeKind.DONE),
+    }
     stats = await read_stats(pool, "arq:queue")
     assert (stats.done, stats.dead, stats.length) == (1, 1, 0)
     await worker.close()
@@ -330,7 +341,7 @@ async def test_jobs_that_may_have_killed_their_worker_run_one_at_a_time(
         running_now -= 1
 
     suspects = [f"suspect-{number}" for number in range(4)]
-    await redis.hset(keys.LOST, mapping=dict.fromkeys(suspects, LAPSES_ALLOWED - 1))  # type: ignore[misc]  # both clients
+    await redis.hset(keys.LOST, mapping=dict.fromkeys(suspects, MAX_EXPIRED_LEASES - 1))  # type: ignore[misc]  # both clients
     jobs = [await redis.enqueue_job("work", _job_id=job_id) for job_id in suspects]
     worker = Worker([func(work, name="work")], redis_pool=await connect(redis_url))
     async with running(worker):

@@ -11,10 +11,18 @@ from typing import Any
 import pytest
 from arq.jobs import Job
 
-from jobs.engine import DeadLetters, JobRequest, Pool, create_pool, cron, deserialize, read_stats
+from jobs.engine import (
+    DeadLetterStore,
+    JobRequest,
+    Pool,
+    create_pool,
+    cron,
+    deserialize,
+    read_stats,
+)
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import LAPSES_ALLOWED
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
 from jobs.errors import WorkerLost
 from jobs.testing.waiting import wait_until
 from tests.worker.scripted_settings import QUEUE, Chaos
@@ -84,14 +92,14 @@ async def test_no_other_job_is_given_up_with_the_one_that_kills_its_workers(
 ) -> None:
     """All of them have shared its first lapses."""
     jobs = {f"good-{number}": "chaos.work" for number in range(5)} | {"bad": "chaos.die_at_once"}
-    await pool.hset(keys.LOST, mapping=dict.fromkeys(jobs, LAPSES_ALLOWED - 1))  # type: ignore[misc]  # typed for both clients
+    await pool.hset(keys.LOST, mapping=dict.fromkeys(jobs, MAX_EXPIRED_LEASES - 1))  # type: ignore[misc]  # typed for both clients
     for job_id, name in sorted(jobs.items()):  # the bad one comes first
         args = () if job_id == "bad" else (0.01,)
         assert await pool.enqueue_job(name, *args, _job_id=job_id, _queue_name=QUEUE)
     with process(redis_url, "Chaos", processes=2):
         await wait_until(lambda: _is_empty(pool), timeout=30)
     assert (await read_stats(pool, QUEUE)).done == 5
-    assert [letter.job_id for letter in await DeadLetters(pool).find()] == ["bad"]
+    assert [letter.job_id for letter in await DeadLetterStore(pool).find()] == ["bad"]
 
 
 async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(

@@ -19,7 +19,7 @@ from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served
 from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
-from jobs.engine.scheduling.cron import refuse_namesakes
+from jobs.engine.scheduling.cron import refuse_duplicate_names
 from jobs.engine.worker.worker import Observer, Worker
 from jobs.errors import UsageError, as_command_error
 from jobs.settings import Settings, SettingsError, get_settings, load_settings
@@ -86,7 +86,7 @@ class EngineSettings:
         said["functions"] = JobFunctions(said["functions"])
         crons = said["cron_jobs"] or ()
         _refuse_shadowed(cls, said["functions"], crons)
-        refuse_namesakes(crons)
+        refuse_duplicate_names(crons)
         said["on_startup"] = Startup.around(said["on_startup"], queue)
         cls._given = said
         for name, value in said.items():

@@ -14,7 +14,7 @@ from arq.worker import Function, func
 from jobs.engine.bootstrap.worker_settings import Startup, own_hook
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
 from jobs.engine.queue.servers import LazyRedisSettings, resolve
-from jobs.engine.scheduling.cron import Cron, refuse_namesakes
+from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError
 
@@ -101,7 +101,7 @@ def _merged(
         for options in said
         for one in options.get("cron_jobs") or ()
     ]
-    refuse_namesakes([*functions, *crons])
+    refuse_duplicate_names([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
     merged["on_startup"] = Startup.around(in_turn(_hooks(said, "on_startup")), queues[0])
     merged["on_shutdown"] = in_turn(_hooks(said, "on_shutdown"), all_of_them=True)

@@ -17,12 +17,12 @@ from jobs.clock import Clock, SystemClock
 from jobs.engine.client.batch import Batch, Group, Place
 from jobs.engine.client.job import Job
 from jobs.engine.client.request import JobFunction, JobRequest, name_and_queue, times
-from jobs.engine.connection.connect import connections_to, unusable
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.connect import connection_failure, connections_to
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.protocol import Argument
 from jobs.engine.connection.raw_connection import connection_like
 from jobs.engine.connection.script import Script
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import Address
 from jobs.engine.definition.job import find_job
 from jobs.engine.queue.inspection import jobs_of, results_of
@@ -84,7 +84,7 @@ class Pool(ArqRedis):
         )
         connections = self.connection_pool
         patience = connections.connection_kwargs.get("socket_timeout") or PATIENCE
-        self._channel = Channel(connections, patience=patience)
+        self._channel = ScriptChannel(connections, patience=patience)
         self._options = connection_like(connections, protocol=2)  # never connected
 
     @classmethod
@@ -430,7 +430,7 @@ async def create_pool(
         await pool.open()
     except BaseException as error:
         await pool.aclose()
-        if isinstance(error, OUTAGE):
-            raise unusable(address, error) from error
+        if isinstance(error, TRANSIENT_ERRORS):
+            raise connection_failure(address, error) from error
         raise
     return pool

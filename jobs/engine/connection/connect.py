@@ -16,7 +16,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.engine.connection.failures import OUTAGE, explained, is_wrong_password
+from jobs.engine.connection.failures import TRANSIENT_ERRORS, explain, is_wrong_password
 from jobs.engine.connection.raw_connection import patience_of
 from jobs.engine.connection.urls import Address
 from jobs.errors import ServerError
@@ -40,11 +40,11 @@ async def connections_to(address: Address, *, tried: int = 0) -> ConnectionPool:
             try:
                 async with asyncio.timeout(patience_of(connections.connection_kwargs, PATIENCE)):
                     await client.ping()
-                    await refuse_old(client)
+                    await require_supported_version(client)
                 break
-            except OUTAGE as error:
-                if not tries_left or not is_passing(error):
-                    raise unusable(address, error) from error
+            except TRANSIENT_ERRORS as error:
+                if not tries_left or not may_recover(error):
+                    raise connection_failure(address, error) from error
                 await asyncio.sleep(address.pause)
     except BaseException:
         await connections.disconnect()
@@ -52,30 +52,30 @@ async def connections_to(address: Address, *, tried: int = 0) -> ConnectionPool:
     return connections
 
 
-def unusable(address: Address, error: Exception) -> NoRedisError:
+def connection_failure(address: Address, error: Exception) -> NoRedisError:
     """One line on what keeps this Redis from being used."""
-    what = "no answer from Redis at {}" if is_passing(error) else "the Redis at {} cannot be used"
-    return NoRedisError(f"{what.format(address.shown)}: {explained(error)}")
+    what = "no answer from Redis at {}" if may_recover(error) else "the Redis at {} cannot be used"
+    return NoRedisError(f"{what.format(address.shown)}: {explain(error)}")
 
 
-async def refuse_old(redis: Redis) -> None:
+async def require_supported_version(redis: Redis) -> None:
     """Raises NoRedisError for a Redis that lacks commands which the scripts call."""
     try:
         server: Mapping[str, Any] = await redis.info("server")
     except NoPermissionError:
         return  # a user who may not ask; what is missing shows when it is called
-    if is_too_old(version := str(server.get("redis_version", ""))):
+    if is_unsupported(version := str(server.get("redis_version", ""))):
         oldest = ".".join(map(str, OLDEST))
         raise NoRedisError(f"Redis {version} is too old: {oldest} or newer is needed")
 
 
-def is_too_old(version: str) -> bool:
+def is_unsupported(version: str) -> bool:
     """version: as INFO has it, such as 7.0.15; one that is none is let through."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     return len(numbers) == len(OLDEST) and tuple(numbers) < OLDEST
 
 
-def is_passing(error: Exception) -> bool:
+def may_recover(error: Exception) -> bool:
     """Whether Redis may just be coming up; a wrong password or certificate is there to stay."""
     lost = isinstance(error, OSError | RedisConnectionError | RedisTimeoutError)
     distrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)

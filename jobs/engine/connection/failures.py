@@ -37,7 +37,7 @@ _CODE: Final = re.compile(rf"(?:^|: -|caused error: \(\W)({'|'.join(_PASSING)})\
 _WRONG_PASSWORD: Final = "it wants another user or password than its URL has"  # noqa: S105 - none
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether Redis may take the very same call later."""
     return _code(error) in _PASSING
 
@@ -51,7 +51,7 @@ def is_wrong_password(error: BaseException) -> bool:
     return _code(error) == "NOAUTH"
 
 
-def explained(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
     """One line on what Redis does not do."""
     code = _code(error)
     if code == "NOAUTH":
@@ -72,5 +72,5 @@ def _code(error: BaseException) -> str | None:
     return found and found[1]
 
 
-OUTAGE: Final = (RedisError, OSError, TimeoutError)
+TRANSIENT_ERRORS: Final = (RedisError, OSError, TimeoutError)
 """What a call raises while Redis is away, or refuses to write."""

@@ -5,7 +5,7 @@ import logging
 import random
 from typing import Final
 
-from jobs.engine.connection.failures import explained
+from jobs.engine.connection.failures import explain
 
 logger = logging.getLogger("jobs.worker")
 
@@ -28,7 +28,7 @@ class Outage:
 
     def met(self, error: BaseException) -> None:
         """Redis is away, or refuses."""
-        reason = explained(error)
+        reason = explain(error)
         if reason not in self._reasons:
             self._reasons.add(reason)
             logger.warning("%s waits for Redis: %s", self._waiting, reason)

@@ -23,7 +23,7 @@ def packed(*words: Argument) -> bytes:
     return command
 
 
-class Wire(asyncio.Protocol):
+class RedisProtocol(asyncio.Protocol):
     """Takes over what redis-py has connected: by its options, with its handshake done, and with
     nothing under way.
 

@@ -20,8 +20,8 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.engine.connection.failures import is_read_only, passes
-from jobs.engine.connection.protocol import Argument, Wire, packed
+from jobs.engine.connection.failures import is_read_only, is_transient
+from jobs.engine.connection.protocol import Argument, RedisProtocol, packed
 from jobs.engine.connection.raw_connection import PATIENCE, connected_like
 from jobs.engine.connection.script import Script
 
@@ -35,7 +35,7 @@ _Call = tuple[asyncio.Future[Any] | None, float]
 """What an answer is due to: None where nobody waits for it, and since when, by the loop's time."""
 
 
-class Channel:
+class ScriptChannel:
     """Calls scripts over a connection made with the options of `pool`, so that TLS, authentication
     and Sentinel hold here too.
 
@@ -59,7 +59,7 @@ class Channel:
         self._pool = pool
         self._on_change = on_change
         self._patience = patience
-        self._wire: Wire | None = None
+        self._wire: RedisProtocol | None = None
         self._calls: deque[_Call] = deque()
         self._opening = asyncio.Lock()
         self._closings = 0
@@ -101,7 +101,7 @@ class Channel:
         self._give_up(RedisConnectionError(_CLOSED))
         await asyncio.sleep(0)  # a transport ends with the loop's next turn
 
-    def _send(self, wire: Wire, command: bytes, first: bytes) -> asyncio.Future[Any]:
+    def _send(self, wire: RedisProtocol, command: bytes, first: bytes) -> asyncio.Future[Any]:
         """Send `command`, after `first`; what will be its answer."""
         loop = asyncio.get_running_loop()
         if wire.loop is not loop:  # no answer would ever arrive here
@@ -137,7 +137,7 @@ class Channel:
     def _silent(self) -> str:
         return f"no answer within {self._patience:g} s"
 
-    async def _ready(self) -> Wire:
+    async def _ready(self) -> RedisProtocol:
         """A connection that has room for more."""
         closings = self._closings
         try:
@@ -153,7 +153,7 @@ class Channel:
             raise RedisConnectionError("the connection was lost")
         return wire
 
-    async def _connect(self, closings: int) -> Wire:
+    async def _connect(self, closings: int) -> RedisProtocol:
         """closings: how often this had been closed when the connection was asked for."""
         connection = await self._tracking() if self.tracks else None
         if connection is None:
@@ -161,7 +161,7 @@ class Channel:
         if closings != self._closings:
             await connection.disconnect(nowait=True)
             raise RedisConnectionError(_CLOSED)
-        self._wire = Wire(connection, answered=self._answered, lost=self._give_up)
+        self._wire = RedisProtocol(connection, answered=self._answered, lost=self._give_up)
         return self._wire
 
     async def _tracking(self) -> AbstractConnection | None:
@@ -174,7 +174,7 @@ class Channel:
                 patience=self._patience,
             )
         except ResponseError as error:
-            if passes(error):
+            if is_transient(error):
                 raise
             self.tracks = False
             return None

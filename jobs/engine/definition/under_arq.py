@@ -19,9 +19,9 @@ from jobs.engine.monitoring.counters import add_count
 from jobs.engine.monitoring.log_masking import remember_arguments
 from jobs.engine.monitoring.outcome_log import log_outcome, log_start, masked_error
 from jobs.engine.queue.dead_letter import DeadLetter
-from jobs.engine.queue.dead_letter_store import DeadLetters
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.privacy.fields import named
 
 logger = structlog.get_logger("jobs.engine")
@@ -43,7 +43,7 @@ async def reported(
     log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
     def outcome(
-        ending: Ending,
+        ending: OutcomeKind,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
         fingerprint: str | None = None,
@@ -66,21 +66,21 @@ async def reported(
     try:
         result = await attempt
     except asyncio.CancelledError:
-        log_outcome(outcome(Ending.RELEASED))
+        log_outcome(outcome(OutcomeKind.RELEASED))
         raise
     except Retry as retry:
         wait = timedelta(milliseconds=retry.defer_score or 0)
-        await _tell(redis, outcome(Ending.RETRIED, retry.__cause__, wait))
+        await _tell(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
         raise
     except Exception as error:
         remember_arguments(error, named(*arguments, job.parameters))
         letter = await _keep(job, ctx, queue, arguments, error)
         if letter is None:
-            await _tell(redis, outcome(Ending.DISCARDED, error))
+            await _tell(redis, outcome(OutcomeKind.DISCARDED, error))
         else:
-            await _tell(redis, outcome(Ending.DEAD, error, fingerprint=letter.fingerprint))
+            await _tell(redis, outcome(OutcomeKind.DEAD, error, fingerprint=letter.fingerprint))
         raise
-    await _tell(redis, outcome(Ending.DONE))
+    await _tell(redis, outcome(OutcomeKind.DONE))
     return result
 
 
@@ -118,7 +118,7 @@ async def _keep(
     if not job.dead_letter:
         return None
     redis: ArqRedis = ctx["redis"]
-    letters = DeadLetters(redis)
+    letters = DeadLetterStore(redis)
     enqueued_at: datetime = ctx["enqueue_time"]
     payload = await letters.payload_of(ctx["job_id"]) or serialize_job(
         job.name,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from redis.asyncio import Redis
 
 from jobs.engine.queue.keys import ALERTED
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.settings import get_settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Alerts:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.ending is not Ending.DEAD:
+        if outcome.ending is not OutcomeKind.DEAD:
             return
         if len(self._under_way) >= MOST_AT_ONCE:
             logger.warning("no alert for job %s: too many are under way", outcome.job_id)

@@ -10,9 +10,9 @@ from typing import Final, cast
 
 from redis.asyncio import Redis
 
-from jobs.engine.queue.claim import Counted
+from jobs.engine.queue.claim import CounterUpdate
 from jobs.engine.queue.keys import counters
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.engine.queue.scripts import QUEUE_STATE
 
 GROWTH: Final = 1.1
@@ -21,17 +21,19 @@ _LOG_GROWTH: Final = math.log(GROWTH)
 _TOOK: Final = "took:"
 _LAST: Final = 400
 """The number of the last bucket: a thousand years."""
-_TIMED: Final = frozenset({Ending.DONE, Ending.RETRIED, Ending.DEAD, Ending.DISCARDED})
+_TIMED: Final = frozenset(
+    {OutcomeKind.DONE, OutcomeKind.RETRIED, OutcomeKind.DEAD, OutcomeKind.DISCARDED}
+)
 
 
-def counted(queue: str, ending: Ending, seconds: float) -> Counted:
+def counted(queue: str, ending: OutcomeKind, seconds: float) -> CounterUpdate:
     """Where the end of a try is counted that took so long: the hash of its queue; there the field
     of its ending, and `took:N`, where its duration is in bucket N of the histogram."""
     return _counted(queue, ending, int(seconds * 1e6))
 
 
 @lru_cache(maxsize=4096)
-def _counted(queue: str, ending: Ending, microseconds: int) -> Counted:
+def _counted(queue: str, ending: OutcomeKind, microseconds: int) -> CounterUpdate:
     took = f"{_TOOK}{bucket(microseconds)}" if ending in _TIMED else ""
     return counters(queue), ending.value, took
 
@@ -101,7 +103,7 @@ async def read_stats(redis: Redis, queue: str) -> QueueStats:
         waiting=waiting,
         scheduled=scheduled,
         running=running,
-        **{ending.value: fields.get(ending.value, 0) for ending in Ending},
+        **{ending.value: fields.get(ending.value, 0) for ending in OutcomeKind},
         durations={
             int(name.removeprefix(_TOOK)): number
             for name, number in fields.items()

@@ -4,7 +4,7 @@ from typing import Final
 
 import structlog
 
-from jobs.engine.queue.outcome import Ending, Outcome
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.privacy.error_text import masked_message
 from jobs.privacy.fields import Named
 
@@ -14,12 +14,12 @@ LINES_A_SECOND: Final = 20
 """Of jobs that are done: more than that nobody reads, and a line costs more than a job."""
 
 _LEVELS: Final = {
-    Ending.DONE: "info",
-    Ending.RETRIED: "warning",
-    Ending.DEAD: "error",
-    Ending.DISCARDED: "error",
-    Ending.ABORTED: "info",
-    Ending.RELEASED: "info",
+    OutcomeKind.DONE: "info",
+    OutcomeKind.RETRIED: "warning",
+    OutcomeKind.DEAD: "error",
+    OutcomeKind.DISCARDED: "error",
+    OutcomeKind.ABORTED: "info",
+    OutcomeKind.RELEASED: "info",
 }
 
 
@@ -67,7 +67,7 @@ class OutcomeLog:
         self._unlogged = 0
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.ending is Ending.DONE:
+        if outcome.ending is OutcomeKind.DONE:
             second = int(outcome.finished)
             if second != self._second:
                 self._second, self._lines = second, 0

@@ -11,18 +11,18 @@ from jobs.engine.connection.protocol import Argument
 from jobs.engine.queue.keys import CRON_MARK_SECONDS
 from jobs.engine.queue.outcome import Outcome
 
-LAPSES_ALLOWED: Final = 3
+MAX_EXPIRED_LEASES: Final = 3
 """A job whose lease lapsed so often is not run again: it may be what kills the workers."""
 
 
-Counted = tuple[str, str, str]
+CounterUpdate = tuple[str, str, str]
 """A hash of counters, and two of its fields; the second may be empty."""
 
 
-NOWHERE: Final[Counted] = ("", "", "")
+NO_COUNTERS: Final[CounterUpdate] = ("", "", "")
 
 
-class Past(NamedTuple):
+class History(NamedTuple):
     """What is known of a job's earlier tries.
 
     tries: how many were used. abort_ms: when its abortion was asked for. lapses: how many leases
@@ -35,7 +35,7 @@ class Past(NamedTuple):
     put_back: int = 0
 
 
-NO_PAST: Final = Past()
+NO_HISTORY: Final = History()
 
 
 @dataclass(slots=True, eq=False)
@@ -52,13 +52,13 @@ class Claim:
     token: str
     payload: bytes | None
     since: float
-    past: Past = NO_PAST
+    past: History = NO_HISTORY
     until: float = math.inf
 
     @property
     def is_suspect(self) -> bool:
         """Whether its job is given up should its lease lapse once more."""
-        return self.past.lapses == LAPSES_ALLOWED - 1
+        return self.past.lapses == MAX_EXPIRED_LEASES - 1
 
     @property
     def due_ms(self) -> int:
@@ -69,7 +69,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimReply:
     """The answer to a claim.
 
     next_due_in: seconds until the next job is due, where slots were left free and there is one.
@@ -81,19 +81,19 @@ class Claimed:
     left: int | None
 
 
-class Reaped(NamedTuple):
+class Reclaimed(NamedTuple):
     """job_ids: of what was put back. now_ms: Redis's time."""
 
     job_ids: list[str]
     now_ms: int
 
 
-Manner = tuple[str, Argument, Argument, Argument]
+CompletionKind = tuple[str, Argument, Argument, Argument]
 """How a try ends, which many have in common: the words that `finish.lua` reads."""
 
 
 @dataclass(slots=True, eq=False)
-class Finish:
+class Completion:
     """How a claim is given up.
 
     letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it, and
@@ -101,11 +101,11 @@ class Finish:
     """
 
     claim: Claim
-    manner: Manner
+    manner: CompletionKind
     result: bytes = b""
     letter: bytes = b""
     outcome: Outcome | None = None
-    counted: Counted = NOWHERE
+    counted: CounterUpdate = NO_COUNTERS
     settled: asyncio.Future[None] | None = None
 
     @property
@@ -121,7 +121,7 @@ class Finish:
         *,
         fired_slot: bool = False,
         letter: bytes = b"",
-    ) -> "Finish":
+    ) -> "Completion":
         """The job is over. keep_ms: how long the result is kept, 0 for ever."""
         kind = "end" if claim.payload is not None else "absent"
         mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
@@ -137,7 +137,7 @@ class Finish:
         tries: int | None = None,
         kept_ms: int = expires_extra_ms,
         unknown: bool = False,
-    ) -> "Finish":
+    ) -> "Completion":
         """It runs again after `delay_ms`, or as soon as may be.
 
         tries: how many it has used; None: this one cost none. unknown: nobody here knows its

@@ -122,7 +122,7 @@ def fingerprint(function: str, error: BaseException) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterFilter:
+class DeadLetterFilter:
     """Which letters; what is None does not matter. failed_before, failed_after: by the queue's
     time, the second one included."""
 
@@ -152,7 +152,7 @@ class LetterFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class LetterGroup:
+class DeadLetterGroup:
     """Failures that are the same but for the data. example: the newest of them."""
 
     fingerprint: str
@@ -162,15 +162,15 @@ class LetterGroup:
     example: DeadLetter
 
 
-async def grouped(letters: AsyncIterable[DeadLetter]) -> list[LetterGroup]:
+async def group_dead_letters(letters: AsyncIterable[DeadLetter]) -> list[DeadLetterGroup]:
     """The groups of these letters, the largest first."""
-    groups: dict[str, LetterGroup] = {}
+    groups: dict[str, DeadLetterGroup] = {}
     async for one in letters:
         found = groups.get(one.fingerprint)
         if found is None:
-            found = LetterGroup(one.fingerprint, 0, one.failed_at, one.failed_at, one)
+            found = DeadLetterGroup(one.fingerprint, 0, one.failed_at, one.failed_at, one)
         newest = max(found.example, one, key=lambda letter: letter.failed_at)
-        groups[one.fingerprint] = LetterGroup(
+        groups[one.fingerprint] = DeadLetterGroup(
             one.fingerprint,
             found.count + 1,
             min(found.first_failed_at, one.failed_at),

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from jobs.engine.connection.script import pack
-from jobs.engine.queue.dead_letter import DeadLetter, LetterFilter
+from jobs.engine.queue.dead_letter import DeadLetter, DeadLetterFilter
 from jobs.engine.queue.keys import DEAD_INDEX, DEAD_LETTERS, JOB
 from jobs.engine.queue.names import DEFAULT_EXPIRY_MS
-from jobs.engine.queue.scripts import BURY, REVIVE
+from jobs.engine.queue.scripts import DISCARD_DEAD, RETRY_DEAD
 
 logger = logging.getLogger("jobs.engine")
 
@@ -20,19 +20,19 @@ BATCH: Final = 500
 """Letters in one round trip."""
 
 
-ALL_LETTERS: Final = LetterFilter()
+ALL_LETTERS: Final = DeadLetterFilter()
 
 _Place = tuple[bytes, float]
 """A job's id, and the time of its death in ms."""
 
 
-class DeadLetters:
+class DeadLetterStore:
     """The dead letters of one Redis database. However many they are, a batch is in memory."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._revive = redis.register_script(REVIVE.text)
-        self._bury = redis.register_script(BURY.text)
+        self._revive = redis.register_script(RETRY_DEAD.text)
+        self._bury = redis.register_script(DISCARD_DEAD.text)
 
     async def add(self, letter: DeadLetter) -> None:
         """Keeps a letter, in place of an older one of the same job id."""
@@ -41,7 +41,7 @@ class DeadLetters:
             pipe.zadd(DEAD_INDEX, {letter.job_id: _ms(letter.failed_at)})
             await pipe.execute()
 
-    async def count(self, where: LetterFilter = ALL_LETTERS) -> int:
+    async def count(self, where: DeadLetterFilter = ALL_LETTERS) -> int:
         if not where.reads:
             return int(await self._redis.zcount(DEAD_INDEX, _oldest(where), _newest(where)))
         return sum([1 async for _ in self.walk(where)])
@@ -51,7 +51,7 @@ class DeadLetters:
         return found[0][1] if found else None
 
     async def find(
-        self, where: LetterFilter = ALL_LETTERS, limit: int | None = None
+        self, where: DeadLetterFilter = ALL_LETTERS, limit: int | None = None
     ) -> list[DeadLetter]:
         """The newest first."""
         letters: list[DeadLetter] = []
@@ -61,14 +61,14 @@ class DeadLetters:
                 break
         return letters
 
-    async def walk(self, where: LetterFilter = ALL_LETTERS) -> AsyncIterator[DeadLetter]:
+    async def walk(self, where: DeadLetterFilter = ALL_LETTERS) -> AsyncIterator[DeadLetter]:
         """The newest first, without those that die meanwhile."""
         async for page in self._pages(where):
             for _, letter in await self._read(page):
                 if where(letter):
                     yield letter
 
-    async def retry(self, which: str | LetterFilter) -> int:
+    async def retry(self, which: str | DeadLetterFilter) -> int:
         """Puts a job, or all that match, back into its queue, due at once and with all its tries;
         answers how many. Left out: ids that have been enqueued again and are not through, and
         what has failed again since this began."""
@@ -82,11 +82,11 @@ class DeadLetters:
             revived += len(await self._revive(args=[pack((DEFAULT_EXPIRY_MS, fields))]))
         return revived
 
-    async def discard(self, which: str | LetterFilter) -> int:
+    async def discard(self, which: str | DeadLetterFilter) -> int:
         """Removes a letter, or all that match; answers how many."""
         discarded = 0
         async for page in self._selected(which):
-            if isinstance(which, LetterFilter) and which.reads:
+            if isinstance(which, DeadLetterFilter) and which.reads:
                 page = [place for place, _ in await self._matching(page, which)]
             fields = [part for job_id, died in page for part in (job_id, f"{died:.0f}")]
             discarded += int(await self._bury(args=[pack(fields)]))
@@ -94,21 +94,21 @@ class DeadLetters:
 
     async def purge(self, older_than: timedelta) -> int:
         """Retention: discards what died longer ago than that; answers how many."""
-        return await self.discard(LetterFilter(failed_before=datetime.now(UTC) - older_than))
+        return await self.discard(DeadLetterFilter(failed_before=datetime.now(UTC) - older_than))
 
     async def payload_of(self, job_id: str) -> bytes | None:
         """The payload of a job that is still queued."""
         payload: bytes | None = await self._redis.get(JOB + job_id)
         return payload
 
-    async def _selected(self, which: str | LetterFilter) -> AsyncIterator[list[_Place]]:
-        if isinstance(which, LetterFilter):
+    async def _selected(self, which: str | DeadLetterFilter) -> AsyncIterator[list[_Place]]:
+        if isinstance(which, DeadLetterFilter):
             async for page in self._pages(which):
                 yield page
         elif (died := await self._redis.zscore(DEAD_INDEX, which)) is not None:
             yield [(which.encode(), died)]
 
-    async def _pages(self, where: LetterFilter) -> AsyncIterator[list[_Place]]:
+    async def _pages(self, where: DeadLetterFilter) -> AsyncIterator[list[_Place]]:
         """Batches of places, the newest first: each once, whoever adds or removes meanwhile."""
         newest, seen = _newest(where), set[bytes]()
         while True:
@@ -124,7 +124,7 @@ class DeadLetters:
             newest, seen = f"{last:.0f}", {job_id for job_id, died in found if died == last}
 
     async def _matching(
-        self, page: Sequence[_Place], which: str | LetterFilter
+        self, page: Sequence[_Place], which: str | DeadLetterFilter
     ) -> list[tuple[_Place, DeadLetter]]:
         letters = await self._read(page)
         if isinstance(which, str):
@@ -146,11 +146,11 @@ class DeadLetters:
         return letters
 
 
-def _newest(where: LetterFilter) -> str:
+def _newest(where: DeadLetterFilter) -> str:
     return "+inf" if where.failed_before is None else f"({_ms(where.failed_before)}"
 
 
-def _oldest(where: LetterFilter) -> str:
+def _oldest(where: DeadLetterFilter) -> str:
     return "-inf" if where.failed_after is None else str(_ms(where.failed_after))
 
 

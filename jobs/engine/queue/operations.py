@@ -15,12 +15,20 @@ from typing import Final
 
 import msgpack
 
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.protocol import Argument
 from jobs.engine.connection.script import pack
-from jobs.engine.connection.script_channel import Channel
-from jobs.engine.queue.claim import Claim, Claimed, Counted, Finish, Manner, Past, Reaped
-from jobs.engine.queue.scripts import CLAIM, FINISH, REAP, RENEW
+from jobs.engine.connection.script_channel import ScriptChannel
+from jobs.engine.queue.claim import (
+    Claim,
+    ClaimReply,
+    Completion,
+    CompletionKind,
+    CounterUpdate,
+    History,
+    Reclaimed,
+)
+from jobs.engine.queue.scripts import CLAIM, FINISH, RECLAIM, RENEW
 
 logger = logging.getLogger("jobs.worker")
 
@@ -37,13 +45,13 @@ NO_LIMIT_MS: Final = 2**53
 _LAPSES_KEPT_MS: Final = 30 * 86_400_000
 
 
-class Claims:
+class QueueOperations:
     """The calls of one worker on its queues.
 
     lease: seconds that a claim is held without being renewed.
     """
 
-    def __init__(self, channel: Channel, queues: Sequence[str], lease: float) -> None:
+    def __init__(self, channel: ScriptChannel, queues: Sequence[str], lease: float) -> None:
         self.worker_id = secrets.token_hex(8)
         self.lease_ms = round(lease * 1000)
         self.name = f"{self.worker_id}:{self.lease_ms}"
@@ -68,7 +76,7 @@ class Claims:
         with_aborts: bool = False,
         watch: bool = True,
         waits: bool | None = None,
-    ) -> Claimed:
+    ) -> ClaimReply:
         """Claim up to `limit` jobs that are due, from all queues in turn.
 
         watch: the channel tells of the queues' next change, if slots are left free. waits: whether
@@ -94,12 +102,12 @@ class Claims:
                 self.waits_ms if waits else 0,
                 watch=watch,
             )
-        except OUTAGE:
+        except TRANSIENT_ERRORS:
             self._unheard.add(token)
             raise
         self._heard = since, float(now)
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
-        return Claimed(_read(queues, token, since, *found), due_in, left)
+        return ClaimReply(_read(queues, token, since, *found), due_in, left)
 
     def handed(self, message: bytes) -> Claim:
         """The claim that a producer has made for this worker."""
@@ -109,10 +117,10 @@ class Claims:
         made = min(since + (float(score) - now_ms) / 1000, time.monotonic())
         return Claim(job_id.decode(), queue.decode(), score, token.decode(), payload, made)
 
-    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+    async def finish(self, batch: Sequence[Completion]) -> list[int]:
         """Give up to BATCH claims up, and count them; which were refused, because someone else has
         the job, or has finished it."""
-        manners: dict[tuple[str, str, Manner, Counted], int] = {}
+        manners: dict[tuple[str, str, CompletionKind, CounterUpdate], int] = {}
         tries: list[Argument] = []
         letters: list[Argument] = []
         for number, finish in enumerate(batch):
@@ -142,7 +150,7 @@ class Claims:
             lost += [batch[i] for i in await self._channel.call(RENEW, self._queues, *args)]
         return lost
 
-    async def reap(self, until_ms: int = NO_LIMIT_MS) -> Reaped:
+    async def reap(self, until_ms: int = NO_LIMIT_MS) -> Reclaimed:
         """Put jobs back whose lease has lapsed, but not after `until_ms` by Redis's clock."""
         return await self._put_back(until_ms)
 
@@ -152,17 +160,17 @@ class Claims:
         await self._put_back(0, *tokens)
         self._unheard.difference_update(tokens)
 
-    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> Reaped:
+    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> Reclaimed:
         back: list[str] = []
         for queue in self._queues:
             at, seen = 0, BATCH
             while seen == BATCH:
                 seen, ids, now_ms = await self._channel.call(
-                    REAP, [queue], at, BATCH, _LAPSES_KEPT_MS, lapsed_until_ms, *unheard
+                    RECLAIM, [queue], at, BATCH, _LAPSES_KEPT_MS, lapsed_until_ms, *unheard
                 )
                 at += seen - len(ids)
                 back += [job_id.decode(errors="replace") for job_id in ids]
-        return Reaped(back, now_ms)
+        return Reclaimed(back, now_ms)
 
 
 def _read(
@@ -210,11 +218,11 @@ def _pasts(
     tries: Sequence[bytes | None],
     aborts: Sequence[bytes | None],
     lapses: Sequence[bytes | None],
-) -> Iterator[Past]:
+) -> Iterator[History]:
     none = [None] * count
     for used, abort, lapsed, unknown in zip(
         tries, aborts or none, lapses[:count] or none, lapses[count:] or none, strict=True
     ):
-        yield Past(
+        yield History(
             int(used or 0), float(abort) if abort else None, int(lapsed or 0), int(unknown or 0)
         )

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Ending(StrEnum):
+class OutcomeKind(StrEnum):
     """The few ways in which a try can end."""
 
     DONE = "done"
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     job_id: str
     function: str
     queue: str
-    ending: Ending
+    ending: OutcomeKind
     try_number: int
     enqueued: float
     started: float

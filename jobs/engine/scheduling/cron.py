@@ -13,11 +13,11 @@ from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCo
 from arq.utils import to_seconds, to_unix_ms
 from arq.worker import Function
 
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.definition.job import definition_of
 from jobs.engine.queue.keys import CRON, CRON_RAN
-from jobs.engine.queue.scripts import NOTE_SLOT
-from jobs.engine.scheduling.times import Times
+from jobs.engine.queue.scripts import NOTE_CRON_RUN
+from jobs.engine.scheduling.times import FireTimes
 from jobs.engine.scheduling.timezones import named_zone
 from jobs.errors import UsageError
 
@@ -38,7 +38,7 @@ class Cron(CronJob):
     whatever the worker's clock says.
     """
 
-    times: Times | None = None
+    times: FireTimes | None = None
     zone: tzinfo | None = None
     missed: Missed = "skip"
     queue: str | None = None
@@ -51,9 +51,9 @@ class Cron(CronJob):
         return cron if isinstance(cron, cls) else cls(**vars(cron))
 
     @property
-    def slots(self) -> Times:
+    def slots(self) -> FireTimes:
         if self.times is None:
-            self.times = Times.from_fields(self)
+            self.times = FireTimes.from_fields(self)
         return self.times
 
     @property
@@ -149,7 +149,7 @@ def cron(
         keep_result_s=to_seconds(keep_result),
         keep_result_forever=keep_result_forever,
         max_tries=max_tries,
-        times=None if expression is None else Times.from_expression(expression, microsecond),
+        times=None if expression is None else FireTimes.from_expression(expression, microsecond),
         zone=named_zone(timezone),
         missed=missed,
         remembered=True,
@@ -181,7 +181,7 @@ def _enqueuing(
         while True:
             try:
                 await ctx["redis"].enqueue_job(job, _job_id=job_id)
-            except OUTAGE:
+            except TRANSIENT_ERRORS:
                 if job_id is None:
                     raise
                 await asyncio.sleep(OUTAGE_PAUSE)
@@ -204,7 +204,7 @@ def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
         raise UsageError("cron: alone=True is for a job that is named, as in cron('campaign.tick')")
 
 
-def refuse_namesakes(functions: Iterable[Function | CronJob]) -> None:
+def refuse_duplicate_names(functions: Iterable[Function | CronJob]) -> None:
     """A worker finds by the name what to run, and which slots ran. Raises UsageError."""
     found: dict[str, Function | CronJob] = {}
     for one in functions:
@@ -226,8 +226,8 @@ def _noting_slots(cron: Cron) -> WorkerCoroutine:
         if slot.isdecimal():  # else somebody has enqueued it by hand
             schedule, earlier = cron.identity, "1" if cron.missed == "all" else ""
             names = CRON + schedule, CRON_RAN + schedule
-            with suppress(*OUTAGE):
-                await ctx["redis"].eval(NOTE_SLOT.text, 2, *names, slot, earlier, _RAN_KEPT_MS)
+            with suppress(*TRANSIENT_ERRORS):
+                await ctx["redis"].eval(NOTE_CRON_RUN.text, 2, *names, slot, earlier, _RAN_KEPT_MS)
         return await run(ctx, *args, **kwargs)
 
     return noting

@@ -12,11 +12,11 @@ from arq.jobs import serialize_job
 from arq.utils import timestamp_ms, to_unix_ms
 
 from jobs.clock import Clock, SystemClock
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.queue.keys import CRON, CRON_RAN
-from jobs.engine.queue.scripts import FIRE
+from jobs.engine.queue.scripts import FIRE_CRON
 from jobs.engine.scheduling.cron import Cron
 
 logger = logging.getLogger("jobs.worker")
@@ -41,7 +41,7 @@ class _State:
     startup: datetime | None
 
 
-class Schedule:
+class Scheduler:
     """The crons of one worker.
 
     queue: where crons go that name none. fired is called when a job was enqueued.
@@ -52,7 +52,7 @@ class Schedule:
         crons: Sequence[Cron],
         *,
         redis: ArqRedis,
-        channel: Channel,
+        channel: ScriptChannel,
         clock: Clock,
         zone: tzinfo,
         queue: str,
@@ -75,7 +75,7 @@ class Schedule:
             try:
                 pause = await self.tick()
                 outage.over()
-            except OUTAGE as error:
+            except TRANSIENT_ERRORS as error:
                 outage.met(error)
                 pause = 1.0
             await asyncio.sleep(pause)
@@ -141,7 +141,7 @@ class Schedule:
         interval = 0 if cron.missed == "all" else LEAST_INTERVAL_MS
         by_system = isinstance(self._clock_of(cron), SystemClock)
         fired, last, now_ms = await self._channel.call(
-            FIRE,
+            FIRE_CRON,
             [CRON + cron.identity, queue, CRON_RAN + cron.identity],
             slot_ms,
             job_id,

@@ -21,7 +21,7 @@ _SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), ti
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class FireTimes:
     """The slots of a schedule: minutes of local time, and the seconds within them.
 
     minutes: a cron expression of five fields. weekdays: where set, the slot's day must be one of
@@ -34,7 +34,7 @@ class Times:
     weekdays: frozenset[int] | None = None
 
     @classmethod
-    def from_expression(cls, expression: str, microsecond: int) -> "Times":
+    def from_expression(cls, expression: str, microsecond: int) -> "FireTimes":
         """Five fields, or six with the seconds first. Raises UsageError."""
         try:
             parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
@@ -43,7 +43,7 @@ class Times:
         return cls(" ".join(parsed.parts[1:]), tuple(sorted(parsed.seconds)), microsecond)
 
     @classmethod
-    def from_fields(cls, cron: CronJob) -> "Times":
+    def from_fields(cls, cron: CronJob) -> "FireTimes":
         """arq's fields; None is every one. Raises UsageError."""
         weekday = cron.weekday
         if isinstance(weekday, str):

@@ -9,10 +9,10 @@ from typing import Final, cast
 
 from redis.exceptions import ResponseError
 
-from jobs.engine.connection.failures import OUTAGE, passes
+from jobs.engine.connection.failures import TRANSIENT_ERRORS, is_transient
 from jobs.engine.connection.outage import Outage
-from jobs.engine.queue.claim import Finish
-from jobs.engine.queue.operations import BATCH, Claims
+from jobs.engine.queue.claim import Completion
+from jobs.engine.queue.operations import BATCH, QueueOperations
 from jobs.engine.queue.outcome import Outcome
 
 logger = logging.getLogger("jobs.worker")
@@ -25,7 +25,7 @@ _UNSENDABLE: Final = (TypeError, ValueError, OverflowError)
 """What packing a batch raises: a serializer of one's own may give text, and any text."""
 
 
-class Finisher:
+class Completer:
     """Collects what ended while earlier calls are under way, and sends it as one.
 
     given_up is called with finishes once Redis has taken them, or refused them. Outcomes that
@@ -34,16 +34,16 @@ class Finisher:
 
     def __init__(
         self,
-        claims: Claims,
+        claims: QueueOperations,
         *,
-        given_up: Callable[[Sequence[Finish]], None],
+        given_up: Callable[[Sequence[Completion]], None],
         observe: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.refused = 0
         self._claims = claims
         self._given_up = given_up
         self._observe = observe
-        self._pending: deque[Finish] = deque()
+        self._pending: deque[Completion] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._outside = copy_context()
         """Not that of the job whose end is the first to be sent."""
@@ -52,7 +52,7 @@ class Finisher:
     def idle(self) -> bool:
         return not self._senders
 
-    def add(self, finish: Finish) -> None:
+    def add(self, finish: Completion) -> None:
         """Finish a try soon."""
         self._pending.append(finish)
         batches = 1 + len(self._pending) // BATCH
@@ -81,7 +81,7 @@ class Finisher:
             # be left to a sender that sends no more.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _send(self, batch: list[Finish], *, repeated: bool = False) -> None:
+    async def _send(self, batch: list[Completion], *, repeated: bool = False) -> None:
         """Send `batch` until Redis has taken or refused each of its tries. repeated: it may have
         taken some of them already."""
         failures = 0
@@ -89,12 +89,12 @@ class Finisher:
         while True:
             try:
                 refused = await self._claims.finish(batch)
-            except (*OUTAGE, *_UNSENDABLE) as error:
+            except (*TRANSIENT_ERRORS, *_UNSENDABLE) as error:
                 if _may_pass(error):
                     repeated = True
                 elif len(batch) > 1:  # one bad finish must not hold up the others of its batch
                     for finish in batch:
-                        await self._send([finish], repeated=isinstance(error, OUTAGE))
+                        await self._send([finish], repeated=isinstance(error, TRANSIENT_ERRORS))
                     return
                 elif failures >= _TRIES_OF_A_BAD_FINISH or isinstance(error, _UNSENDABLE):
                     self._drop(batch[0], error)
@@ -105,13 +105,13 @@ class Finisher:
                 self._settle(batch, set(refused), repeated=repeated)
                 return
 
-    def _drop(self, finish: Finish, error: Exception) -> None:
+    def _drop(self, finish: Completion, error: Exception) -> None:
         job_id = finish.claim.job_id
         logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
         self._given_up([finish])
         _resolve(finish.settled)
 
-    def _settle(self, batch: list[Finish], refused: set[int], *, repeated: bool) -> None:
+    def _settle(self, batch: list[Completion], refused: set[int], *, repeated: bool) -> None:
         self._given_up(batch)
         for number, finish in enumerate(batch):
             outcome = finish.outcome
@@ -131,8 +131,8 @@ class Finisher:
 def _may_pass(error: Exception) -> bool:
     """Whether it is not about what was sent."""
     if isinstance(error, ResponseError):
-        return passes(error)
-    return isinstance(error, OUTAGE)
+        return is_transient(error)
+    return isinstance(error, TRANSIENT_ERRORS)
 
 
 def _resolve(settled: asyncio.Future[None] | None) -> None:

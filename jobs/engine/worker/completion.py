@@ -17,10 +17,10 @@ from arq.worker import JobExecutionFailed, Retry, RetryJob
 from jobs.engine.definition.job import JobDefinition, definition_of
 from jobs.engine.monitoring.counters import counted
 from jobs.engine.monitoring.outcome_log import masked_error
-from jobs.engine.queue.claim import Finish
+from jobs.engine.queue.claim import Completion
 from jobs.engine.queue.dead_letter import DeadLetter
-from jobs.engine.queue.outcome import Ending, Outcome
-from jobs.engine.worker.execution import Stop, Try
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
+from jobs.engine.worker.execution import CancelReason, Execution
 from jobs.privacy.error_text import masked_traceback, message_of
 from jobs.privacy.fields import Named, named
 
@@ -36,7 +36,7 @@ class Tally(Protocol):
 
 
 @dataclass(slots=True)
-class Endings:
+class CompletionEncoder:
     """Turns ended tries into finishes, with arq's log lines where `chatty`.
 
     unread_keep_ms: how long the failed result of a job is kept whose function is not known.
@@ -54,7 +54,7 @@ class Endings:
     chatty: bool
     dead_letters: bool
 
-    def log_start(self, one: Try) -> None:
+    def log_start(self, one: Execution) -> None:
         """arq's line."""
         if logger.isEnabledFor(logging.INFO):
             delayed = one.started - one.claim.due_ms / 1000
@@ -65,7 +65,7 @@ class Endings:
             arguments = args_to_string(one.args, one.kwargs)
             logger.info("%6.2fs → %s(%s)%s", waited, one.ref, arguments, extra)
 
-    def returned(self, one: Try, value: Any) -> Finish:
+    def returned(self, one: Execution, value: Any) -> Completion:
         ended = time()
         try:
             finish = self._end(one, value, ended, success=True)
@@ -75,15 +75,15 @@ class Endings:
         if self.chatty and logger.isEnabledFor(logging.INFO):
             text = _shown(value) if self.log_results and value is not None else ""
             logger.info("%6.2fs ← %s ● %s", ended - one.started, one.ref, text)
-        return self._told(finish, one, Ending.DONE, ended)
+        return self._told(finish, one, OutcomeKind.DONE, ended)
 
-    def raised(self, one: Try, error: BaseException) -> Finish:
+    def raised(self, one: Execution, error: BaseException) -> Completion:
         """The end of a try whose coroutine raised `error`."""
         took = time() - one.started
         if isinstance(error, asyncio.CancelledError):
-            if one.stop is Stop.TIMEOUT:
+            if one.stop is CancelReason.TIMEOUT:
                 return self.failed(one, TimeoutError(), took)
-            if one.stop is Stop.ABORT:
+            if one.stop is CancelReason.ABORT:
                 logger.info("%6.2fs ⊘ %s aborted", took, one.ref)
                 return self.aborted(one)
         if self.retry_jobs:
@@ -95,7 +95,7 @@ class Endings:
             error = error.__cause__ or error  # that for which `@retry` would have it run again
         return self.failed(one, error, took)
 
-    def failed(self, one: Try, error: BaseException, took: float) -> Finish:
+    def failed(self, one: Execution, error: BaseException, took: float) -> Completion:
         if self.chatty:
             logger.error(
                 "%6.2fs ! %s failed, %s: %s",
@@ -105,18 +105,18 @@ class Endings:
             )  # fmt: skip
         return self.over(one, error)
 
-    def over(self, one: Try, error: BaseException) -> Finish:
+    def over(self, one: Execution, error: BaseException) -> Completion:
         """The job has failed for good; what is logged of it is the caller's."""
         ended = time()
         letter = self._letter(one, error)
         encoded = letter.encode() if letter else b""
         finish = self._end(one, error, ended, success=False, letter=encoded)
         self.tally.jobs_failed += 1
-        ending = Ending.DEAD if letter else Ending.DISCARDED
+        ending = OutcomeKind.DEAD if letter else OutcomeKind.DISCARDED
         fingerprint = letter.fingerprint if letter else None
         return self._told(finish, one, ending, ended, error, fingerprint=fingerprint)
 
-    def untold(self, one: Try, flaw: Exception) -> Finish:
+    def untold(self, one: Execution, flaw: Exception) -> Completion:
         """The end of a job whose own end cannot be made, because of `flaw`: run again, it would
         come to the same, and have its effects each time."""
         told = masked_traceback(flaw, _arguments(one))
@@ -124,55 +124,55 @@ class Endings:
         why = f"its end cannot be told: {type(flaw).__name__}"
         return self.over(one, JobExecutionFailed(why))
 
-    def aborted(self, one: Try) -> Finish:
+    def aborted(self, one: Execution) -> Completion:
         self.tally.jobs_failed += 1
         ended = time()
         finish = self._end(one, asyncio.CancelledError(), ended, success=False)
-        return self._told(finish, one, Ending.ABORTED, ended)
+        return self._told(finish, one, OutcomeKind.ABORTED, ended)
 
-    def released(self, one: Try) -> Finish:
+    def released(self, one: Execution) -> Completion:
         """Put back as it was, at no cost."""
-        return self._told(Finish.again(one.claim), one, Ending.RELEASED, time())
+        return self._told(Completion.again(one.claim), one, OutcomeKind.RELEASED, time())
 
-    def put_back(self, one: Try, delay: timedelta) -> Finish:
+    def put_back(self, one: Execution, delay: timedelta) -> Completion:
         """Nobody here knows its function; a newer worker may."""
         delay_ms = round(delay.total_seconds() * 1000)
-        finish = Finish.again(
+        finish = Completion.again(
             one.claim, delay_ms=delay_ms, kept_ms=self.expires_extra_ms, unknown=True
         )
-        return self._told(finish, one, Ending.RELEASED, time())
+        return self._told(finish, one, OutcomeKind.RELEASED, time())
 
-    def _retried(self, one: Try, asked: Retry, took: float) -> Finish:
+    def _retried(self, one: Execution, asked: Retry, took: float) -> Completion:
         self.tally.jobs_retried += 1
         delay_ms = asked.defer_score or None
         if self.chatty:
             wait = (delay_ms or 0) / 1000
             logger.info("%6.2fs ↻ %s retrying job in %0.2fs", took, one.ref, wait)
-        finish = Finish.again(
+        finish = Completion.again(
             one.claim, delay_ms=delay_ms, tries=one.number, kept_ms=self.expires_extra_ms
         )
         wait_for = timedelta(milliseconds=delay_ms or 0)
         cause = asked.__cause__ or asked
-        return self._told(finish, one, Ending.RETRIED, time(), cause, retry_in=wait_for)
+        return self._told(finish, one, OutcomeKind.RETRIED, time(), cause, retry_in=wait_for)
 
-    def _cancelled(self, one: Try, error: BaseException, took: float) -> Finish:
+    def _cancelled(self, one: Execution, error: BaseException, took: float) -> Completion:
         self.tally.jobs_retried += 1
         if self.chatty:
             logger.info("%6.2fs ↻ %s cancelled, will be run again", took, one.ref)
-        if one.stop is Stop.SHUTDOWN:
+        if one.stop is CancelReason.SHUTDOWN:
             return self.released(one)
-        finish = Finish.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
-        return self._told(finish, one, Ending.RETRIED, time(), error, retry_in=timedelta())
+        finish = Completion.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
+        return self._told(finish, one, OutcomeKind.RETRIED, time(), error, retry_in=timedelta())
 
     def _end(
-        self, one: Try, result: Any, ended: float, *, success: bool, letter: bytes = b""
-    ) -> Finish:
+        self, one: Execution, result: Any, ended: float, *, success: bool, letter: bytes = b""
+    ) -> Completion:
         plan = one.plan
         keep_ms = self.unread_keep_ms if plan is None else plan.keep_ms
         data = None
         if keep_ms is not None:
             data = self._written(one, result, ended, success=success)
-        return Finish.end(
+        return Completion.end(
             one.claim,
             data,
             keep_ms or 0,
@@ -180,7 +180,7 @@ class Endings:
             letter=letter,
         )
 
-    def _written(self, one: Try, result: Any, ended: float, *, success: bool) -> bytes | None:
+    def _written(self, one: Execution, result: Any, ended: float, *, success: bool) -> bytes | None:
         """The result as arq keeps it. Raises SerializationError for one that has no form, where
         dead letters tell of it; else arq has a word in its place."""
         started_ms, ended_ms = round(one.started * 1000), round(ended * 1000)
@@ -201,7 +201,7 @@ class Endings:
             started_ms, ended_ms, one.ref, queue, job_id, serializer=self.serializer,
         )  # fmt: skip
 
-    def _letter(self, one: Try, error: BaseException) -> DeadLetter | None:
+    def _letter(self, one: Execution, error: BaseException) -> DeadLetter | None:
         """What is kept of the job; None where there is nothing to run again, or nobody wants it.
         A schedule's slot is not kept: the next one comes."""
         payload, plan = one.claim.payload, one.plan
@@ -224,14 +224,14 @@ class Endings:
 
     def _told(
         self,
-        finish: Finish,
-        one: Try,
-        ending: Ending,
+        finish: Completion,
+        one: Execution,
+        ending: OutcomeKind,
         ended: float,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
         fingerprint: str | None = None,
-    ) -> Finish:
+    ) -> Completion:
         """What is counted of the try and shown to others once Redis has taken `finish`."""
         if self.counts:
             finish.counted = counted(one.claim.queue, ending, ended - one.started)
@@ -252,21 +252,21 @@ class Endings:
         return finish
 
 
-def _names_a_slot(one: Try) -> bool:
+def _names_a_slot(one: Execution) -> bool:
     """Else somebody has enqueued a cron's function by hand, and may do so again."""
     return one.claim.job_id.removeprefix(f"{one.name}:").isdecimal()
 
 
-def _definition(one: Try) -> JobDefinition | None:
+def _definition(one: Execution) -> JobDefinition | None:
     return None if one.plan is None else definition_of(one.plan.coroutine)
 
 
-def _parameters(one: Try) -> Sequence[str]:
+def _parameters(one: Execution) -> Sequence[str]:
     job = _definition(one)
     return () if job is None else job.parameters
 
 
-def _arguments(one: Try) -> Named:
+def _arguments(one: Execution) -> Named:
     return named(one.args, one.kwargs, _parameters(one))
 
 

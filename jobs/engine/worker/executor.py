@@ -17,13 +17,15 @@ from arq.worker import JobExecutionFailed
 from jobs.engine.definition.attempt import RUNS
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import LAPSES_ALLOWED, NO_PAST, Claim, Finish
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES, NO_HISTORY, Claim, Completion
 from jobs.engine.queue.serializer import refusal_in
-from jobs.engine.worker.completer import Finisher
-from jobs.engine.worker.completion import Endings, moment
+from jobs.engine.worker.completer import Completer
+from jobs.engine.worker.completion import CompletionEncoder, moment
+from jobs.engine.worker.deadlines import Deadlines
 from jobs.engine.worker.eager_tasks import EagerTasks
-from jobs.engine.worker.execution import Deadlines, Plan, Stop, Try
-from jobs.engine.worker.periodic import described
+from jobs.engine.worker.execution import CancelReason, Execution
+from jobs.engine.worker.function_options import FunctionOptions
+from jobs.engine.worker.periodic import qualified_name
 from jobs.errors import WorkerLost
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ _LAST_MS: Final = 2**45
 """No job was enqueued as late as that: in the year 3084."""
 
 
-class Tries:
+class Executor:
     """Runs what `worker` has claimed, by its functions and hooks; `worker.tasks` are the tasks.
 
     freed is called when a try has ended and its slot is free.
@@ -58,8 +60,8 @@ class Tries:
     def __init__(
         self,
         worker: "Worker",
-        finisher: Finisher,
-        endings: Endings,
+        finisher: Completer,
+        endings: CompletionEncoder,
         *,
         freed: Callable[[], None],
     ) -> None:
@@ -68,15 +70,15 @@ class Tries:
         self._finisher = finisher
         self._endings = endings
         self._freed = freed
-        self._running: dict[str, Try] = {}
-        self._plans: dict[str, Plan] = {}
+        self._running: dict[str, Execution] = {}
+        self._plans: dict[str, FunctionOptions] = {}
         # Not in the context of a job whose end makes room for another.
         self._tasks = EagerTasks(worker.loop, copy_context())
         self._deadlines = Deadlines(worker.loop, self._running.values)
 
     def start_all(self, claims: Sequence[Claim]) -> None:
         for claim in self._apart(claims):
-            one = Try(claim, time())
+            one = Execution(claim, time())
             try:
                 self._start(one)
             except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
@@ -92,10 +94,10 @@ class Tries:
         if len(suspects) == 1 and not runs:
             return claims
         for number, claim in enumerate(suspects, start=runs):
-            self._finisher.add(Finish.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
+            self._finisher.add(Completion.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
         return [claim for claim in claims if not claim.is_suspect]
 
-    def _start(self, one: Try) -> None:
+    def _start(self, one: Execution) -> None:
         claim = one.claim
         if claim.payload is None:
             logger.warning("job %s expired", claim.job_id)
@@ -124,20 +126,20 @@ class Tries:
             logger.error("deserializing job %s failed: %s", claim.job_id, reason)
             return self._finisher.add(self._endings.over(one, flaw))
         plan = one.plan
-        if claim.past is not NO_PAST or plan is None or one.number > plan.max_tries:
+        if claim.past is not NO_HISTORY or plan is None or one.number > plan.max_tries:
             ended = self._over_before_start(one)
             if ended is not None:
                 return self._finisher.add(ended)
         return self._launch(one)
 
-    def _over_before_start(self, one: Try) -> Finish | None:
+    def _over_before_start(self, one: Execution) -> Completion | None:
         """The end of a job that must not run, or cannot."""
         past, plan = one.claim.past, one.plan
         waited = time() - one.enqueued_ms / 1000
         if past.abort_ms is not None and past.abort_ms >= one.enqueued_ms:
             logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
             return self._endings.aborted(one)
-        if past.lapses >= LAPSES_ALLOWED:
+        if past.lapses >= MAX_EXPIRED_LEASES:
             logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
             lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
             return self._endings.over(one, lost)
@@ -153,23 +155,25 @@ class Tries:
             return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
         return None
 
-    def _plan(self, name: str) -> Plan | None:
+    def _plan(self, name: str) -> FunctionOptions | None:
         plan = self._plans.get(name)
         if plan is None and name in self._worker.functions:
-            plan = self._plans[name] = Plan.of(self._worker.functions[name], self._worker)
+            plan = self._plans[name] = FunctionOptions.of(
+                self._worker.functions[name], self._worker
+            )
         return plan
 
-    def _launch(self, one: Try) -> None:
+    def _launch(self, one: Execution) -> None:
         job_id = one.claim.job_id
         before = self._running.get(job_id)
         if before is not None:
-            before.cancel(Stop.LOST)
+            before.cancel(CancelReason.LOST)
         self._running[job_id] = one
         task = one.task = self._tasks.start(self._run(one), job_id)
         if not one.forgotten:
             self._worker.tasks[job_id] = task
 
-    async def _run(self, one: Try) -> None:
+    async def _run(self, one: Execution) -> None:
         ctx = self._context(one)
         worker = self._worker
         try:
@@ -186,19 +190,19 @@ class Tries:
             self._forget(one)
 
     async def _finish_and_tell(
-        self, one: Try, finish: Finish | None, hook: Hook, ctx: dict[Any, Any]
+        self, one: Execution, finish: Completion | None, hook: Hook, ctx: dict[Any, Any]
     ) -> None:
         """Call the hook that wants the job's end to be in Redis."""
         if finish is not None:
             settled = finish.settled = self._worker.loop.create_future()
             self._finisher.add(finish)
-            patience = CLOSING_PATIENCE if one.stop is Stop.SHUTDOWN else None
+            patience = CLOSING_PATIENCE if one.stop is CancelReason.SHUTDOWN else None
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 async with asyncio.timeout(patience):
                     await settled
         await self._hook(hook, ctx, job_is_over=True)
 
-    async def _attempt(self, one: Try, ctx: dict[Any, Any]) -> Finish | None:
+    async def _attempt(self, one: Execution, ctx: dict[Any, Any]) -> Completion | None:
         """Run the job; None when it is someone else's by now."""
         plan = one.plan
         assert plan is not None  # noqa: S101 - a job without a function is never launched
@@ -216,11 +220,11 @@ class Tries:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a job raises
             one.over = True
-            return None if one.stop is Stop.LOST else self._endings.raised(one, error)
+            return None if one.stop is CancelReason.LOST else self._endings.raised(one, error)
         one.over = True
         return self._endings.returned(one, value)
 
-    def _context(self, one: Try) -> dict[Any, Any]:
+    def _context(self, one: Execution) -> dict[Any, Any]:
         return {
             **self._worker.ctx,
             "job_id": one.claim.job_id,
@@ -240,9 +244,9 @@ class Tries:
                 raise
         except Exception:
             self.hooks_failed += 1
-            logger.exception("%s failed for job %s", described(hook), ctx["job_id"])
+            logger.exception("%s failed for job %s", qualified_name(hook), ctx["job_id"])
 
-    def _forget(self, one: Try) -> None:
+    def _forget(self, one: Execution) -> None:
         job_id = one.claim.job_id
         one.forgotten = True
         if self._running.get(job_id) is one:
@@ -254,7 +258,7 @@ class Tries:
         one = self._running.get(claim.job_id)
         if one is not None and one.claim is claim and not one.over:
             logger.warning("%s is someone else's by now: it is cancelled here", one.ref)
-            one.cancel(Stop.LOST)
+            one.cancel(CancelReason.LOST)
 
     async def cancel_aborted(self) -> None:
         """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
@@ -266,7 +270,7 @@ class Tries:
                 if asked_ms < (time() - abort_job_max_age) * 1000:
                     stale.append(mark)
             elif asked_ms >= one.enqueued_ms:
-                one.cancel(Stop.ABORT)
+                one.cancel(CancelReason.ABORT)
         for mark in stale:
             if not await self._worker.pool.exists(keys.JOB + mark.decode()):
                 await self._worker.pool.zrem(keys.ABORT, mark)
@@ -275,7 +279,7 @@ class Tries:
         """What is cancelled from now on goes back as it was: stopping costs no try."""
         for one in self._running.values():
             if not one.over and one.stop is None:
-                one.stop = Stop.SHUTDOWN
+                one.stop = CancelReason.SHUTDOWN
 
     def close(self) -> None:
         self._deadlines.close()

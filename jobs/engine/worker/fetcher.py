@@ -10,12 +10,13 @@ from typing import Final
 
 from redis.asyncio import ConnectionPool
 
-from jobs.engine.connection.failures import OUTAGE
-from jobs.engine.queue.claim import Claimed
-from jobs.engine.queue.operations import BATCH, Claims
-from jobs.engine.worker.handoff import Handover
-from jobs.engine.worker.polling import Pauses
-from jobs.engine.worker.prefetch import Reserve, Slots
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
+from jobs.engine.queue.claim import ClaimReply
+from jobs.engine.queue.operations import BATCH, QueueOperations
+from jobs.engine.worker.capacity import Capacity
+from jobs.engine.worker.handoff import Handoff
+from jobs.engine.worker.polling import PollingInterval
+from jobs.engine.worker.prefetch import Prefetch
 
 IN_FLIGHT: Final = 2
 """Claims under way at once while there is enough to do: Redis puts one together while the jobs of
@@ -24,13 +25,13 @@ the other are being started."""
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    answer: asyncio.Task[Claimed]
+    answer: asyncio.Task[ClaimReply]
     limit: int
     watch: bool
     at: float
 
 
-class Claiming:
+class Fetcher:
     """Fills the slots of one worker.
 
     pool: whose options the connection has on which jobs are handed to it. with_aborts: the marks
@@ -39,12 +40,12 @@ class Claiming:
 
     def __init__(
         self,
-        claims: Claims,
-        slots: Slots,
+        claims: QueueOperations,
+        slots: Capacity,
         pool: ConnectionPool,
         *,
         with_aborts: bool,
-        pauses: Pauses,
+        pauses: PollingInterval,
         tracks: Callable[[], bool],
     ) -> None:
         self.changed = asyncio.Event()
@@ -55,8 +56,8 @@ class Claiming:
         self._pauses = pauses
         self._tracks = tracks
         self._asked: deque[_Asked] = deque()
-        self._reserve = Reserve(slots)
-        self._handover = Handover(pool, claims.name, take=self._take, opened=self.changed.set)
+        self._reserve = Prefetch(slots)
+        self._handover = Handoff(pool, claims.name, take=self._take, opened=self.changed.set)
         self._waits = False
         """Whether producers may hand it a job, so far as it has said."""
         self._became_idle = False
@@ -91,7 +92,7 @@ class Claiming:
                 continue
             try:
                 claimed, asked = await self._answer()
-            except OUTAGE as error:
+            except TRANSIENT_ERRORS as error:
                 await self._pauses.outage(error)
                 continue
             self._pauses.recovered()
@@ -180,19 +181,19 @@ class Claiming:
             return self._reserve.lacks(coming - self._slots.free())
         return self._slots.free() - coming
 
-    async def _answer(self) -> tuple[Claimed, _Asked]:
+    async def _answer(self) -> tuple[ClaimReply, _Asked]:
         """The answer to the first claim under way."""
         asked = self._asked[0]
         try:
             # When this is cancelled, the claim goes on, and `settle` gives back what it brings.
             claimed = await asyncio.shield(asked.answer)
-        except OUTAGE:
+        except TRANSIENT_ERRORS:
             self._asked.popleft()
             raise
         self._asked.popleft()
         return claimed, asked
 
-    async def _wait(self, claimed: Claimed) -> None:
+    async def _wait(self, claimed: ClaimReply) -> None:
         pause = self._pauses.until_next(claimed, told=self._tracks())
         if await _wait_for(self.changed, pause) and not self._became_idle:
             await self._pauses.crowd()

@@ -16,8 +16,8 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.engine.connection.failures import OUTAGE, passes
-from jobs.engine.connection.protocol import Wire, packed
+from jobs.engine.connection.failures import TRANSIENT_ERRORS, is_transient
+from jobs.engine.connection.protocol import RedisProtocol, packed
 from jobs.engine.connection.raw_connection import connected_like
 from jobs.engine.queue.keys import HANDED
 
@@ -32,7 +32,7 @@ _PATIENCE: Final = 1.0
 """Seconds that Redis has to confirm that no more will come."""
 
 
-class Handover:
+class Handoff:
     """Listens on a connection of its own, made with the options of `pool`: Redis closes one that
     is told of messages when too much waits for it, and claims may be large.
 
@@ -55,7 +55,7 @@ class Handover:
         self._channel = HANDED + worker
         self._take = take
         self._opened = opened
-        self._wire: Wire | None = None
+        self._wire: RedisProtocol | None = None
         self._heard = False
         self._listening: asyncio.Task[None] | None = None
 
@@ -70,7 +70,7 @@ class Handover:
             return
         if self.listens and self._wire is not None:
             self.listens = False
-            with contextlib.suppress(*OUTAGE):
+            with contextlib.suppress(*TRANSIENT_ERRORS):
                 async with asyncio.timeout(_PATIENCE):
                     self._wire.send(packed("UNSUBSCRIBE"))
                     await asyncio.wait([listening])
@@ -81,8 +81,8 @@ class Handover:
         while self._listening is not None:
             try:
                 await self._listen()
-            except OUTAGE as error:
-                if isinstance(error, ResponseError) and not passes(error):
+            except TRANSIENT_ERRORS as error:
+                if isinstance(error, ResponseError) and not is_transient(error):
                     logger.info("jobs are claimed, and not handed over: %s", error)
                     await asyncio.sleep(_REFUSED)
                 else:
@@ -92,7 +92,7 @@ class Handover:
         """Until it has been unsubscribed."""
         connection = await connected_like(self._pool, protocol=2)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        wire = self._wire = Wire(
+        wire = self._wire = RedisProtocol(
             connection,
             answered=partial(self._hear, over),
             lost=partial(_end, over),

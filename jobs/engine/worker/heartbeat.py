@@ -11,11 +11,11 @@ from typing import Final
 from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool
 
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import for_another_loop
 from jobs.engine.queue.claim import Claim
-from jobs.engine.queue.operations import Claims
-from jobs.engine.worker.periodic import regularly
+from jobs.engine.queue.operations import QueueOperations
+from jobs.engine.worker.periodic import run_periodically
 
 RENEWALS_PER_LEASE: Final = 3
 
@@ -69,8 +69,8 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         connections = for_another_loop(self._connections)
-        channel = Channel(connections)
-        claims = Claims(channel, self._queues, self._lease)
+        channel = ScriptChannel(connections)
+        claims = QueueOperations(channel, self._queues, self._lease)
 
         async def renew() -> None:
             lost = await claims.renew(self._due())
@@ -80,7 +80,7 @@ class Heartbeat:
                 self._beating.cancel()
 
         try:
-            await regularly(renew, self._lease / RENEWALS_PER_LEASE)
+            await run_periodically(renew, self._lease / RENEWALS_PER_LEASE)
         finally:
             await channel.close()
             if connections is not self._connections:

@@ -6,9 +6,9 @@ from typing import Final
 
 from arq.connections import ArqRedis
 
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.queue.claim import Claim
-from jobs.engine.queue.operations import NO_LIMIT_MS, Claims
+from jobs.engine.queue.operations import NO_LIMIT_MS, QueueOperations
 from jobs.engine.worker.heartbeat import Heartbeat
 
 logger = logging.getLogger("jobs.worker")
@@ -25,7 +25,7 @@ class Leases:
 
     def __init__(
         self,
-        claims: Claims,
+        claims: QueueOperations,
         redis: ArqRedis,
         queues: Sequence[str],
         lease: float,
@@ -62,7 +62,7 @@ class Leases:
         """
         try:
             back, now_ms = await self._claims.reap(self._reap_until_ms)
-        except OUTAGE:
+        except TRANSIENT_ERRORS:
             self._reap_until_ms = 0
             raise
         self._reap_until_ms = now_ms + self._claims.lease_ms

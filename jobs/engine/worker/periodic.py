@@ -5,27 +5,27 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.raw_connection import PATIENCE
 
 logger = logging.getLogger("arq.worker")
 
 
-async def regularly(duty: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def run_periodically(duty: Callable[[], Awaitable[None]], seconds: float) -> None:
     """Do `duty` about every so many seconds; an outage is waited out, and a failure is logged."""
-    outage = Outage(described(duty))
+    outage = Outage(qualified_name(duty))
     while True:
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         try:
             async with asyncio.timeout(PATIENCE):  # a connection may be dead without a word
                 await duty()
             outage.over()
-        except OUTAGE as error:
+        except TRANSIENT_ERRORS as error:
             outage.met(error)
         except Exception:
-            logger.exception("%s failed", described(duty))
+            logger.exception("%s failed", qualified_name(duty))
 
 
-def described(function: object) -> str:
+def qualified_name(function: object) -> str:
     return getattr(function, "__qualname__", None) or repr(function)

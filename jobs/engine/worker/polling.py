@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from jobs.engine.connection.outage import Outage
-from jobs.engine.queue.claim import Claimed
+from jobs.engine.queue.claim import ClaimReply
 
 logger = logging.getLogger("jobs.worker")
 
@@ -14,7 +14,7 @@ _SHORTEST: Final = 0.002
 _LONGEST_CROWD: Final = 0.1
 
 
-class Pauses:
+class PollingInterval:
     """longest: seconds after which a worker looks anew, though nothing was heard. quiet: the same
     for queues that are empty, where a change is heard of."""
 
@@ -26,7 +26,7 @@ class Pauses:
         self._in_vain = 0
         self._outage = Outage("claiming")
 
-    def until_next(self, claimed: Claimed, *, told: bool) -> float:
+    def until_next(self, claimed: ClaimReply, *, told: bool) -> float:
         """Seconds to wait at most after a claim that left slots free.
 
         told: a change of the queues is heard of. Without that the queue is polled, the more slowly

@@ -9,9 +9,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from jobs.engine.queue.claim import Claim
+from jobs.engine.worker.capacity import Capacity
 
 PATIENCE: Final = 0.1
 """Seconds after which a claim in hand goes back."""
@@ -28,41 +29,10 @@ class _Waiting(NamedTuple):
     until: float
 
 
-class Slots(Protocol):
-    """The side of a worker that runs what is claimed."""
-
-    burst: bool
-    lease: float
-
-    def free(self) -> int:
-        """How many jobs may be started now."""
-        ...
-
-    def idle(self) -> bool:
-        """Whether nothing runs, and a job would be started."""
-        ...
-
-    def claims_ahead(self) -> bool:
-        """Whether more may be claimed than can be started."""
-        ...
-
-    def burst_is_over(self) -> bool:
-        """Whether a burst has had the jobs that it may have."""
-        ...
-
-    def start(self, claims: Sequence[Claim]) -> None:
-        """Start what was claimed."""
-        ...
-
-    def give_back(self, claims: Sequence[Claim]) -> None:
-        """Put back what was claimed, as it was."""
-        ...
-
-
-class Reserve:
+class Prefetch:
     """What is claimed and not started, the oldest first. now: seconds, as `time.monotonic`."""
 
-    def __init__(self, slots: Slots, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, slots: Capacity, now: Callable[[], float] = time.monotonic) -> None:
         self._slots = slots
         self._now = now
         self._size = 0

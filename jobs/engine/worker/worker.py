@@ -22,30 +22,30 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from jobs.clock import Clock, SystemClock
-from jobs.engine.connection.connect import refuse_old
-from jobs.engine.connection.failures import OUTAGE
+from jobs.engine.connection.connect import require_supported_version
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.script_channel import Channel
+from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
 from jobs.engine.monitoring.health import Health, Sign
 from jobs.engine.queue import keys
-from jobs.engine.queue.claim import Claim, Finish
+from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.names import served
-from jobs.engine.queue.operations import Claims
+from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
 from jobs.engine.queue.servers import connect
-from jobs.engine.scheduling.cron import Cron, refuse_namesakes
-from jobs.engine.scheduling.scheduler import Schedule
+from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
+from jobs.engine.scheduling.scheduler import Scheduler
 from jobs.engine.scheduling.timezones import local_zone, with_rules
-from jobs.engine.worker.completer import Finisher
-from jobs.engine.worker.completion import Endings
-from jobs.engine.worker.execution import keep_ms
-from jobs.engine.worker.executor import CLOSING_PATIENCE, Tries
-from jobs.engine.worker.fetcher import Claiming
+from jobs.engine.worker.completer import Completer
+from jobs.engine.worker.completion import CompletionEncoder
+from jobs.engine.worker.executor import CLOSING_PATIENCE, Executor
+from jobs.engine.worker.fetcher import Fetcher
+from jobs.engine.worker.function_options import keep_ms
 from jobs.engine.worker.leases import Leases
-from jobs.engine.worker.periodic import described, regularly
-from jobs.engine.worker.polling import Pauses
+from jobs.engine.worker.periodic import qualified_name, run_periodically
+from jobs.engine.worker.polling import PollingInterval
 
 logger = logging.getLogger("arq.worker")
 
@@ -95,7 +95,7 @@ class Worker(arq.worker.Worker):
         ]
         zone = arq_options.get("timezone")
         super().__init__(functions, **arq_options)
-        refuse_namesakes(self.cron_jobs)
+        refuse_duplicate_names(self.cron_jobs)
         self._zone = local_zone() if zone is None else with_rules(zone)
         self.queues = served(queues or [self.queue_name])
         self.lease = lease
@@ -108,7 +108,7 @@ class Worker(arq.worker.Worker):
         self.counters = counters
         self._stopping = False
         self._duties: list[asyncio.Task[None]] = []
-        self._schedule: Schedule | None = None
+        self._schedule: Scheduler | None = None
         self._opened = False
         self._opening = asyncio.Lock()
 
@@ -124,7 +124,7 @@ class Worker(arq.worker.Worker):
         logger.info(
             "Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions)
         )
-        await refuse_old(self.pool)
+        await require_supported_version(self.pool)
         await log_redis_info(self.pool, logger.info)
         if self.on_startup:
             await self.on_startup(self.ctx)
@@ -152,14 +152,18 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
-        self._channel = Channel(self.pool.connection_pool, lambda: self._claiming.changed.set())
-        self._claims = Claims(self._channel, self.queues, self.lease)
-        self._claiming = Claiming(
+        self._channel = ScriptChannel(
+            self.pool.connection_pool, lambda: self._claiming.changed.set()
+        )
+        self._claims = QueueOperations(self._channel, self.queues, self.lease)
+        self._claiming = Fetcher(
             self._claims,
             self,
             self.pool.connection_pool,
             with_aborts=self.allow_abort_jobs,
-            pauses=Pauses(self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME),
+            pauses=PollingInterval(
+                self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME
+            ),
             tracks=lambda: self._channel.tracks,
         )
         if self._stopping:
@@ -176,12 +180,12 @@ class Worker(arq.worker.Worker):
         if self.on_dead_letter is not None:
             self._alerts = Alerts(self.on_dead_letter, self.pool)
             self._told.append(self._alerts)
-        self._finisher = Finisher(
+        self._finisher = Completer(
             self._claims,
             given_up=self._given_up,
             observe=self._observe if self._told else None,
         )
-        endings = Endings(
+        endings = CompletionEncoder(
             tally=self,
             serializer=self.job_serializer,
             expires_extra_ms=self.expires_extra_ms,
@@ -193,7 +197,7 @@ class Worker(arq.worker.Worker):
             chatty=not self.observers,
             dead_letters=self.dead_letters,
         )
-        self._tries = Tries(self, self._finisher, endings, freed=self._claiming.slot_freed)
+        self._tries = Executor(self, self._finisher, endings, freed=self._claiming.slot_freed)
         self._health = Health(
             self.pool,
             self._claims.worker_id,
@@ -265,7 +269,7 @@ class Worker(arq.worker.Worker):
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put back what was claimed, as it was."""
         for claim in claims:
-            self._finisher.add(Finish.again(claim))
+            self._finisher.add(Completion.again(claim))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start up to that many jobs that are due; the queue decides which."""
@@ -287,7 +291,7 @@ class Worker(arq.worker.Worker):
 
     # --- what others report
 
-    def _given_up(self, finishes: Sequence[Finish]) -> None:
+    def _given_up(self, finishes: Sequence[Completion]) -> None:
         self._leases.give_up([finish.claim for finish in finishes])
         # Redis tells others of what this worker changes, not itself.
         if self.burst or any(finish.runs_again for finish in finishes):
@@ -298,7 +302,7 @@ class Worker(arq.worker.Worker):
             try:
                 observer(outcome)
             except Exception:
-                logger.exception("%s failed for job %s", described(observer), outcome.job_id)
+                logger.exception("%s failed for job %s", qualified_name(observer), outcome.job_id)
 
     # --- duties beside the jobs
 
@@ -322,13 +326,13 @@ class Worker(arq.worker.Worker):
         for beat in (self.record_health, fire):
             try:
                 await beat()
-            except OUTAGE as error:
+            except TRANSIENT_ERRORS as error:
                 outage.met(error)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""
         if self._schedule is None:
-            self._schedule = Schedule(
+            self._schedule = Scheduler(
                 [one for one in self.cron_jobs if isinstance(one, Cron)],
                 redis=self.pool,
                 channel=self._channel,
@@ -343,13 +347,15 @@ class Worker(arq.worker.Worker):
         if self._duties:
             return
         duties = [
-            regularly(self._leases.reap, self._leases.reap_every),
-            regularly(self.record_health, max(self._health.interval, 0.5)),
+            run_periodically(self._leases.reap, self._leases.reap_every),
+            run_periodically(self.record_health, max(self._health.interval, 0.5)),
         ]
         if self._schedule is not None:
             duties.append(self._schedule.run())
         if self.allow_abort_jobs:
-            duties.append(regularly(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05)))
+            duties.append(
+                run_periodically(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05))
+            )
         self._duties = [asyncio.create_task(duty) for duty in duties]
         self._leases.heartbeat.start()
 
@@ -401,7 +407,7 @@ class Worker(arq.worker.Worker):
 
 async def _within_patience(last: Awaitable[None]) -> None:
     """Do one of the last things, if Redis is there for it."""
-    with contextlib.suppress(*OUTAGE):
+    with contextlib.suppress(*TRANSIENT_ERRORS):
         async with asyncio.timeout(CLOSING_PATIENCE):
             await last
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jobs.engine.worker import periodic
-from jobs.engine.worker.periodic import regularly
+from jobs.engine.worker.periodic import run_periodically
 
 
 async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
@@ -22,7 +22,7 @@ async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
             await asyncio.Event().wait()
         done.set()
 
-    doing = asyncio.create_task(regularly(ask, 0.001))
+    doing = asyncio.create_task(run_periodically(ask, 0.001))
     async with asyncio.timeout(5):
         await done.wait()
     doing.cancel()

@@ -6,32 +6,32 @@ from collections.abc import Sequence
 import pytest
 from redis.exceptions import ResponseError
 
-from jobs.engine.queue.claim import Claim, Finish
-from jobs.engine.queue.operations import Claims
-from jobs.engine.queue.outcome import Ending, Outcome
-from jobs.engine.worker.completer import Finisher
+from jobs.engine.queue.claim import Claim, Completion
+from jobs.engine.queue.operations import QueueOperations
+from jobs.engine.queue.outcome import Outcome, OutcomeKind
+from jobs.engine.worker.completer import Completer
 
 
-class SlowClaims(Claims):
+class SlowClaims(QueueOperations):
     """Answers when told to."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.answer = asyncio.get_running_loop().create_future()
 
-    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+    async def finish(self, batch: Sequence[Completion]) -> list[int]:
         await self.answer
         self.taken += [one.claim.job_id for one in batch]
         return []
 
 
-def finish_of(job_id: str) -> Finish:
-    return Finish.again(Claim(job_id, "q", b"1", "token", b"", 0.0))
+def finish_of(job_id: str) -> Completion:
+    return Completion.again(Claim(job_id, "q", b"1", "token", b"", 0.0))
 
 
 async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
     claims = SlowClaims()
-    finisher = Finisher(claims, given_up=lambda finishes: None)
+    finisher = Completer(claims, given_up=lambda finishes: None)
     finisher.add(finish_of("first"))
     await asyncio.sleep(0)  # it is under way
     claims.answer.set_result(None)  # its sender goes on, and ends, in the next turn; and then:
@@ -42,14 +42,14 @@ async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
     assert claims.taken == ["first", "second"]
 
 
-class PickyClaims(Claims):
+class PickyClaims(QueueOperations):
     """Can send anything but this."""
 
     def __init__(self, unsendable: str) -> None:
         self.taken: list[str] = []
         self.unsendable = unsendable
 
-    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+    async def finish(self, batch: Sequence[Completion]) -> list[int]:
         ids = [one.claim.job_id for one in batch]
         if self.unsendable in ids:
             raise UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed")
@@ -62,7 +62,7 @@ async def test_one_that_cannot_be_sent_holds_up_no_other(
 ) -> None:
     claims = PickyClaims("bad")
     given_up: list[str] = []
-    finisher = Finisher(
+    finisher = Completer(
         claims, given_up=lambda many: given_up.extend(one.claim.job_id for one in many)
     )
     for job_id in ("first", "bad", "last"):
@@ -74,13 +74,13 @@ async def test_one_that_cannot_be_sent_holds_up_no_other(
     assert "job bad cannot be finished, its lease will lapse" in caplog.text
 
 
-class HalfTaken(Claims):
+class HalfTaken(QueueOperations):
     """Takes the first of a batch, and then fails, as a script does that meets a wrong type."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
 
-    async def finish(self, batch: Sequence[Finish]) -> list[int]:
+    async def finish(self, batch: Sequence[Completion]) -> list[int]:
         ids = [one.claim.job_id for one in batch]
         if len(ids) > 1:
             self.taken.append(ids[0])
@@ -93,11 +93,11 @@ class HalfTaken(Claims):
 async def test_what_a_script_took_before_it_failed_counts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    finisher = Finisher(HalfTaken(), given_up=lambda _: None, observe=lambda one: seen.append(one))
+    finisher = Completer(HalfTaken(), given_up=lambda _: None, observe=lambda one: seen.append(one))
     seen: list[Outcome] = []
     for job_id in ("first", "second"):
         finish = finish_of(job_id)
-        finish.outcome = Outcome(job_id, "f", "q", Ending.DONE, 1, 0, 0, 0)
+        finish.outcome = Outcome(job_id, "f", "q", OutcomeKind.DONE, 1, 0, 0, 0)
         finisher.add(finish)
     async with asyncio.timeout(5):
         await finisher.drain()

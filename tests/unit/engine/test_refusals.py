@@ -12,8 +12,8 @@ from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
 
-from jobs.engine.connection.connect import is_too_old
-from jobs.engine.connection.failures import explained, is_read_only, is_wrong_password, passes
+from jobs.engine.connection.connect import is_unsupported
+from jobs.engine.connection.failures import explain, is_read_only, is_transient, is_wrong_password
 
 SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1: "
 """How Redis 6.2 begins."""
@@ -37,8 +37,8 @@ SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1
     ],
 )
 def test_what_passes_by_itself(error: Exception, said: str) -> None:
-    assert passes(error)
-    assert said in explained(error)
+    assert is_transient(error)
+    assert said in explain(error)
     assert is_read_only(error) == (said == "read-only replica")
     assert not is_wrong_password(error)
 
@@ -52,21 +52,21 @@ def test_what_passes_by_itself(error: Exception, said: str) -> None:
     ],
 )
 def test_what_does_not_pass_keeps_its_words(error: Exception) -> None:
-    assert not passes(error)
-    assert explained(error) == str(error)
+    assert not is_transient(error)
+    assert explain(error) == str(error)
 
 
 def test_a_wrong_password_is_known_even_when_wrapped() -> None:
     wrapped = RedisConnectionError("invalid username-password pair")
     wrapped.__cause__ = AuthenticationError("invalid username-password pair")
     assert is_wrong_password(wrapped)
-    assert not passes(wrapped)
-    assert "password" in explained(wrapped)
+    assert not is_transient(wrapped)
+    assert "password" in explain(wrapped)
 
 
 def test_an_error_without_words_is_named() -> None:
-    assert explained(TimeoutError()) == "no answer in time"
-    assert explained(ConnectionResetError()) == "ConnectionResetError"
+    assert explain(TimeoutError()) == "no answer in time"
+    assert explain(ConnectionResetError()) == "ConnectionResetError"
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_an_error_without_words_is_named() -> None:
     ],
 )
 def test_the_oldest_redis(version: str, too_old: bool) -> None:
-    assert is_too_old(version) == too_old
+    assert is_unsupported(version) == too_old

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from jobs.engine.queue.claim import Claim
-from jobs.engine.worker.prefetch import Reserve
+from jobs.engine.worker.prefetch import Prefetch
 from jobs.testing.waiting import wait_until
 
 LEASE = 10.0
 
 
-class Slots:
+class Capacity:
     """A worker with `slots` of them, whose jobs end when told to."""
 
     burst = False
@@ -24,7 +24,7 @@ class Slots:
         self.slots = slots
         self.started: list[str] = []
         self.given_back: list[str] = []
-        self.reserve = Reserve(self, now)
+        self.reserve = Prefetch(self, now)
         self._running = 0
         self._at_once = at_once
 
@@ -60,7 +60,7 @@ def claims(*ids: str, age: float = 0.0) -> list[Claim]:
 
 
 async def test_it_starts_as_many_as_there_are_slots_in_their_order() -> None:
-    slots = Slots(2)
+    slots = Capacity(2)
     slots.reserve.add(claims("a", "b", "c"), 0.0)
     slots.reserve.add(claims("d"), 0.0)
     assert slots.started == ["a", "b"]
@@ -73,14 +73,14 @@ async def test_it_starts_as_many_as_there_are_slots_in_their_order() -> None:
 
 
 async def test_jobs_that_end_in_their_start_need_no_depth() -> None:
-    slots = Slots(1, at_once=True)
+    slots = Capacity(1, at_once=True)
     ids = [str(number) for number in range(5000)]
     slots.reserve.add(claims(*ids), 0.0)
     assert slots.started == ids
 
 
 async def test_what_waits_too_long_goes_back() -> None:
-    slots = Slots(1)
+    slots = Capacity(1)
     slots.reserve.add(claims("a", "b", "c"), 0.0)
     await wait_until(lambda: slots.given_back == ["b", "c"])
     slots.end()
@@ -88,14 +88,14 @@ async def test_what_waits_too_long_goes_back() -> None:
 
 
 async def test_what_may_have_lapsed_is_not_started() -> None:
-    slots = Slots(1)
+    slots = Capacity(1)
     slots.reserve.add([*claims("old", age=LEASE / 2 + 1), *claims("new")], 0.0)
     assert slots.given_back == ["old"]
     assert slots.started == ["new"]
 
 
 async def test_closed_it_gives_all_of_it_back() -> None:
-    slots = Slots(1)
+    slots = Capacity(1)
     slots.reserve.add(claims("a", "b"), 0.0)
     slots.reserve.close()
     assert slots.given_back == ["b"]
@@ -110,7 +110,7 @@ async def test_it_holds_what_starts_while_a_claim_is_under_way(
     rate: int, took: float, size: int
 ) -> None:
     now = time.monotonic()
-    slots = Slots(2 * rate, now=lambda: now)
+    slots = Capacity(2 * rate, now=lambda: now)
     assert slots.reserve.lacks(0) == 0
     now += 1.0
     slots.reserve.add(claims(*map(str, range(rate))), took)
@@ -121,7 +121,7 @@ async def test_it_holds_what_starts_while_a_claim_is_under_way(
 
 
 async def test_one_that_was_closed_works_again() -> None:
-    slots = Slots(0)
+    slots = Capacity(0)
     slots.reserve.add(claims("a"), took=0)
     slots.reserve.close()
     slots.reserve.add(claims("b"), took=0)

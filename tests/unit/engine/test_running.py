@@ -6,12 +6,13 @@ import pytest
 
 from jobs.engine.queue.claim import Claim
 from jobs.engine.worker import execution
-from jobs.engine.worker.execution import Deadlines, Stop, Try
+from jobs.engine.worker.deadlines import Deadlines
+from jobs.engine.worker.execution import CancelReason, Execution
 from jobs.testing.waiting import wait_until
 
 
-def try_of(task: asyncio.Task[None]) -> Try:
-    one = Try(Claim("id", "q", b"1", "token", b"", 0.0), 0.0)
+def try_of(task: asyncio.Task[None]) -> Execution:
+    one = Execution(Claim("id", "q", b"1", "token", b"", 0.0), 0.0)
     one.task = task
     return one
 
@@ -21,7 +22,7 @@ async def test_a_try_past_its_time_is_cancelled() -> None:
     Deadlines(asyncio.get_running_loop(), lambda: [one]).watch(one, 0.01)
     assert one.task is not None
     await asyncio.wait([one.task])
-    assert one.stop is Stop.TIMEOUT
+    assert one.stop is CancelReason.TIMEOUT
 
 
 async def test_one_that_is_being_cancelled_has_a_while_to_end() -> None:
@@ -60,4 +61,4 @@ async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     Deadlines(asyncio.get_running_loop(), lambda: [one]).watch(one, 0.01)
     task.cancel()
     await asyncio.wait([task])
-    assert one.stop is Stop.TIMEOUT
+    assert one.stop is CancelReason.TIMEOUT

@@ -20,7 +20,7 @@ from jobs.chaos.workers import Fleet
 from jobs.engine import Worker, create_pool, deserialize, serialize
 from jobs.testing.waiting import wait_until
 from jobs.voice import Simulator
-from tests.worker.workers import running
+from tests.integration.workers import running
 
 QUEUE = "default"
 

@@ -30,7 +30,7 @@ from tests.contract import (
     test_transactions,
 )
 from tests.contract.given import Queue
-from tests.worker import test_call_flow
+from tests.integration.domains import test_call_flow
 
 DOCS = Path(__file__).parents[2] / "docs" / "postgres.md"
 

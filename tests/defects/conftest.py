@@ -6,7 +6,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from tests.defects.kinds import FAILS_ON_ARQ, Kind
-from tests.worker.workers import connect
+from tests.integration.workers import connect
 
 
 @pytest.fixture

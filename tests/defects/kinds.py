@@ -14,7 +14,7 @@ from arq.connections import ArqRedis
 from arq.jobs import Job
 
 from jobs.engine import Worker, create_pool
-from tests.worker.workers import connect
+from tests.integration.workers import connect
 
 Kind = type[arq.worker.Worker]
 ON_ARQ = pytest.mark.xfail(reason="a defect of arq 0.28")

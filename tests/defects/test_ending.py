@@ -23,7 +23,7 @@ from jobs.engine import (
 )
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import Kind, quick, result_of
-from tests.worker.workers import connect, running
+from tests.integration.workers import connect, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 

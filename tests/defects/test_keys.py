@@ -10,7 +10,7 @@ from jobs.engine import Worker, deserialize, serialize
 from jobs.engine.monitoring import health
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import FAILS_ON_ARQ, POOLS, Kind, PoolOf, quick, result_of
-from tests.worker.workers import connect, own_redis, running
+from tests.integration.workers import connect, own_redis, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 

@@ -17,7 +17,7 @@ from jobs.engine import (
 )
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import Kind, hang, is_busy, quick, result_of
-from tests.worker.workers import connect, own_redis, running
+from tests.integration.workers import connect, own_redis, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 

@@ -11,7 +11,7 @@ from arq.cron import cron as arq_cron
 
 from jobs.testing.waiting import wait_until
 from tests.defects.kinds import Kind, quick
-from tests.worker.workers import connect, running
+from tests.integration.workers import connect, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 

@@ -15,8 +15,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from jobs.engine import Pool, create_pool, deserialize, serialize
+from tests.integration.workers import connect
 from tests.model.actors import Lossy
-from tests.worker.workers import connect
 
 T = TypeVar("T")
 

@@ -1,0 +1,180 @@
+"""Bad input under a worker as `jobs worker` makes it: one line each, kept as a dead letter, and the
+others of the batch run."""
+
+import asyncio
+import logging
+import pickle
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.jobs import Job, SerializationError
+from arq.worker import func
+
+from jobs.engine import (
+    DeadLetterStore,
+    EngineSettings,
+    Pool,
+    create_pool,
+    deserialize,
+    deserialize_or_unpickle,
+    job,
+    read_stats,
+    retry,
+)
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.queue.keys import JOB, LOST, UNKNOWN
+from tests.integration.workers import connect, running
+
+QUEUE = "bad_tasks"
+
+
+@job("bad.double", queue=QUEUE)
+@retry()
+async def double(ctx: dict[str, Any], number: int) -> int:
+    return 2 * number
+
+
+@job("bad.awkward", queue=QUEUE)
+@retry()
+async def awkward(ctx: dict[str, Any]) -> object:
+    return logging.getLogger()
+
+
+class Bad(EngineSettings):
+    queue_name = QUEUE
+    functions = (double, awkward)
+
+
+@pytest.fixture
+async def stock(redis_url: str) -> AsyncIterator[ArqRedis]:
+    stock = await connect(redis_url)
+    yield stock
+    await stock.aclose(close_connection_pool=True)
+
+
+async def work_off(redis_url: str, **options: Any) -> None:
+    """What is in the queue, by a worker that is still alive at the end of it."""
+    await serve(create_worker(Bad, redis_pool=await create_pool(redis_url), burst=True, **options))
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"\xff\x00{", "not JSON: str is not valid UTF-8"),
+        (b"[1, 2]", "unable to deserialize job"),
+        (b'{"f": "bad.double"}', "unable to deserialize job"),
+        (b'{"t": 1, "f": 5, "a": [], "k": {}, "et": 1}', "not a job's payload"),
+        (pickle.dumps({"f": "bad.double"}), "refused: a pickle can run code"),
+    ],
+    ids=["garbled", "a list", "fields missing", "wrong fields", "pickle"],
+)
+async def test_a_payload_that_is_none(
+    pool: Pool, redis_url: str, payload: bytes, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pool.set(JOB + "bad", payload)
+    await pool.zadd(QUEUE, {"bad": 1})
+    good = await pool.enqueue_job("bad.double", 21)
+    await work_off(redis_url)
+    assert said in await dead(pool, "bad", "DeserializationError")
+    (line,) = lines(caplog, "bad")
+    assert line.startswith("deserializing job bad failed: ")
+    assert said in line or said == "unable to deserialize job"
+    assert good is not None
+    assert await good.result(timeout=1) == 42
+    assert (await read_stats(pool, QUEUE)).length == 0
+
+
+async def test_pickles_are_taken_where_they_are_switched_on(
+    pool: Pool, stock: ArqRedis, redis_url: str
+) -> None:
+    job = await stock.enqueue_job("bad.double", 21, _queue_name=QUEUE)
+    await work_off(redis_url, job_deserializer=deserialize_or_unpickle)
+    assert job is not None
+    assert await Job(job.job_id, pool, QUEUE, deserialize).result(timeout=1) == 42
+
+
+async def test_a_function_that_nobody_knows(
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pool.enqueue_job("bad.missing", _job_id="bad", _queue_name=QUEUE)
+    await pool.hset(LOST, UNKNOWN + "bad", "30")  # type: ignore[misc]  # typed for both clients
+    await work_off(redis_url)
+    assert await dead(pool, "bad", "JobExecutionFailed") == "function 'bad.missing' not found"
+    assert lines(caplog, "bad") == ["job bad, function 'bad.missing' not found"]
+
+
+class Odd(BaseException):
+    """What some libraries raise where `except Exception` is to let it pass."""
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "after a wait"])
+async def test_an_error_that_is_no_exception(pool: Pool, redis_url: str, *, waits: bool) -> None:
+    async def fail(ctx: dict[str, Any]) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise Odd("out of order")
+
+    await pool.enqueue_job("fail", _job_id="bad", _queue_name=QUEUE)
+    good = await pool.enqueue_job("bad.double", 21)
+    await work_off(redis_url, functions=[func(fail, name="fail"), *Bad.functions])
+    assert await dead(pool, "bad", "Odd") == "out of order"
+    assert good is not None
+    assert await good.result(timeout=1) == 42
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("many",), "number: Input should be a valid integer"), ((1, 2), "argument 2: Unexpected")],
+)
+async def test_wrong_arguments(
+    pool: Pool, redis_url: str, arguments: tuple[object, ...], said: str
+) -> None:
+    await pool.enqueue_job("bad.double", *arguments, _job_id="bad")
+    await work_off(redis_url)
+    assert (await dead(pool, "bad", "ValidationError")).startswith(said)
+
+
+async def test_a_result_that_cannot_be_written(
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = await pool.enqueue_job("bad.awkward", _job_id="bad")
+    good = await pool.enqueue_job("bad.double", 21)
+    await work_off(redis_url)
+    said = "its result cannot be serialized: TypeError: Type is not JSON serializable: RootLogger"
+    assert await dead(pool, "bad", "SerializationError") == said
+    assert bad is not None
+    with pytest.raises(SerializationError, match="its result cannot be serialized"):
+        await bad.result(timeout=1)
+    assert not lines(caplog, "error serializing")
+    assert good is not None
+    assert await good.result(timeout=1) == 42
+
+
+async def dead(pool: Pool, job_id: str, error_class: str) -> str:
+    """The message of the dead letter of this job."""
+    letter = await DeadLetterStore(pool).get(job_id)
+    assert letter is not None
+    assert letter.error_class == error_class
+    return letter.message
+
+
+async def test_an_id_that_is_no_text_harms_no_other(
+    pool: Pool, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pool.zadd(QUEUE, {b"\xff\xfe": 1})
+    good = await pool.enqueue_job("bad.double", 21)
+    worker = create_worker(Bad, redis_pool=await create_pool(redis_url))
+    async with running(worker):
+        assert good is not None
+        assert await good.result(timeout=5, poll_delay=0.02) == 42
+    assert r"the id b'\xff\xfe' is not UTF-8, remove it" in caplog.text
+
+
+def lines(caplog: pytest.LogCaptureFixture, part: str) -> list[str]:
+    """The log lines with this in them, which must be lines indeed."""
+    records = [record for record in caplog.records if part in record.getMessage()]
+    assert all(record.exc_info is None for record in records)
+    assert not any("\n" in record.getMessage() for record in records)
+    return [record.getMessage() for record in records]

@@ -1,0 +1,213 @@
+"""A Redis that workers cannot reach for a while: they go on by themselves, nothing is lost, nothing
+is finished twice, and no worker is taken for dead because Redis was."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.worker import func
+
+import jobs.engine.worker.executor
+import jobs.engine.worker.worker
+from jobs.chaos.proxies import Link, State, Tap
+from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
+from jobs.engine.connection.script_channel import ScriptChannel
+from jobs.engine.queue import keys
+from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
+from jobs.engine.queue.inspection import left_behind
+from jobs.engine.queue.operations import QueueOperations
+from jobs.engine.worker.leases import Leases
+from jobs.testing.waiting import wait_until
+from tests.integration.scripted_settings import QUEUE
+from tests.integration.workers import own_redis, process, running
+
+LEASE = 0.5
+
+
+@pytest.mark.parametrize("state", [State.CUT, State.SILENT, State.HALF_OPEN])
+async def test_an_unreachable_redis(state: State) -> None:
+    async with own_redis() as server, linked(server.folder) as link:
+        redis = await create_pool(server.url)
+        async with aclosing(redis):
+            with process(f"unix://{link.path}", "Chaos", "--max-jobs", "20") as cut_off:
+                await _enqueue(redis, 300)
+                await wait_until(lambda: _has_done(redis, 1), timeout=30)
+                link.set(state)
+                with process(server.url, "Chaos", "--max-jobs", "20") as other:
+                    # What the one that is cut off had claimed runs here when its leases lapse.
+                    await wait_until(lambda: _has_done(redis, 300), timeout=30)
+                    assert await _is_empty(redis)
+                    other.terminate()
+                    assert await asyncio.to_thread(other.wait, 15) == 0
+                link.set(State.UP)
+                await _enqueue(redis, 100)
+                await wait_until(lambda: _has_done(redis, 400), timeout=30)
+                assert await _is_empty(redis)
+                cut_off.terminate()
+                assert await asyncio.to_thread(cut_off.wait, 15) == 0
+            stats = await read_stats(redis, QUEUE)
+            assert (stats.done, stats.retried, stats.dead, stats.discarded) == (400, 0, 0, 0)
+            assert not await left_behind(redis, [QUEUE])
+
+
+async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
+    async def work(ctx: dict[Any, Any]) -> None: ...
+
+    lost = asyncio.Event()
+
+    def cut(data: bytes) -> None:
+        if b"lost-id" in data and not lost.is_set():  # the first to name it is the claim's answer
+            lost.set()
+            link.set(State.CUT)
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        async with linked(server.folder, lambda: cut) as link:
+            worker = await _worker(f"unix://{link.path}", work, lease=3600)
+            async with running(worker):
+                job = await redis.enqueue_job(
+                    "long", _job_id="lost-id", _queue_name=QUEUE, _defer_by=0.01
+                )
+                assert job is not None
+                await asyncio.wait_for(lost.wait(), 10)
+                link.set(State.UP)
+                await job.result(timeout=10, poll_delay=0.05)
+        assert not await redis.exists(keys.LOST), "no worker fell silent"
+
+
+async def test_a_worker_closes_though_redis_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (jobs.engine.worker.worker, jobs.engine.worker.executor):
+        monkeypatch.setattr(module, "CLOSING_PATIENCE", 0.2)
+    over, told = asyncio.Event(), asyncio.Event()
+
+    async def work(ctx: dict[Any, Any]) -> None:
+        over.set()
+        await asyncio.Event().wait()
+
+    async def tell(ctx: dict[Any, Any]) -> None:
+        told.set()
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        worker = await _worker(server.url, work, after_job_end=tell)
+        main = asyncio.create_task(worker.main())
+        await redis.enqueue_job("long", _queue_name=QUEUE)
+        await over.wait()
+        server.freeze()
+        try:
+            worker.handle_sig(signal.SIGUSR1)
+            async with asyncio.timeout(20):
+                await worker.close()
+        finally:
+            server.thaw()
+        assert told.is_set()
+        main.cancel()
+        await asyncio.wait([main])
+
+
+async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
+    started: list[str] = []
+    over = asyncio.Event()
+
+    async def long(ctx: dict[Any, Any]) -> None:
+        started.append(ctx["job_id"])
+        await over.wait()
+
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        job = await redis.enqueue_job("long", _queue_name=QUEUE)
+        assert job is not None
+        async with (
+            running(await _worker(server.url, long)),
+            running(await _worker(server.url, long)),
+        ):
+            await wait_until(lambda: started)
+            for _ in range(MAX_EXPIRED_LEASES + 1):
+                server.kill()
+                await asyncio.sleep(2 * LEASE)
+                server.start()
+                await server.ready()
+                await wait_until(lambda: redis.exists(keys.IN_PROGRESS + job.job_id))
+            over.set()
+            await job.result(timeout=10, poll_delay=0.05)
+    assert started == [job.job_id]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are_put_back(
+    frozen: bool,
+) -> None:
+    async with own_redis() as server, await create_pool(server.url) as redis:
+        channels = ScriptChannel(redis.connection_pool), ScriptChannel(redis.connection_pool)
+        alive, other = (QueueOperations(channel, [QUEUE], LEASE) for channel in channels)
+        leases = Leases(other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_back=lambda: None)
+        job = await redis.enqueue_job("any", _queue_name=QUEUE)
+        assert job is not None
+        claims = (await alive.claim(1)).claims
+        await leases.reap()
+
+        if frozen:
+            server.freeze()
+            looking = asyncio.create_task(leases.reap())
+            await asyncio.sleep(2 * LEASE)
+            server.thaw()
+            await looking
+        else:
+            server.kill()
+            with pytest.raises(TRANSIENT_ERRORS):
+                await leases.reap()
+            await asyncio.sleep(LEASE)
+            server.start()
+            await server.ready()
+            await leases.reap()
+
+        assert await alive.renew(claims) == []
+        await wait_until(lambda: _is_put_back(redis, job.job_id, leases))
+        assert await alive.renew(claims) == claims, "who stays silent has lost the job"
+        for channel in channels:
+            await channel.close()
+
+
+async def _worker(url: str, function: Any, lease: float = LEASE, **options: Any) -> Worker:
+    return Worker(
+        [func(function, name="long")],
+        redis_pool=await create_pool(url),
+        queue_name=QUEUE,
+        lease=lease,
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        **options,
+    )
+
+
+async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
+    await leases.reap()
+    score = await redis.zscore(QUEUE, job_id)
+    return score is not None and score > 0
+
+
+@asynccontextmanager
+async def linked(folder: Path, tapped: Callable[[], Tap] | None = None) -> AsyncIterator[Link]:
+    link = Link(folder / "link.sock", folder / "redis.sock", tapped)
+    await link.start()
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+async def _enqueue(redis: Pool, count: int) -> None:
+    await redis.enqueue_many([JobRequest("chaos.wait", (0.05,), queue=QUEUE)] * count)
+
+
+async def _has_done(redis: Pool, count: int) -> bool:
+    return (await read_stats(redis, QUEUE)).done >= count
+
+
+async def _is_empty(redis: Pool) -> bool:
+    return not await redis.zcard(QUEUE)

@@ -1,0 +1,159 @@
+"""Pickles run code of whoever wrote them: they are refused wherever jobs are read, never loaded."""
+
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import arq
+import pytest
+from arq.jobs import DeserializationError, Job
+from arq.worker import create_worker as create_stock_worker
+
+from jobs.cli.errors import as_click_error
+from jobs.cli.worker import worker_options
+from jobs.engine import EngineSettings, job
+from jobs.engine.bootstrap.workers import create_worker, serve
+from jobs.engine.client.pool import Pool
+from jobs.engine.connection.urls import Address
+from jobs.engine.queue.dead_letter_store import DeadLetterStore
+from jobs.engine.queue.keys import JOB, RESULT
+from jobs.engine.queue.serializer import deserialize, deserialize_or_unpickle, serialize
+from jobs.settings import load_settings
+from tests.integration.workers import connect
+
+QUEUE = "pickle_tasks"
+
+
+@job("pickle.work", queue=QUEUE)
+async def work(ctx: dict[str, Any], number: int) -> int:
+    return number
+
+
+class Careful(EngineSettings):
+    queue_name = QUEUE
+    functions = (work,)
+
+
+class Migrating(Careful):
+    job_deserializer = staticmethod(deserialize_or_unpickle)
+
+
+class WrittenForArq:
+    queue_name = QUEUE
+    functions: ClassVar = [work]
+
+
+class Trap:
+    """Leaves a folder behind when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Iterator[Path]:
+    """The folder that a loaded pickle makes; at the end it must not be there."""
+    path = tmp_path / "loaded"
+    yield path
+    assert not path.exists()
+
+
+def trapped(mark: Path) -> bytes:
+    now_ms = round(time.time() * 1000)
+    return pickle.dumps({"t": None, "f": "pickle.work", "a": (Trap(mark),), "k": {}, "et": now_ms})
+
+
+async def put(pool: Pool, payload: bytes) -> Job:
+    await pool.set(JOB + "one", payload)
+    await pool.zadd(QUEUE, {"one": 1})
+    return job_of(pool, "one")
+
+
+def job_of(pool: Pool, job_id: str) -> Job:
+    return Job(job_id, pool, QUEUE, pool.job_deserializer)
+
+
+async def run(redis_url: str, settings: type, **options: Any) -> None:
+    redis = Address.of(redis_url).arq_settings()
+    await serve(create_worker(settings, redis_settings=redis, burst=True, **options))
+
+
+async def refused(job: Job) -> None:
+    with pytest.raises(DeserializationError) as caught:
+        await job.result(timeout=1)
+    assert "\n" not in str(caught.value)
+
+
+def one_line(caplog: pytest.LogCaptureFixture) -> None:
+    (line,) = [one for one in caplog.records if "deserializing" in one.getMessage()]
+    assert "refused: a pickle can run code" in line.getMessage()
+    assert line.exc_info is None
+
+
+@pytest.mark.parametrize("settings", [Careful, WrittenForArq])
+async def test_our_worker_refuses_it_in_one_line_and_keeps_it(
+    settings: type,
+    redis_url: str,
+    pool: Pool,
+    mark: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = await put(pool, trapped(mark))
+    await run(redis_url, settings, **worker_options([settings], load_settings()))
+    await refused(job)
+    one_line(caplog)
+
+    (letter,) = await DeadLetterStore(pool).find()
+    assert letter.message.startswith("refused: a pickle")
+    assert "not ours to read" in letter.shown_arguments()
+    assert await DeadLetterStore(pool).retry("one") == 1
+    await run(redis_url, settings, **worker_options([settings], load_settings()))
+    assert await DeadLetterStore(pool).count() == 1
+
+
+async def test_arqs_worker_refuses_it_under_our_settings(
+    pool: Pool, mark: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await put(pool, trapped(mark))
+    settings: Any = Careful
+    stock = create_stock_worker(settings, redis_pool=pool, burst=True, handle_signals=False)
+    await stock.async_run()
+    await refused(job)
+    one_line(caplog)
+
+
+@pytest.mark.parametrize("domain", ["lead", "call", "campaign", "analytics", "default"])
+def test_the_domains_read_and_write_json(domain: str) -> None:
+    settings = import_module(f"jobs.{domain}").WorkerSettings
+    assert settings.job_deserializer is deserialize
+    assert settings.job_serializer is serialize
+    assert {"job_serializer", "job_deserializer"} <= vars(settings).keys()  # all that arq reads
+
+
+async def test_a_pool_refuses_pickled_jobs_and_results(pool: Pool, mark: Path) -> None:
+    job = await put(pool, trapped(mark))
+    await pool.set(RESULT + "two", trapped(mark))
+    queued = partial(pool.queued_jobs, queue_name=QUEUE)
+    for read in (job.info, queued, job_of(pool, "two").result_info, pool.all_job_results):
+        with pytest.raises(DeserializationError) as caught:
+            await read()
+        assert "refused: a pickle" in as_click_error(caught.value).format_message()
+
+
+async def test_what_a_stock_producer_pickles_runs_where_a_migration_switched_it_on(
+    redis_url: str, pool: Pool
+) -> None:
+    stock: arq.ArqRedis = await connect(redis_url)
+    async with stock:
+        sent = await stock.enqueue_job("pickle.work", 7, _queue_name=QUEUE)
+    assert sent is not None
+    await run(redis_url, Migrating)
+    assert await job_of(pool, sent.job_id).result(timeout=1) == 7

@@ -1,0 +1,119 @@
+"""A worker whose jobs are short claims a little ahead: what that must not do to anyone."""
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.worker import func
+
+from jobs.engine import JobRequest, Outcome, Worker, create_pool, deserialize, serialize
+from jobs.engine.queue.claim import Claim
+from jobs.testing.waiting import wait_until
+from tests.integration.workers import running
+
+QUEUE = "arq:queue"
+JOBS = 2000
+
+_mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+
+async def test_a_job_starts_in_a_context_of_its_own(redis_url: str) -> None:
+    """Though the end of another one made room for it; so do observers."""
+    seen = set()
+
+    def observe(outcome: Outcome) -> None:
+        seen.add(_mine.get())
+
+    async def mark(ctx: dict[str, Any]) -> None:
+        seen.add(_mine.get())
+        _mine.set(ctx["job_id"])
+        await asyncio.sleep(0)
+
+    async with await create_pool(redis_url) as pool:
+        await pool.enqueue_many([JobRequest("mark", queue=QUEUE)] * JOBS)
+    worker = await worker_of(redis_url, mark, burst=True)
+    worker.observers.append(observe)
+    assert await worker.run_check() == JOBS
+    await worker.close()
+    assert seen == {"nobody's"}
+
+
+async def test_what_waits_for_a_long_job_goes_to_another_worker(redis_url: str) -> None:
+    done = asyncio.Event()
+    tries: list[int] = []
+
+    async def short(ctx: dict[str, Any]) -> None:
+        pass
+
+    async def long(ctx: dict[str, Any]) -> None:
+        await done.wait()
+
+    async def last(ctx: dict[str, Any]) -> None:
+        tries.append(ctx["job_try"])
+
+    async with await create_pool(redis_url) as pool:
+        for name, number in (("short", JOBS), ("long", 2), ("last", 5)):
+            await pool.enqueue_many([JobRequest(name, queue=QUEUE)] * number)
+            await later(pool)
+        busy, idle = [await worker_of(redis_url, short, long, last) for _ in range(2)]
+        async with running(busy):
+            await wait_until(lambda: busy.jobs_complete == JOBS and busy.given_back > 0)
+            async with running(idle):
+                await wait_until(lambda: len(tries) == 5)
+            assert len(busy.tasks) == 2
+            done.set()
+            await wait_until(lambda: busy.jobs_complete == JOBS + 2)
+        assert tries == [1] * 5
+        assert await pool.zcard(QUEUE) == 0
+
+
+async def test_a_worker_that_stops_keeps_nothing_in_hand(redis_url: str) -> None:
+    async def short(ctx: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+
+    async with await create_pool(redis_url) as pool:
+        await pool.enqueue_many([JobRequest("short", queue=QUEUE)] * JOBS)
+        worker = await worker_of(redis_url, short)
+        async with running(worker):
+            await wait_until(lambda: worker.jobs_complete > JOBS // 4)
+        left = await pool.zcard(QUEUE)
+        assert left == await pool.zcount(QUEUE, 0, "+inf") == JOBS - worker.jobs_complete
+        assert not await pool.keys("arq:in-progress:*")
+
+
+class Watched(Worker):
+    """Counts what it gives back. Two jobs at once."""
+
+    given_back = 0
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        self.given_back += len(claims)
+        super().give_back(claims)
+
+
+async def worker_of(url: str, *functions: Any, burst: bool = False) -> Watched:
+    return Watched(
+        [func(one, name=one.__name__) for one in functions],
+        redis_pool=await create_pool(url),
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        max_jobs=2,
+        burst=burst,
+    )
+
+
+async def later(redis: ArqRedis) -> None:
+    """Until what is enqueued next stands behind what was enqueued before."""
+    start = await _ms(redis)
+
+    async def is_over() -> bool:
+        return await _ms(redis) > start
+
+    await wait_until(is_over)
+
+
+async def _ms(redis: ArqRedis) -> int:
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000

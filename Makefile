@@ -13,7 +13,7 @@ help:
 	@echo "make lint     ruff and mypy, as CI runs them"
 	@echo "make audit    the dependencies: pins, licences, and what is known to be vulnerable"
 	@echo "make cov      the tests, with coverage"
-	@echo "make install  .venv with the jobs and arq commands, from the pinned requirements"
+	@echo "make install  .venv with the ringline and arq commands, from the pinned requirements"
 
 $(STAMP): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
@@ -26,7 +26,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 install: $(STAMP)
 
 demo: install
-	@$(BIN)/jobs demo
+	@$(BIN)/ringline demo
 
 test: install
 	@$(BIN)/python -m pytest

@@ -43,7 +43,7 @@ OURS: Final = Contestant(
     "ours",
     1000,
     100_000,
-    "JSON; leases, fencing, dead letters and outcome counters are on; uvloop, as in `jobs worker`",
+    "JSON; leases, fencing, dead letters and outcome counters are on; uvloop, as in `ringline worker`",
     tried=((100, {}), (250, {}), (500, {}), (1000, {}), (2000, {})),
 )
 OURS_STOCK_PRODUCER: Final = replace(OURS, name="ours, enqueued by arq", producer="stock_arq")

@@ -42,7 +42,7 @@ async def create_pool(
     """A pool to enqueue with; close it with `aclose()`, or use it in `async with`.
 
     redis: the one for all queues; by default REDIS_URL and TASK_QUEUE_URLS, else the embedded
-    server of this folder, which `jobs up` holds open. clock: what `_defer_until` is read by; by
+    server of this folder, which `ringline up` holds open. clock: what `_defer_until` is read by; by
     default the one of JOBS_CLOCK. Raises ServerError, one line, when there is no Redis.
     """
     from jobs import engine

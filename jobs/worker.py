@@ -1,4 +1,4 @@
-"""`python -m jobs.worker QUEUES [N]` is `jobs worker QUEUES [N]`."""
+"""`python -m jobs.worker QUEUES [N]` is `ringline worker QUEUES [N]`."""
 
 import sys
 

@@ -76,7 +76,7 @@ def test_a_transaction_that_waits_for_something_else_is_found(line: str) -> None
     assert len(foreign_waits(block)) == len(foreign_waits(function)) == 1
 
 
-STORE = list((ROOT / "jobs" / "store").glob("*.py"))
+STORE = list((ROOT / "jobs" / "store" / "postgres").glob("*.py"))
 BUILDERS = {
     "statements.py": {"insert_many", "__init__", "select_by_ids"},
     "tables.py": {"partial"},

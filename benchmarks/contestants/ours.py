@@ -29,7 +29,7 @@ async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """Option `log`: the line for each job that `jobs worker` writes by default."""
+    """Option `log`: the line for each job that `ringline worker` writes by default."""
     log = order.options.get("log")
     if log:
         configure("INFO", "json")

@@ -1,4 +1,4 @@
-"""`jobs chaos`: a campaign under faults, and whether the books balance afterwards.
+"""`ringline chaos`: a campaign under faults, and whether the books balance afterwards.
 
 `schedule`   which fault comes when, a pure function of the seed
 `servers`    a Redis and a PostgreSQL of the run's own, to be killed and started again

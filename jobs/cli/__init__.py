@@ -1,7 +1,7 @@
-"""The `jobs` command: what it offers, and how anything that goes wrong becomes one line, in which
+"""The `ringline` command: what it offers, and how anything that goes wrong becomes one line, in which
 personal data and the passwords of URLs are masked.
 
-A command's module is imported when the command is used, so `jobs --help` stays quick.
+A command's module is imported when the command is used, so `ringline --help` stays quick.
 Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
 """
 
@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("jobs.cli.status", "Show each queue's length, rates and times."),
     "failed": ("jobs.cli.dead_letters", "List, show, retry or discard dead letters."),
     "schedule": ("jobs.cli.schedule", "Show the crons and when each runs next."),
-    "leads": ("jobs.cli.lead", "Import leads."),
+    "lead": ("jobs.cli.lead", "Import leads."),
     "campaign": ("jobs.cli.campaign", "Create, start, pause, resume, cancel or show a campaign."),
     "report": ("jobs.cli.report", "Write a campaign's report: JSON, CSV and HTML."),
     "reconcile": ("jobs.cli.reconcile", "Find lost callbacks, answers and jobs now."),
@@ -66,19 +66,19 @@ class Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """As click's, but each error is a single line."""
         try:
-            status = super().main(args, "jobs", standalone_mode=False, obj=extra.get("obj"))
+            status = super().main(args, "ringline", standalone_mode=False, obj=extra.get("obj"))
         except click.ClickException as error:
-            click.echo(f"jobs: {printable(mask_text(error.format_message()))}", err=True)
+            click.echo(f"ringline: {printable(mask_text(error.format_message()))}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
-            click.echo("jobs: interrupted", err=True)
+            click.echo("ringline: interrupted", err=True)
             sys.exit(130)
         sys.exit(status if isinstance(status, int) else 0)
 
 
 @click.command(cls=Commands)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="ringline", prog_name="jobs")
+@click.version_option(package_name="ringline", prog_name="ringline")
 def main(debug: bool) -> None:
     """Ringline: background jobs for outbound calling.
 

@@ -1,4 +1,4 @@
-"""`jobs campaign`: campaigns made, moved and shown."""
+"""`ringline campaign`: campaigns made, moved and shown."""
 
 import asyncio
 import json

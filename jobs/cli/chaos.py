@@ -1,4 +1,4 @@
-"""`jobs chaos`: does a campaign come right, whatever goes wrong?"""
+"""`ringline chaos`: does a campaign come right, whatever goes wrong?"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`jobs failed`: the dead letters."""
+"""`ringline failed`: the dead letters."""
 
 import asyncio
 import json

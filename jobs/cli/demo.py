@@ -1,4 +1,4 @@
-"""`jobs demo`: the main job."""
+"""`ringline demo`: the main job."""
 
 from pathlib import Path
 

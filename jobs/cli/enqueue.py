@@ -1,4 +1,4 @@
-"""`jobs enqueue`: one job, from the command line."""
+"""`ringline enqueue`: one job, from the command line."""
 
 import asyncio
 import json
@@ -136,7 +136,7 @@ async def result_of(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str
         if info is None and isinstance(error, ResultNotFound):
             raise click.ClickException(
                 "the job is over and keeps no result, so whether it was done cannot be told; if it "
-                f"failed for good, `jobs failed show {job.job_id}` has it"
+                f"failed for good, `ringline failed show {job.job_id}` has it"
             ) from None
         if info is None or info.success:
             raise

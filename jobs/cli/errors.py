@@ -31,7 +31,7 @@ def as_click_error(error: BaseException) -> click.ClickException:
         return click.ClickException(str(mapped))
     text = " ".join(str(error).split())
     return click.ClickException(
-        f"{type(error).__name__}: {text} (a defect; `jobs --debug …` shows where)"
+        f"{type(error).__name__}: {text} (a defect; `ringline --debug …` shows where)"
     )
 
 

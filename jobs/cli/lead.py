@@ -1,4 +1,4 @@
-"""`jobs leads`: leads from files."""
+"""`ringline lead`: leads from files."""
 
 import asyncio
 from pathlib import Path
@@ -15,11 +15,11 @@ from jobs.settings import get_settings
 
 
 @click.group()
-def leads() -> None:
+def lead() -> None:
     """Leads: people to be called."""
 
 
-@leads.command("import")
+@lead.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--tenant", default="default", show_default=True)
 @click.option("--region", help="Where numbers without a country code are, as US (DEFAULT_REGION).")

@@ -1,4 +1,4 @@
-"""`jobs migrate`: the database's schema."""
+"""`ringline migrate`: the database's schema."""
 
 import click
 

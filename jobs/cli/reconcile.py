@@ -1,4 +1,4 @@
-"""`jobs reconcile`: what the crons do, now."""
+"""`ringline reconcile`: what the crons do, now."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`jobs report`: a campaign's figures as files."""
+"""`ringline report`: a campaign's figures as files."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`jobs schedule`: the crons."""
+"""`ringline schedule`: the crons."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`jobs up` and `jobs down`: the embedded servers of this folder."""
+"""`ringline up` and `ringline down`: the embedded servers of this folder."""
 
 import shlex
 
@@ -12,17 +12,17 @@ from jobs.settings import get_settings
 @click.option(
     "--export",
     is_flag=True,
-    help='Print shell commands that set REDIS_URL and DATABASE_URL: eval "$(jobs up --export)".',
+    help='Print shell commands that set REDIS_URL and DATABASE_URL: eval "$(ringline up --export)".',
 )
 def up(export: bool) -> None:
-    """Start the embedded servers of this folder, and keep them up until `jobs down`."""
+    """Start the embedded servers of this folder, and keep them up until `ringline down`."""
     home = get_settings().jobs_home
     servers = embedded.up(home)
     if export:
         click.echo(f"export REDIS_URL={shlex.quote(servers.redis_url)}")
         click.echo(f"export DATABASE_URL={shlex.quote(servers.database_url)}")
     else:
-        click.echo(f"Redis and PostgreSQL are up in {home.absolute()} until `jobs down`")
+        click.echo(f"Redis and PostgreSQL are up in {home.absolute()} until `ringline down`")
 
 
 @click.command()

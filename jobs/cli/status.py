@@ -1,4 +1,4 @@
-"""`jobs status`: how the queues are, over all workers."""
+"""`ringline status`: how the queues are, over all workers."""
 
 import asyncio
 import json
@@ -83,7 +83,7 @@ def figures(stats: QueueStats) -> dict[str, object]:
 
 def table(queues: Sequence[QueueStats], dead: int) -> Table:
     """The queues, one a row."""
-    caption = f"dead letters: {dead}" + (" (see `jobs failed list`)" if dead else "")
+    caption = f"dead letters: {dead}" + (" (see `ringline failed list`)" if dead else "")
     shown = Table(box=None, header_style="bold", pad_edge=False, caption=caption)
     shown.caption_justify = "left"
     shown.add_column("queue")

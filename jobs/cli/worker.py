@@ -1,4 +1,4 @@
-"""`jobs worker`: run the jobs of some queues, in one process or in several."""
+"""`ringline worker`: run the jobs of some queues, in one process or in several."""
 
 import asyncio
 import os

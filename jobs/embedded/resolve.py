@@ -30,6 +30,6 @@ def _embedded(settings: Settings, name: str, *, start: bool) -> Servers:
     if servers is None:
         raise ServerError(
             f"{name} is not set, and no embedded servers are up in "
-            f"{settings.jobs_home.absolute()}; start them with `jobs up`"
+            f"{settings.jobs_home.absolute()}; start them with `ringline up`"
         )
     return servers

@@ -1,4 +1,4 @@
-"""`jobs chaos`, as its user runs it: on servers and with workers of its own."""
+"""`ringline chaos`, as its user runs it: on servers and with workers of its own."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ import pytest
 from jobs.cli import main
 from jobs.testing import wait_until
 
-COMMAND = Path(sys.executable).parent / "jobs"
+COMMAND = Path(sys.executable).parent / "ringline"
 TIMEOUT = 150
 
 
@@ -30,7 +30,7 @@ def temporary() -> Iterator[Path]:
 
 @contextmanager
 def chaos(temporary: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
-    """`jobs chaos` as a process; killed if it is still there at the end."""
+    """`ringline chaos` as a process; killed if it is still there at the end."""
     process = subprocess.Popen(  # noqa: S603  # our own command
         [str(COMMAND), "chaos", *options],
         env=os.environ | {"TMPDIR": str(temporary)},
@@ -65,7 +65,7 @@ async def test_an_interrupt_ends_all_processes_and_leaves_no_folder(temporary: P
         process.send_signal(signal.SIGINT)
         _, errors = await asyncio.to_thread(process.communicate, timeout=TIMEOUT)
     assert process.returncode == 130
-    assert errors.strip() == "jobs: interrupted"
+    assert errors.strip() == "ringline: interrupted"
     assert not [child for child in children if child.is_running()]
     assert is_empty(temporary)
 
@@ -98,7 +98,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def test_bad_options_get_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, errors = in_this_process(options, capsys)
     assert code == 2
-    assert errors.startswith("jobs: ")
+    assert errors.startswith("ringline: ")
     assert errors.count("\n") == 1
 
 

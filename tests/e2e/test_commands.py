@@ -26,7 +26,7 @@ BROKEN = "12,Too Short,\n+1 212 555 0103,Bad Address,nobody\n"
 def jobs(
     redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Command]:
-    """Runs a `jobs` command in a folder of its own."""
+    """Runs a `ringline` command in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
@@ -56,14 +56,14 @@ def line(result: Result) -> str:
 def test_the_good_rows_of_a_file_are_imported_once(jobs: Command, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text(HEADER + GOOD + BROKEN)
-    result = jobs("leads", "import", str(path))
+    result = jobs("lead", "import", str(path))
     assert result.exit_code == 0, result.stderr
     assert "4 rows: 2 added, 0 duplicates, 2 rejected" in result.stdout
     rejects = (tmp_path / "people.rejects.csv").read_text().splitlines()
     assert rejects[0] == "line,column,value,reason"
     assert rejects[1].startswith("4,phone,12,")
     assert rejects[2].startswith("5,email,nobody,")
-    again = jobs("leads", "import", str(path), "--rejects", "elsewhere.csv")
+    again = jobs("lead", "import", str(path), "--rejects", "elsewhere.csv")
     assert "4 rows: 0 added, 2 duplicates, 2 rejected" in again.stdout
     assert (tmp_path / "elsewhere.csv").read_text().splitlines() == rejects
 
@@ -83,16 +83,16 @@ def test_a_file_that_cannot_be_imported_gets_one_line(
     path = tmp_path / "bad.csv"
     if content is not None:
         path.write_bytes(content)
-    result = jobs("leads", "import", str(path))
+    result = jobs("lead", "import", str(path))
     assert result.exit_code == 1
-    assert line(result).startswith(f"jobs: {path}: ")
+    assert line(result).startswith(f"ringline: {path}: ")
     assert complaint in line(result)
 
 
 def test_a_campaign_is_made_moved_and_shown(jobs: Command, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text(HEADER + GOOD)
-    jobs("leads", "import", str(path))
+    jobs("lead", "import", str(path))
     made = jobs("campaign", "create", "spring")
     assert made.exit_code == 0, made.stderr
     assert made.stdout.endswith("spring: draft, 2 leads enrolled\n")
@@ -109,7 +109,7 @@ def test_a_campaign_is_made_moved_and_shown(jobs: Command, tmp_path: Path) -> No
     assert shown["status"] == "canceled"
     assert shown["enrolments"] == {"removed": 2}
     assert "2 removed" in jobs("campaign", "show", "spring").stdout
-    assert line(jobs("campaign", "show", "autumn")) == "jobs: campaign autumn does not exist"
+    assert line(jobs("campaign", "show", "autumn")) == "ringline: campaign autumn does not exist"
 
 
 def test_a_bad_policy_is_named(jobs: Command, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redi
     shown = jobs("failed", "show", "one").stdout
     assert "ValidationError" in shown
     assert "Traceback" in shown
-    assert line(jobs("failed", "show", "none")) == "jobs: dead letter none does not exist"
+    assert line(jobs("failed", "show", "none")) == "ringline: dead letter none does not exist"
     assert jobs("failed", "retry", "one").stdout == "1 put back\n"
     work_off(redis_url)
     assert jobs("failed", "discard", "--job", "default.scripted").stdout == "2 discarded\n"
@@ -181,7 +181,7 @@ def test_a_job_that_is_queued_again_keeps_its_letter(jobs: Command, redis_url: s
     jobs("enqueue", "default.scripted", "--id", "one")
     refused = jobs("failed", "retry", "one")
     assert refused.exit_code == 1
-    assert line(refused) == "jobs: job one is queued or running again: its letter stays"
+    assert line(refused) == "ringline: job one is queued or running again: its letter stays"
     assert jobs("failed", "discard", "one").stdout == "1 discarded\n"
 
 

@@ -20,7 +20,7 @@ from jobs.embedded import databases
 from jobs.testing import wait_until
 
 SLICE = Path(__file__).parents[1] / "data" / "recorded.csv"
-COMMAND = Path(sys.executable).parent / "jobs"
+COMMAND = Path(sys.executable).parent / "ringline"
 TIMEOUT = 120
 
 finds_processes = pytest.mark.skipif(
@@ -32,7 +32,7 @@ finds_processes = pytest.mark.skipif(
 def demo(
     servers: embedded.Servers, folder: Path, *options: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """`jobs demo` as a process; killed if it is still there at the end."""
+    """`ringline demo` as a process; killed if it is still there at the end."""
     environment = os.environ | {
         "REDIS_URL": servers.redis_url,
         "DATABASE_URL": servers.database_url,
@@ -144,7 +144,7 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
         process.send_signal(signal.SIGINT)
         _, errors = await asyncio.to_thread(process.communicate, timeout=TIMEOUT)
     assert process.returncode == 130
-    assert errors.strip() == "jobs: interrupted"
+    assert errors.strip() == "ringline: interrupted"
     assert not await databases.exists(embedded_servers.database_url, name)
     with Redis.from_url(own["REDIS_URL"]) as database:
         assert database.dbsize() == 0
@@ -168,6 +168,6 @@ def test_a_dataset_that_is_none_gets_one_line(
         (tmp_path / "data.csv").write_text(content)
     code, _, errors = run(embedded_servers, tmp_path, "--dataset", "data.csv")
     assert code in (1, 2)
-    assert errors.startswith("jobs: data.csv: ")
+    assert errors.startswith("ringline: data.csv: ")
     assert complaint in errors
     assert errors.count("\n") == 1

@@ -19,9 +19,9 @@ BIN = Path(sys.executable).parent
 TIMEOUT = 90
 
 PEOPLE = "name,phone,timezone\nAnn Example,+1 212 555 0101,America/New_York\nBroken,12,\n"
-ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|alias|jobs (up|migrate|chaos)")
+ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|ringline (up|migrate|chaos)")
 """Set-up and long runs, which other tests run; here the servers are those of the test."""
-GOES_ON = re.compile(r"jobs worker|--watch")
+GOES_ON = re.compile(r"ringline worker|--watch")
 """Commands that run until they are told to stop."""
 
 
@@ -74,10 +74,10 @@ def test_a_shell_finds_the_command_and_not_its_own(folder: Path, shell: str) -> 
         pytest.skip(f"there is no {words[0]}, or this Python is in no environment of its own")
     (folder / ".venv").symlink_to(BIN.parent)
     tour = next(code for _, code in blocks("console") if ". .venv" in code)
-    before, found, _ = tour.partition("jobs up")
+    before, found, _ = tour.partition("ringline up")
     assert found
     done = subprocess.run(  # noqa: S603  # the README's own commands
-        words, input=f"{before}jobs status\n", cwd=folder, env={"PATH": os.environ["PATH"]},
+        words, input=f"{before}ringline status\n", cwd=folder, env={"PATH": os.environ["PATH"]},
         capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -108,7 +108,7 @@ def _runs_until_told_to_stop(folder: Path, words: list[str]) -> None:
 
 
 def test_the_new_job_runs_under_both_commands(folder: Path) -> None:
-    for command in (["jobs", "worker", "--burst"], ["arq", "--burst"]):
+    for command in (["ringline", "worker", "--burst"], ["arq", "--burst"]):
         words = [command[0], *command[1:-1], "billing.WorkerSettings", command[-1]]
         done = run(folder, *words)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -124,5 +124,5 @@ def test_a_service_enqueues_as_shown(folder: Path) -> None:
     code = "import asyncio, uuid, edited; asyncio.run(edited.lead_was_edited(uuid.uuid4()))"
     done = run(folder, sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr
-    status = run(folder, "jobs", "status", "--json")
+    status = run(folder, "ringline", "status", "--json")
     assert '"length": 3' in status.stdout, status.stdout

@@ -182,7 +182,7 @@ async def spawn(
 def command(*args: str) -> list[str]:
     """A child's command: this interpreter, as a worker.
 
-    As under the `jobs` command, no module of the working folder takes the place of one of ours or
+    As under the `ringline` command, no module of the working folder takes the place of one of ours or
     of Python's; but in a checkout that is not installed, ours are there and nowhere else.
     """
     safe = [] if Path.cwd() == _CHECKOUT else ["-P"]

@@ -101,7 +101,7 @@ def alert(outcome: Outcome) -> dict[str, object]:
     """What is told of a dead letter: all of it masked, and no arguments."""
     return {
         "text": f"{outcome.function} failed for good: {outcome.error} "
-        f"(jobs failed show {outcome.job_id})",
+        f"(ringline failed show {outcome.job_id})",
         "job_id": outcome.job_id,
         "job": outcome.function,
         "queue": outcome.queue,

@@ -23,7 +23,9 @@ RedisUrl = str | Callable[[Settings], str]
 def configured_url(settings: Settings) -> str:
     """REDIS_URL. Raises NoRedisError when it is not set."""
     if settings.redis_url is None:
-        raise NoRedisError("no Redis: set REDIS_URL, or start one for this folder with `jobs up`")
+        raise NoRedisError(
+            "no Redis: set REDIS_URL, or start one for this folder with `ringline up`"
+        )
     return settings.redis_url.get_secret_value()
 
 

@@ -37,7 +37,7 @@ def open_engine(
             **ssl,
             "prepared_statement_cache_size": 500,
             "server_settings": {
-                "application_name": "jobs",
+                "application_name": "ringline",
                 # A process that was frozen within a transaction must not keep its locks.
                 "idle_in_transaction_session_timeout": "30s",
                 "jit": "off",
@@ -153,6 +153,6 @@ def _mapped(error: Exception) -> BaseException:
         return mapped
     cause = error.driver_exception
     if _state(error) in _OTHER_SCHEMA:
-        return DatabaseError("the database's schema is not of this version: run `jobs migrate`")
+        return DatabaseError("the database's schema is not of this version: run `ringline migrate`")
     line = str(getattr(cause, "message", None) or cause).splitlines()[0]
     return type(mapped)(f"PostgreSQL: {line}")

@@ -1,4 +1,4 @@
-"""`jobs enqueue --wait` where there is no result to print: one line says why."""
+"""`ringline enqueue --wait` where there is no result to print: one line says why."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ async def test_a_job_that_is_aborted(pool: Pool, redis_url: str) -> None:
         await is_waited_for(pool)
         async with running(await worker(redis_url, allow_abort_jobs=True)):
             assert await Job("one", pool, QUEUE, pool.job_deserializer).abort(timeout=30)
-        assert await end(child) == (1, "one\n", "jobs: the job was aborted\n")
+        assert await end(child) == (1, "one\n", "ringline: the job was aborted\n")
 
 
 async def test_a_job_that_keeps_no_result(pool: Pool, redis_url: str) -> None:
@@ -74,7 +74,9 @@ async def test_a_job_that_keeps_no_result(pool: Pool, redis_url: str) -> None:
         async with running(await worker(redis_url, keep_result=0)):
             code, output, errors = await end(child)
     assert (code, output) == (1, "one\n")
-    assert errors.startswith("jobs: the job is over and keeps no result, so whether it was done ")
+    assert errors.startswith(
+        "ringline: the job is over and keeps no result, so whether it was done "
+    )
     assert errors.count("\n") == 1
 
 
@@ -86,4 +88,4 @@ async def test_who_waits_can_be_interrupted_at_any_moment(
         assert child.stdout is not None
         assert await asyncio.to_thread(child.stdout.readline) == "one\n"
         child.send_signal(signum)
-        assert await end(child) == (130, "", "jobs: interrupted\n")
+        assert await end(child) == (130, "", "ringline: interrupted\n")

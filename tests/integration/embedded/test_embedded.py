@@ -183,7 +183,7 @@ def test_urls_of_the_settings_come_first(home: Path) -> None:
 
 def test_without_urls_and_servers_one_line_names_the_command(home: Path) -> None:
     unset = Settings(redis_url=None, database_url=None, jobs_home=home)
-    with pytest.raises(ServerError, match=r"REDIS_URL is not set.*`jobs up`$"):
+    with pytest.raises(ServerError, match=r"REDIS_URL is not set.*`ringline up`$"):
         redis_url(unset, start=False)
     started = database_url(unset, start=True)
     assert database_url(unset, start=False) == started

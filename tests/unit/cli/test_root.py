@@ -39,42 +39,57 @@ def test_help_lists_the_commands_without_importing_them() -> None:
 def test_each_command_has_help(name: str) -> None:
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"Usage: jobs {name}")
+    assert result.stdout.startswith(f"Usage: ringline {name}")
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["no-such"], "jobs: No such command 'no-such'.\n"),
-        (["--no-such"], "jobs: No such option '--no-such'.\n"),
-        (["enqueue"], "jobs: Missing argument 'NAME'.\n"),
-        (["demo", "--leads", "none"], "jobs: Invalid value for '--leads'"),
-        (["enqueue", "lead.qualify", "--kw", "x"], "jobs: --kw 'x' is not KEY=VALUE\n"),
-        (["enqueue", "lead.qualfy"], "jobs: no job is called 'lead.qualfy': did you mean lead.q"),
-        (["enqueue", "campaign.tick", "1"], "jobs: campaign.tick: argument 1: Unexpected"),
-        (["enqueue", "lead.qualify", "7", "x"], "jobs: lead.qualify: lead_ids: UUID input should"),
+        (["no-such"], "ringline: No such command 'no-such'.\n"),
+        (["--no-such"], "ringline: No such option '--no-such'.\n"),
+        (["enqueue"], "ringline: Missing argument 'NAME'.\n"),
+        (["demo", "--leads", "none"], "ringline: Invalid value for '--leads'"),
+        (["enqueue", "lead.qualify", "--kw", "x"], "ringline: --kw 'x' is not KEY=VALUE\n"),
+        (
+            ["enqueue", "lead.qualfy"],
+            "ringline: no job is called 'lead.qualfy': did you mean lead.q",
+        ),
+        (["enqueue", "campaign.tick", "1"], "ringline: campaign.tick: argument 1: Unexpected"),
+        (
+            ["enqueue", "lead.qualify", "7", "x"],
+            "ringline: lead.qualify: lead_ids: UUID input should",
+        ),
         (
             ["enqueue", "default.scripted", "\udcff"],
-            "jobs: default.scripted: argument 1 cannot be se",
+            "ringline: default.scripted: argument 1 cannot be se",
         ),
         (
             ["enqueue", "default.scripted", "ok", '["\\ud800"]'],
-            "jobs: default.scripted: argument 2 ",
+            "ringline: default.scripted: argument 2 ",
         ),
         (
             ["enqueue", "default.ping", "--kw", f"x={2**64}"],
-            "jobs: default.ping: argument x cannot",
+            "ringline: default.ping: argument x cannot",
         ),
-        (["worker", "no_such_tasks"], "jobs: no queue is called 'no_such_tasks': there are "),
-        (["worker", "..x.Y"], "jobs: ..x.Y is relative: write it whole, as in my_package.Worker"),
+        (["worker", "no_such_tasks"], "ringline: no queue is called 'no_such_tasks': there are "),
+        (
+            ["worker", "..x.Y"],
+            "ringline: ..x.Y is relative: write it whole, as in my_package.Worker",
+        ),
         (
             ["worker", "default", "--lease", "nan"],
-            "jobs: Invalid value for '--lease': nan is not a n",
+            "ringline: Invalid value for '--lease': nan is not a n",
         ),
-        (["worker", "default", "--lease", "inf"], "jobs: Invalid value for '--lease': inf is not"),
-        (["worker", "default", "--lease", "1e300"], "jobs: Invalid value for '--lease': 1e+300 is"),
-        (["demo", "--rate", "nan"], "jobs: Invalid value for '--rate': nan is not a number"),
-        (["failed", "discard"], "jobs: name the ids of jobs, or a filter such as --error, or "),
+        (
+            ["worker", "default", "--lease", "inf"],
+            "ringline: Invalid value for '--lease': inf is not",
+        ),
+        (
+            ["worker", "default", "--lease", "1e300"],
+            "ringline: Invalid value for '--lease': 1e+300 is",
+        ),
+        (["demo", "--rate", "nan"], "ringline: Invalid value for '--rate': nan is not a number"),
+        (["failed", "discard"], "ringline: name the ids of jobs, or a filter such as --error, or "),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], line: str) -> None:
@@ -97,8 +112,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], line: str
         (ExceptionGroup("two", [ServerError("one"), ServerError("other")]), "one", 1),
         (PermissionError(13, "Permission denied", "out"), "Permission denied: 'out'", 1),
         (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "no"), r"'a\udcff' is not UTF-8 text", 2),
-        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "(a defect; `jobs --debug", 1),
-        (KeyError("x"), "KeyError: 'x' (a defect; `jobs --debug", 1),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "(a defect; `ringline --debug", 1),
+        (KeyError("x"), "KeyError: 'x' (a defect; `ringline --debug", 1),
     ],
 )
 def test_an_error_becomes_one_line(error: Exception, line: str, code: int) -> None:
@@ -112,7 +127,7 @@ def test_debug_shows_the_traceback() -> None:
     result = CliRunner().invoke(main, ["--debug", "enqueue", "lead.+14155550123"])
     first, *_, last = result.stderr.splitlines()
     assert first.startswith("Traceback")
-    assert last.startswith("jobs: no job is called")
+    assert last.startswith("ringline: no job is called")
     assert "4155550123" not in result.stderr
     assert result.exit_code == 2
 
@@ -147,7 +162,7 @@ def test_an_argument_with_such_a_number_in_it_is_text() -> None:
 
 def test_an_error_cannot_steer_the_terminal() -> None:
     result = CliRunner().invoke(main, ["chaos", "--json", "no\x1b]0;such\x07/folder\x9b/x"])
-    assert result.stderr.startswith(r"jobs: no\x1b]0;such\x07/folder\x9b/x: there is no folder")
+    assert result.stderr.startswith(r"ringline: no\x1b]0;such\x07/folder\x9b/x: there is no folder")
 
 
 @pytest.mark.parametrize(

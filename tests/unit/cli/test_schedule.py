@@ -1,4 +1,4 @@
-"""`jobs schedule`: when the workers would fire."""
+"""`ringline schedule`: when the workers would fire."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`jobs worker`: which settings classes its queues mean."""
+"""`ringline worker`: which settings classes its queues mean."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def test_a_queue_that_no_settings_class_of_ours_serves(
     result = CliRunner().invoke(main, ["worker", queues, "--burst"])
     assert result.exit_code == 2
     assert result.stderr == (
-        f"jobs: no settings class of ours serves {unserved}: "
+        f"ringline: no settings class of ours serves {unserved}: "
         "give the path of yours, as in my_package.WorkerSettings\n"
     )
 

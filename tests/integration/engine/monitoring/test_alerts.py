@@ -122,7 +122,7 @@ async def test_each_kind_of_failure_is_posted_once(
     assert (first["job"], first["queue"], first["tries"]) == ("alert.fail", QUEUE, 1)
     assert "ann@" not in json.dumps(first)
     assert first["error"].startswith("ValueError: ")
-    assert f"jobs failed show {first['job_id']}" in first["text"]
+    assert f"ringline failed show {first['job_id']}" in first["text"]
     letter = await letters.get("two")
     assert letter is not None
     assert second["fingerprint"] == letter.fingerprint != first["fingerprint"]

@@ -81,7 +81,7 @@ async def output(*words: str) -> str:
 
 
 async def jobs(*arguments: str) -> str:
-    """What a `jobs` command prints, in this process."""
+    """What a `ringline` command prints, in this process."""
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     return result.stdout + result.stderr
 
@@ -133,7 +133,7 @@ async def test_nothing_personal_comes_out(
 ) -> None:
     path = tmp_path / "people.csv"
     path.write_text(PEOPLE)
-    seen = [await jobs("leads", "import", str(path))]
+    seen = [await jobs("lead", "import", str(path))]
     await strict(database_url)
     async with opened(redis_url, database_url) as (pool, store):
         leads = await imported(store)
@@ -179,7 +179,7 @@ async def test_only_the_owner_reads_the_rejected_rows(tmp_path: Path) -> None:
     """They hold the rows as they were: that is what the file is for."""
     path = tmp_path / "people.csv"
     path.write_text(PEOPLE)
-    await jobs("leads", "import", str(path))
+    await jobs("lead", "import", str(path))
     rejects = tmp_path / "people.rejects.csv"
     assert NAME in rejects.read_text()
     assert rejects.stat().st_mode & 0o777 == 0o600

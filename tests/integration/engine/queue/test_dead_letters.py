@@ -336,7 +336,7 @@ async def test_a_retry_that_dies_midway_has_lost_and_doubled_nothing(
             pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes will do
             pipe.zadd(DEAD_INDEX, {str(number): number // 3})
         await pipe.execute()
-    command = [str(Path(sys.executable).parent / "jobs"), "failed", "retry", "--all"]
+    command = [str(Path(sys.executable).parent / "ringline"), "failed", "retry", "--all"]
     environment = os.environ | {"REDIS_URL": redis_url}
     one, other = [
         await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)

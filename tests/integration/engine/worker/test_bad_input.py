@@ -1,4 +1,4 @@
-"""Bad input under a worker as `jobs worker` makes it: one line each, kept as a dead letter, and the
+"""Bad input under a worker as `ringline worker` makes it: one line each, kept as a dead letter, and the
 others of the batch run."""
 
 import asyncio

@@ -1,5 +1,5 @@
 """Redis flushed under working processes: the campaign ends as if nothing had been lost, on what
-`jobs reconcile` finds in the rows."""
+`ringline reconcile` finds in the rows."""
 
 import asyncio
 import tempfile

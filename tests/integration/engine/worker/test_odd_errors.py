@@ -1,4 +1,4 @@
-"""Errors that are hard to tell, and endings that look like others: under a worker as `jobs worker`
+"""Errors that are hard to tell, and endings that look like others: under a worker as `ringline worker`
 makes it, each job runs as often as its policy says."""
 
 import asyncio

@@ -25,7 +25,7 @@ from jobs.settings import LONGEST, Settings, get_settings
 from jobs.store.postgres import migrate
 
 SWITCHED_ON = (
-    *("job_serializer", "job_deserializer", "dead_letters", "put_back_unknown"),
+    *("job_serializer", "job_deserializer", "dead_letters", "requeue_unknown"),
     *("counters", "observers"),
 )
 """What this command gives a settings class that was written for arq and says nothing of it."""

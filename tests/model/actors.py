@@ -67,7 +67,7 @@ class OurWorker:
         self.held: list[tuple[Claim, Held]] = []
         self.in_doubt = False
         self.unheard: set[str] = set()
-        self.finisher = Completer(self.claims, given_up=lambda _: None, observe=self._accepted)
+        self.finisher = Completer(self.claims, on_settled=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()
         self.listens = listener is not None
         self._listener = listener

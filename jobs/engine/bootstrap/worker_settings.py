@@ -64,7 +64,7 @@ class EngineSettings:
     log_results: ClassVar[bool] = False
     dead_letters: ClassVar[bool] = True
     counters: ClassVar[bool] = True
-    put_back_unknown: ClassVar[bool] = True
+    requeue_unknown: ClassVar[bool] = True
     observers: ClassVar[Sequence[Observer]] = (OutcomeLog(),)
     on_dead_letter: Any = staticmethod(post_alert)
     health_check_interval: ClassVar[float] = 5

@@ -65,26 +65,28 @@ def classify_error(
 ) -> Decision:
     """Decide how a job goes on whose coroutine raised.
 
+    Libraries turn a cancellation into errors of their own. So whatever a job raises after the
+    worker has canceled it for a shutdown or an abort is that shutdown or abort.
+
     Args:
         error: The exception that the coroutine raised.
         reason: The reason for which the worker canceled the execution, if it did.
         retry_jobs: arq's option: `Retry` and cancellation lead to another execution.
         has_definition: The function is a `@job`, whose `Retry` carries the error as its cause.
     """
-    if isinstance(error, asyncio.CancelledError):
-        if reason is CancelReason.TIMEOUT:
-            return failed(TimeoutError())
-        if reason is CancelReason.ABORT:
-            return aborted()
+    if reason is CancelReason.ABORT:
+        return aborted()
+    if reason is CancelReason.TIMEOUT and isinstance(error, asyncio.CancelledError):
+        return failed(TimeoutError())
     if not retry_jobs:
         is_retry = isinstance(error, Retry) and has_definition
         return failed((error.__cause__ or error) if is_retry else error)
+    if reason is CancelReason.SHUTDOWN:
+        return RELEASED
     if isinstance(error, Retry):
         delay_ms = error.defer_score or None
         return Decision(OutcomeKind.RETRIED, error=error.__cause__ or error, delay_ms=delay_ms)
     if isinstance(error, asyncio.CancelledError | RetryJob):
-        if reason is CancelReason.SHUTDOWN:
-            return RELEASED
         return Decision(OutcomeKind.RETRIED, error=error)
     return failed(error)
 

@@ -7,6 +7,7 @@ Data runs one way: claim -> execution -> decision (`classify`) -> completion (`c
 import asyncio
 import contextlib
 import logging
+import signal
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import monotonic, time
@@ -38,7 +39,6 @@ CLOSING_TIMEOUT: Final = 5.0
 SUSPECT_DELAY_MS: Final = 250
 """Delay between two executions of jobs that may kill their workers."""
 
-_ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _ARGUMENTS: Final = (list, tuple)
 _JOB_TRY: Final = (int, NoneType)
 _LAST_MS: Final = 2**45
@@ -196,20 +196,26 @@ class Executor:
             if options.timeout is not None:
                 self._deadlines.watch(execution, options.timeout)
                 execution.claim.until = monotonic() + options.timeout
-            decision = done(await options.coroutine(ctx, *execution.args, **execution.kwargs))
-        except _ENDS_THE_PROCESS:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises
-            if execution.cancel_reason is CancelReason.LEASE_LOST:
-                execution.ended = True
-                return None
-            decision = classify_error(
-                error,
-                execution.cancel_reason,
-                retry_jobs=self._options.retry_jobs,
-                has_definition=execution.definition is not None,
-            )
+            value = await options.coroutine(ctx, *execution.args, **execution.kwargs)
+        except BaseException as error:
+            if _ends_the_process(error):
+                raise
+            execution.ended = True
+            # No local variable may hold the error: its traceback holds this frame, and such a
+            # reference cycle would keep the frames of a failed job until the next collection.
+            return self._conclude_error(execution, error)
         execution.ended = True
+        return self._conclude(execution, done(value))
+
+    def _conclude_error(self, execution: Execution, error: BaseException) -> Completion | None:
+        if execution.cancel_reason is CancelReason.LEASE_LOST:
+            return None
+        decision = classify_error(
+            error,
+            execution.cancel_reason,
+            retry_jobs=self._options.retry_jobs,
+            has_definition=execution.definition is not None,
+        )
         return self._conclude(execution, decision)
 
     def _conclude(self, execution: Execution, decision: Decision) -> Completion:
@@ -302,3 +308,13 @@ class Executor:
         """Stop timers and spare tasks."""
         self._deadlines.close()
         self._eager_tasks.close()
+
+
+def _ends_the_process(error: BaseException) -> bool:
+    """Return whether the error is not the job's own.
+
+    A job's `sys.exit()` ends that job. Ctrl-C reaches a job only if nobody handles SIGINT.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, GeneratorExit)

@@ -50,6 +50,7 @@ from jobs.engine.worker.leases import Leases
 from jobs.engine.worker.options import ExecutorOptions, JobCounts
 from jobs.engine.worker.periodic import qualified_name, run_periodically
 from jobs.engine.worker.polling import PollingInterval
+from jobs.engine.worker.shutdown import Shutdown
 
 logger = logging.getLogger("arq.worker")
 
@@ -57,6 +58,7 @@ Observer = Callable[[Outcome], None]
 
 _ANNOUNCE_AGAIN: Final = 5 / 6
 """Share of the time for which producers may hand jobs to an idle worker; then it claims again."""
+_LABELS_SHOWN: Final = 5
 
 
 class Worker(arq.worker.Worker):
@@ -117,6 +119,8 @@ class Worker(arq.worker.Worker):
         self.dead_letters = dead_letters
         self.counters = counters
         self._stopping = False
+        self._canceled = False
+        self._shutdown = Shutdown()
         self._background: list[asyncio.Task[None]] = []
         self._scheduler: Scheduler | None = None
         self._opened = False
@@ -299,32 +303,49 @@ class Worker(arq.worker.Worker):
         self._capacity.burst_limit = self.max_burst_jobs if limited else None
 
     async def close(self) -> None:
+        """Stop, and close the connections. Each stage is bounded; see `shutdown`."""
         if not self._handle_signals:
-            self.handle_sig(Signals.SIGUSR1)
+            self._cancel_running(Signals.SIGUSR1)
         if not self._pool:
             self._stopping = False
             return
         self._stopping = True
+        shutdown = self._shutdown
         if self._opened:
             self._fetcher.stop()
-            await self._fetcher.settle()
-            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+            await shutdown.stage("the last claim", self._fetcher.settle())
+            if self._canceled:
+                await shutdown.stage(self._running_jobs(), self._wait_for_jobs())
+            else:  # the jobs' own timeouts bound the wait
+                await self._wait_for_jobs()
             self._executor.close()
-            await self._stop_background()
+            await shutdown.stage("background tasks", self._stop_background())
             await _unless_unavailable(self._completer.drain())
             self._completer.stop()
             if self._alerts is not None:
-                await self._alerts.close()
+                await shutdown.stage("alerts", self._alerts.close())
             await self._channel.close()
             self._opened, self._scheduler = False, None
             await _unless_unavailable(self._health.remove())
         try:
             if self.on_shutdown:
-                await self.on_shutdown(self.ctx)
+                name = f"on_shutdown ({qualified_name(self.on_shutdown)})"
+                await shutdown.stage(name, _awaited(self.on_shutdown(self.ctx)))
         finally:
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
             self._stopping, self.allow_pick_jobs = False, True
+            self._shutdown, self._canceled = Shutdown(), False
+
+    def _running_jobs(self) -> str:
+        labels = [execution.label for execution in self._executor.running.values()]
+        shown = ", ".join(labels[:_LABELS_SHOWN])
+        more = len(labels) - _LABELS_SHOWN
+        return f"jobs that ignore their cancellation: {shown}" + (f" and {more} more" * (more > 0))
+
+    async def _wait_for_jobs(self) -> None:
+        if self.tasks:
+            await asyncio.wait(list(self.tasks.values()))
 
     # --- claims
 
@@ -444,6 +465,13 @@ class Worker(arq.worker.Worker):
             await self._completer.drain()
 
     def handle_sig(self, signum: Signals) -> None:
+        """Cancel what runs. A second signal shortens the shutdown."""
+        if self._canceled:
+            self._shutdown.hurry()
+        self._cancel_running(signum)
+
+    def _cancel_running(self, signum: Signals) -> None:
+        self._canceled = True
         self._stop_claiming()
         if self._opened:
             self._executor.mark_shutdown()
@@ -470,6 +498,10 @@ class Worker(arq.worker.Worker):
         self._stopping = True
         if self._opened:
             self._fetcher.stop()
+
+
+async def _awaited(awaitable: Awaitable[object]) -> None:
+    await awaitable
 
 
 async def _unless_unavailable(last: Awaitable[None]) -> None:

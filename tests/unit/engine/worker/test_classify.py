@@ -46,7 +46,10 @@ def retry(cause: Exception | None = None, seconds: float | None = None) -> Retry
         (retry(), None, (OutcomeKind.RETRIED, Retry, None)),
         (retry(BUG), None, (OutcomeKind.RETRIED, ValueError, None)),
         (retry(BUG, seconds=5), None, (OutcomeKind.RETRIED, ValueError, 5000)),
-        (retry(seconds=5), CancelReason.SHUTDOWN, (OutcomeKind.RETRIED, Retry, 5000)),
+        (retry(seconds=5), CancelReason.SHUTDOWN, (OutcomeKind.RELEASED, None, None)),
+        (BUG, CancelReason.SHUTDOWN, (OutcomeKind.RELEASED, None, None)),
+        (BUG, CancelReason.ABORT, (OutcomeKind.ABORTED, asyncio.CancelledError, None)),
+        (SystemExit(3), None, (OutcomeKind.DEAD, SystemExit, None)),
     ],
 )
 def test_error_decides_how_the_job_goes_on(

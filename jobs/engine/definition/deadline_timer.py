@@ -14,31 +14,34 @@ class DeadlineTimer:
         loop: The event loop whose time the deadlines are in.
         expire: Receives the loop's time, handles what has expired, and returns the earliest
             deadline that is left, or infinity.
+
+    Attributes:
+        next: The time of the next call of `expire`, or infinity.
     """
 
-    __slots__ = ("_expire", "_handle", "_loop", "_next")
+    __slots__ = ("_expire", "_handle", "_loop", "next")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[float], float]) -> None:
         self._loop = loop
         self._expire = expire
         self._handle: asyncio.TimerHandle | None = None
-        self._next = math.inf
+        self.next = math.inf
 
     def watch(self, deadline: float) -> None:
         """Call `expire` at `deadline` at the latest."""
-        if deadline < self._next:
+        if deadline < self.next:
             self._set(deadline)
 
     def close(self) -> None:
         """Stop the timer."""
         if self._handle is not None:
             self._handle.cancel()
-        self._handle, self._next = None, math.inf
+        self._handle, self.next = None, math.inf
 
     def _set(self, deadline: float) -> None:
         self.close()
         if deadline < math.inf:
-            self._next = deadline
+            self.next = deadline
             self._handle = self._loop.call_at(deadline, self._fire)
 
     def _fire(self) -> None:

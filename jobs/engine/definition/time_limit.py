@@ -70,7 +70,8 @@ class _Limits:
     def add(self, limit: TimeLimit, loop: asyncio.AbstractEventLoop) -> None:
         limit.deadline = loop.time() + limit.seconds
         self.running.add(limit)
-        self._timer.watch(limit.deadline)
+        if limit.deadline < self._timer.next:
+            self._timer.watch(limit.deadline)
 
     def _expire(self, now: float) -> float:
         for limit in [limit for limit in self.running if limit.deadline <= now]:

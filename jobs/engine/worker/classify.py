@@ -41,11 +41,6 @@ RELEASED: Final = Decision(OutcomeKind.RELEASED)
 """Requeue the job at its original place; the execution uses no try."""
 
 
-def done(value: Any) -> Decision:
-    """Return the decision for a coroutine that returned `value`."""
-    return Decision(OutcomeKind.DONE, value)
-
-
 def failed(error: BaseException) -> Decision:
     """Return the decision for a job that failed for good."""
     return Decision(OutcomeKind.DEAD, error=error)

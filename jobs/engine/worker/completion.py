@@ -4,7 +4,7 @@ import pickle
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, assert_never
+from typing import Any
 
 from arq.jobs import SerializationError, Serializer, serialize_result
 
@@ -52,33 +52,25 @@ class CompletionEncoder:
         Raises:
             SerializationError: The result has no serialized form, and dead letters report that.
         """
-        kind, error = decision.kind, decision.error
+        kind = decision.kind
         dead_letter: DeadLetter | None = None
-        match kind:
-            case OutcomeKind.RETRIED | OutcomeKind.RELEASED:
-                completion = self._requeue(execution, decision)
-            case OutcomeKind.DONE | OutcomeKind.ABORTED:
-                completion = self._finish(execution, decision, ended)
-            case OutcomeKind.DEAD | OutcomeKind.DISCARDED:
-                dead_letter = None if error is None else self._dead_letter(execution, error)
+        if kind is OutcomeKind.DONE:  # first, for speed
+            completion = self._finish(execution, decision, ended)
+            self.counts.complete += 1
+        elif kind is OutcomeKind.RETRIED or kind is OutcomeKind.RELEASED:
+            self.counts.retried += not decision.unknown
+            completion = self._requeue(execution, decision)
+        else:
+            if kind is not OutcomeKind.ABORTED:
+                dead_letter = self._dead_letter(execution, decision)
                 kind = OutcomeKind.DISCARDED if dead_letter is None else OutcomeKind.DEAD
-                completion = self._finish(execution, decision, ended, dead_letter)
-            case _:
-                assert_never(kind)
-        self._count(kind, unknown=decision.unknown)
+            completion = self._finish(execution, decision, ended, dead_letter)
+            self.counts.failed += 1
         if self.counters:
             completion.counted = counted(execution.claim.queue, kind, ended - execution.started)
         if self.observed:
             completion.outcome = _outcome(execution, decision, kind, ended, dead_letter)
         return completion
-
-    def _count(self, kind: OutcomeKind, *, unknown: bool) -> None:
-        if kind is OutcomeKind.DONE:
-            self.counts.complete += 1
-        elif kind is OutcomeKind.RETRIED or kind is OutcomeKind.RELEASED:
-            self.counts.retried += not unknown
-        else:
-            self.counts.failed += 1
 
     def _requeue(self, execution: Execution, decision: Decision) -> Completion:
         if decision.kind is OutcomeKind.RELEASED and not decision.unknown:
@@ -104,7 +96,7 @@ class CompletionEncoder:
             execution.claim,
             None if keep_ms is None else self._result(execution, decision, ended),
             keep_ms or 0,
-            fired_slot=execution.fires_schedule,
+            fired_slot=options is not None and options.fires_once and execution.fires_schedule,
             letter=dead_letter.encode() if dead_letter else b"",
         )
 
@@ -133,13 +125,14 @@ class CompletionEncoder:
             queue, job_id, serializer=self.serializer,
         )  # fmt: skip
 
-    def _dead_letter(self, execution: Execution, error: BaseException) -> DeadLetter | None:
+    def _dead_letter(self, execution: Execution, decision: Decision) -> DeadLetter | None:
         """Return the dead letter; None where there is nothing to run again or none is wanted.
 
         The job of a schedule leaves none: its next fire time comes.
         """
         claim, options, definition = execution.claim, execution.options, execution.definition
-        if not self.dead_letters or claim.payload is None:
+        error = decision.error
+        if not self.dead_letters or claim.payload is None or error is None:
             return None
         if (options is not None and options.is_cron) or (definition and not definition.dead_letter):
             return None

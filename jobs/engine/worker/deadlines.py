@@ -28,8 +28,9 @@ class Deadlines:
 
     def watch(self, execution: Execution, seconds: float) -> None:
         """Cancel `execution` in `seconds`."""
-        execution.deadline = self._loop.time() + seconds
-        self._timer.watch(execution.deadline)
+        deadline = execution.deadline = self._loop.time() + seconds
+        if deadline < self._timer.next:
+            self._timer.watch(deadline)
 
     def close(self) -> None:
         """Stop the timer."""

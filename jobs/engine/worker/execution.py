@@ -80,9 +80,7 @@ class Execution:
 
     @property
     def fires_schedule(self) -> bool:
-        """Whether the job id names a fire time. A cron's function can also be enqueued by hand."""
-        if self.options is None or not self.options.fires_once:
-            return False
+        """Whether the job id of a cron names a fire time; it may also be enqueued by hand."""
         return self.claim.job_id.removeprefix(f"{self.name}:").isdecimal()
 
     def cancel(self, reason: CancelReason) -> None:

@@ -20,8 +20,9 @@ from arq.worker import JobExecutionFailed
 from jobs.engine.definition.attempt import RUNS
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import NO_HISTORY, Claim, Completion
+from jobs.engine.queue.outcome import OutcomeKind
 from jobs.engine.queue.serializer import refusal_in
-from jobs.engine.worker.classify import Decision, classify_claim, classify_error, done, failed
+from jobs.engine.worker.classify import Decision, classify_claim, classify_error, failed
 from jobs.engine.worker.completer import Completer
 from jobs.engine.worker.completion import CompletionEncoder, utc_from_ms
 from jobs.engine.worker.deadlines import Deadlines
@@ -54,6 +55,10 @@ class Executor:
         completer: Receives the completions.
         encoder: Encodes them.
         log: Writes the log lines about jobs.
+
+    Attributes:
+        running: The executions that run, by job id.
+        hooks_failed: Hooks that raised.
         on_slot_freed: Is called when an execution has ended and its slot is free.
     """
 
@@ -64,17 +69,15 @@ class Executor:
         completer: Completer,
         encoder: CompletionEncoder,
         log: JobLog,
-        *,
-        on_slot_freed: Callable[[], None],
     ) -> None:
         self.hooks_failed = 0
+        self.on_slot_freed: Callable[[], None] = _nothing
         self.running: dict[str, Execution] = {}
         self._options = options
         self._tasks = tasks
         self._completer = completer
         self._encoder = encoder
         self._log = log
-        self._on_slot_freed = on_slot_freed
         self._loop = asyncio.get_running_loop()
         # A job must not inherit the context of the job whose end made room for it.
         self._eager_tasks = EagerTasks(self._loop, copy_context())
@@ -118,44 +121,42 @@ class Executor:
             self._log.expired(claim)
             return failed(JobExecutionFailed("job expired"))
         try:
-            self._read_payload(execution, claim.payload)
+            found: tuple[Any, ...] = deserialize_job_raw(
+                claim.payload, deserializer=self._options.deserializer
+            )
+            name, args, kwargs, job_try, enqueued_ms = found
+            # Anything else would fail when its end is encoded, and be requeued again and again.
+            if not (
+                isinstance(name, str)
+                and isinstance(kwargs, dict)
+                and isinstance(args, _ARGUMENTS)
+                and isinstance(job_try, _JOB_TRY)
+                and isinstance(enqueued_ms, int)
+                and 0 <= enqueued_ms < _LAST_MS
+            ):
+                raise DeserializationError("not a job's payload")
         except (SerializationError, TypeError, ValueError) as error:
             flaw = refusal_in(error) or error
             self._log.unreadable(claim, masked_error(flaw.__cause__ or flaw))
             return failed(flaw)
-        options = execution.options = self._options.function(execution.name)
+        execution.name, execution.args, execution.kwargs = name, tuple(args), kwargs
+        execution.enqueued_ms = enqueued_ms
+        if job_try:
+            execution.number = max(execution.number, job_try)
+        options = execution.options = self._options.function(name)
         if claim.past is NO_HISTORY and options and execution.number <= options.max_tries:
             return None
         decision = classify_claim(
             claim.past,
-            name=execution.name,
+            name=name,
             number=execution.number,
-            enqueued_ms=execution.enqueued_ms,
+            enqueued_ms=enqueued_ms,
             max_tries=options.max_tries if options else None,
             requeue_unknown=self._options.requeue_unknown,
         )
         if decision is not None:
             self._log.not_started(execution, decision)
         return decision
-
-    def _read_payload(self, execution: Execution, payload: bytes) -> None:
-        found: tuple[Any, ...] = deserialize_job_raw(
-            payload, deserializer=self._options.deserializer
-        )
-        name, args, kwargs, job_try, enqueued_ms = found
-        # Anything else would fail when its end is encoded, and be requeued again and again.
-        if not (
-            isinstance(name, str)
-            and isinstance(kwargs, dict)
-            and isinstance(args, _ARGUMENTS)
-            and isinstance(job_try, _JOB_TRY)
-            and isinstance(enqueued_ms, int)
-            and 0 <= enqueued_ms < _LAST_MS
-        ):
-            raise DeserializationError("not a job's payload")
-        execution.name, execution.args, execution.kwargs = name, tuple(args), kwargs
-        execution.enqueued_ms = enqueued_ms
-        execution.number = max(execution.number, job_try or 0)
 
     def _launch(self, execution: Execution) -> None:
         job_id = execution.claim.job_id
@@ -173,10 +174,11 @@ class Executor:
         ctx = self._context(execution)
         try:
             completion = await self._execute(execution, ctx)
-            if self._options.on_job_end:
-                await self._call_hook(self._options.on_job_end, ctx, job_has_ended=True)
-            if self._options.after_job_end:
-                await self._complete_then(self._options.after_job_end, execution, completion, ctx)
+            options = self._options
+            if options.on_job_end:
+                await self._call_hook(options.on_job_end, ctx, job_has_ended=True)
+            if options.after_job_end:
+                await self._complete_then(options.after_job_end, execution, completion, ctx)
             elif completion is not None:
                 self._completer.add(completion)
         except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
@@ -192,7 +194,8 @@ class Executor:
             if self._options.on_job_start:
                 await self._call_hook(self._options.on_job_start, ctx)
                 execution.started = time()
-            self._log.start(execution)
+            if self._log.verbose:
+                self._log.start(execution)
             if options.timeout is not None:
                 self._deadlines.watch(execution, options.timeout)
                 execution.claim.until = monotonic() + options.timeout
@@ -205,7 +208,7 @@ class Executor:
             # reference cycle would keep the frames of a failed job until the next collection.
             return self._conclude_error(execution, error)
         execution.ended = True
-        return self._conclude(execution, done(value))
+        return self._conclude(execution, Decision(OutcomeKind.DONE, value))
 
     def _conclude_error(self, execution: Execution, error: BaseException) -> Completion | None:
         if execution.cancel_reason is CancelReason.LEASE_LOST:
@@ -287,7 +290,7 @@ class Executor:
         if self.running.get(job_id) is execution:
             del self.running[job_id]
             self._tasks.pop(job_id, None)
-        self._on_slot_freed()
+        self.on_slot_freed()
 
     # --- cancel
 
@@ -308,6 +311,9 @@ class Executor:
         """Stop timers and spare tasks."""
         self._deadlines.close()
         self._eager_tasks.close()
+
+
+def _nothing() -> None: ...
 
 
 def _ends_the_process(error: BaseException) -> bool:

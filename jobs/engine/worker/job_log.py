@@ -31,7 +31,7 @@ class JobLog:
 
     def start(self, execution: Execution) -> None:
         """Log that the function is about to be called."""
-        if not self.verbose or not logger.isEnabledFor(logging.INFO):
+        if not logger.isEnabledFor(logging.INFO):
             return
         delayed = execution.started - execution.claim.due_ms / 1000
         extra = f" try={execution.number}" if execution.number > 1 else ""

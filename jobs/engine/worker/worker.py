@@ -251,7 +251,6 @@ class Worker(arq.worker.Worker):
                 dead_letters=self.dead_letters,
             ),
             JobLog(verbose=not self.observers, log_results=self.log_results),
-            on_slot_freed=lambda: self._fetcher.slot_freed(),
         )
         self._aborts = Aborts(self.pool, self._executor.running)
 
@@ -278,6 +277,7 @@ class Worker(arq.worker.Worker):
             ),
             tracks=lambda: self._channel.tracks,
         )
+        self._executor.on_slot_freed = self._fetcher.slot_freed
         if self._stopping:
             self._fetcher.stop()
         self._leases = Leases(

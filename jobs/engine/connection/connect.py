@@ -17,7 +17,7 @@ from redis.exceptions import (
 )
 
 from jobs.engine.connection.failures import TRANSIENT_ERRORS, explain, is_wrong_password
-from jobs.engine.connection.raw_connection import patience_of
+from jobs.engine.connection.raw_connection import first_reply_timeout
 from jobs.engine.connection.urls import Address
 from jobs.errors import ServerError
 
@@ -31,14 +31,16 @@ class NoRedisError(ServerError):
     """No usable Redis. The message is one line that says why."""
 
 
-async def connections_to(address: Address, *, tried: int = 0) -> ConnectionPool:
+async def connect_pool(address: Address, *, tried: int = 0) -> ConnectionPool:
     """As `connect`. tried: the tries that were made already; one is made all the same."""
     connections = address.connections()
     client = Redis(connection_pool=connections)
     try:
         for tries_left in reversed(range(max(address.tries - tried, 1))):
             try:
-                async with asyncio.timeout(patience_of(connections.connection_kwargs, PATIENCE)):
+                async with asyncio.timeout(
+                    first_reply_timeout(connections.connection_kwargs, PATIENCE)
+                ):
                     await client.ping()
                     await require_supported_version(client)
                 break

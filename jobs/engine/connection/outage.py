@@ -26,21 +26,21 @@ class Outage:
         self._reasons: set[str] = set()
         self._waits = 0
 
-    def met(self, error: BaseException) -> None:
+    def report(self, error: BaseException) -> None:
         """Redis is away, or refuses."""
         reason = explain(error)
         if reason not in self._reasons:
             self._reasons.add(reason)
             logger.warning("%s waits for Redis: %s", self._waiting, reason)
 
-    async def wait(self, error: BaseException) -> None:
+    async def back_off(self, error: BaseException) -> None:
         """The same; then wait, the longer the more often it happened."""
-        self.met(error)
+        self.report(error)
         longest = min(_FIRST_PAUSE * 2 ** min(self._waits, _DOUBLINGS), _LONGEST_PAUSE)
         self._waits += 1
         await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
 
-    def over(self) -> bool:
+    def end(self) -> bool:
         """Redis has answered; whether that ends an outage."""
         ended = bool(self._reasons)
         self._reasons.clear()

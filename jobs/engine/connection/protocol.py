@@ -17,7 +17,7 @@ _MORE: Final = object()
 _LOST: Final = "the connection to Redis was lost"
 
 
-def packed(*words: Argument) -> bytes:
+def pack_command(*words: Argument) -> bytes:
     """A command as it is sent."""
     command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub wants a 1-tuple
     return command
@@ -35,13 +35,13 @@ class RedisProtocol(asyncio.Protocol):
         self,
         connection: AbstractConnection,
         *,
-        answered: Callable[[Any], None],
-        lost: Callable[[Exception], None],
+        on_reply: Callable[[Any], None],
+        on_lost: Callable[[Exception], None],
     ) -> None:
         redis_py: Any = connection
         self.loop = asyncio.get_running_loop()
-        self._answered = answered
-        self._lost = lost
+        self._on_reply = on_reply
+        self._on_lost = on_lost
         self._room = asyncio.Event()
         self._room.set()
         self._closed = False
@@ -60,11 +60,11 @@ class RedisProtocol(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @property
-    def has_room(self) -> bool:
+    def is_writable(self) -> bool:
         """Whether what is sent now will leave soon."""
         return self._room.is_set()
 
-    async def until_room(self) -> None:
+    async def wait_until_writable(self) -> None:
         """Wait until what was sent has left, or never will."""
         await self._room.wait()
 
@@ -85,7 +85,7 @@ class RedisProtocol(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while not self._closed and (answer := self._reader.gets()) is not _MORE:
-                self._answered(answer)
+                self._on_reply(answer)
         except InvalidResponse as error:
             self._end(error)
 
@@ -102,4 +102,4 @@ class RedisProtocol(asyncio.Protocol):
     def _end(self, error: Exception) -> None:
         if not self._closed:
             self.close()
-            self._lost(error)
+            self._on_lost(error)

@@ -27,7 +27,7 @@ class _Reporting(AbstractConnection):
 _MADE: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {}
 
 
-def reporting(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+def reporting_class(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     """The same kind of connection, by which a command on a lost one is an outage."""
     if issubclass(kind, _Reporting):
         return kind
@@ -36,35 +36,35 @@ def reporting(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     return _MADE[kind]
 
 
-PATIENCE: Final = 10.0
+REPLY_TIMEOUT: Final = 10.0
 """Seconds without an answer after which a connection is given up."""
 
 
-def connection_like(
-    pool: ConnectionPool, *, protocol: int, patience: float = PATIENCE
+def make_connection(
+    pool: ConnectionPool, *, protocol: int, timeout: float = REPLY_TIMEOUT
 ) -> AbstractConnection:
     """A connection with the options of `pool`, on which any time may pass without an answer.
 
-    patience: seconds that connecting may take, where those options do not say.
+    timeout: seconds that connecting may take, where those options do not say.
     """
     options = dict(pool.connection_kwargs)
-    limit = options.pop("socket_timeout", None) or patience
+    limit = options.pop("socket_timeout", None) or timeout
     options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    return reporting(pool.connection_class)(
+    return reporting_class(pool.connection_class)(
         **options | {"protocol": protocol, "health_check_interval": 0}
     )
 
 
-async def connected_like(
-    pool: ConnectionPool, *command: str, protocol: int, patience: float = PATIENCE
+async def open_connection(
+    pool: ConnectionPool, *command: str, protocol: int, timeout: float = REPLY_TIMEOUT
 ) -> AbstractConnection:
     """Such a connection, made, and with `command` carried out where there is one.
 
-    Raises TimeoutError when that takes longer than both `patience` and what the options allow.
+    Raises TimeoutError when that takes longer than both `timeout` and what the options allow.
     """
-    connection = connection_like(pool, protocol=protocol, patience=patience)
+    connection = make_connection(pool, protocol=protocol, timeout=timeout)
     try:
-        async with asyncio.timeout(patience_of(pool.connection_kwargs, patience)):
+        async with asyncio.timeout(first_reply_timeout(pool.connection_kwargs, timeout)):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             if command:
                 await connection.send_command(*command)
@@ -75,8 +75,8 @@ async def connected_like(
     return connection
 
 
-def patience_of(options: Mapping[str, Any], patience: float) -> float:
+def first_reply_timeout(options: Mapping[str, Any], timeout: float) -> float:
     """Seconds that a first answer may take, connecting included: what the options of a connection
-    allow. patience: where they say nothing of answers."""
+    allow. timeout: where they say nothing of answers."""
     connecting, answering = options.get("socket_connect_timeout"), options.get("socket_timeout")
-    return max(connecting or 0, answering or patience)
+    return max(connecting or 0, answering or timeout)

@@ -21,13 +21,13 @@ from redis.exceptions import (
 )
 
 from jobs.engine.connection.failures import is_read_only, is_transient
-from jobs.engine.connection.protocol import Argument, RedisProtocol, packed
-from jobs.engine.connection.raw_connection import PATIENCE, connected_like
+from jobs.engine.connection.protocol import Argument, RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import REPLY_TIMEOUT, open_connection
 from jobs.engine.connection.script import Script
 
-_WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
+_WATCH_NEXT: Final = pack_command("CLIENT", "CACHING", "YES")
 """Without it a connection would be told of every job's own keys too, at a cost for each."""
-_PING: Final = packed("PING")
+_PING: Final = pack_command("PING")
 _CLOSED: Final = "the connection was closed"
 
 
@@ -44,7 +44,7 @@ class ScriptChannel:
     key untold. `tracks` tells whether the server allows it; where not, the caller has to poll.
     Without on_change nothing is watched.
 
-    A call raises one of OUTAGE when there is no answer within `patience` seconds; the connection is
+    A call raises one of OUTAGE when there is no answer within `timeout` seconds; the connection is
     then given up, and the next call makes a new one. Whether the script ran is not known.
     """
 
@@ -53,12 +53,12 @@ class ScriptChannel:
         pool: ConnectionPool,
         on_change: Callable[[], None] | None = None,
         *,
-        patience: float = PATIENCE,
+        timeout: float = REPLY_TIMEOUT,
     ) -> None:
         self.tracks = on_change is not None
         self._pool = pool
         self._on_change = on_change
-        self._patience = patience
+        self._timeout = timeout
         self._wire: RedisProtocol | None = None
         self._calls: deque[_Call] = deque()
         self._opening = asyncio.Lock()
@@ -72,7 +72,7 @@ class ScriptChannel:
         keys: Sequence[str],
         *args: Argument,
         watch: bool = False,
-        told_last: bool = False,
+        notify_first: bool = False,
     ) -> Any:
         """Run `script`; its reply.
 
@@ -80,15 +80,15 @@ class ScriptChannel:
         has something to say are to hear it before this one has its reply: Redis writes first to
         those for whom it had something last, and for this one it has the answer to a PING.
         """
-        first = _PING if told_last else _WATCH_NEXT if watch else b""
+        first = _PING if notify_first else _WATCH_NEXT if watch else b""
         wire = self._wire
-        if wire is None or not wire.has_room:
+        if wire is None or not wire.is_writable:
             wire = await self._ready()
-        command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
+        command = pack_command("EVALSHA", script.sha, len(keys), *keys, *args)
         try:
             return await self._send(wire, command, first)
         except NoScriptError:
-            command = packed("EVAL", script.text, len(keys), *keys, *args)
+            command = pack_command("EVAL", script.text, len(keys), *keys, *args)
             return await self._send(await self._ready(), command, first)
 
     async def open(self) -> None:
@@ -120,14 +120,14 @@ class ScriptChannel:
             self._give_up(error)
         else:
             if self._silence is None:
-                self._silence = loop.call_at(now + self._patience, self._check, loop)
+                self._silence = loop.call_at(now + self._timeout, self._check, loop)
         return reply
 
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give the connection up if an answer is overdue."""
         self._silence = None
         if self._calls:
-            due = self._calls[0][1] + self._patience
+            due = self._calls[0][1] + self._timeout
             if due <= loop.time():
                 self._give_up(RedisTimeoutError(self._silent))
             else:
@@ -135,16 +135,16 @@ class ScriptChannel:
 
     @property
     def _silent(self) -> str:
-        return f"no answer within {self._patience:g} s"
+        return f"no answer within {self._timeout:g} s"
 
     async def _ready(self) -> RedisProtocol:
         """A connection that has room for more."""
         closings = self._closings
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 async with self._opening:
                     wire = self._wire or await self._connect(closings)
-                await wire.until_room()
+                await wire.wait_until_writable()
         except TimeoutError:
             error = RedisTimeoutError(self._silent)
             self._give_up(error)
@@ -157,21 +157,21 @@ class ScriptChannel:
         """closings: how often this had been closed when the connection was asked for."""
         connection = await self._tracking() if self.tracks else None
         if connection is None:
-            connection = await connected_like(self._pool, protocol=2, patience=self._patience)
+            connection = await open_connection(self._pool, protocol=2, timeout=self._timeout)
         if closings != self._closings:
             await connection.disconnect(nowait=True)
             raise RedisConnectionError(_CLOSED)
-        self._wire = RedisProtocol(connection, answered=self._answered, lost=self._give_up)
+        self._wire = RedisProtocol(connection, on_reply=self._answered, on_lost=self._give_up)
         return self._wire
 
     async def _tracking(self) -> AbstractConnection | None:
         """A connection that is told of changes; None where the server does not allow it."""
         try:
-            return await connected_like(
+            return await open_connection(
                 self._pool,
                 *("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"),
                 protocol=3,
-                patience=self._patience,
+                timeout=self._timeout,
             )
         except ResponseError as error:
             if is_transient(error):

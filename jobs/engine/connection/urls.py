@@ -30,14 +30,14 @@ from redis.asyncio.sentinel import (
 )
 from redis.exceptions import RedisError
 
-from jobs.engine.connection.raw_connection import reporting
+from jobs.engine.connection.raw_connection import reporting_class
 from jobs.errors import UsageError
 from jobs.privacy.masking import mask_url
 
-MOST_CONNECTIONS: Final = 100
+MAX_CONNECTIONS: Final = 100
 """More callers than this wait for each other, instead of opening a socket each."""
 _DEFAULTS: Final = {
-    "max_connections": MOST_CONNECTIONS,
+    "max_connections": MAX_CONNECTIONS,
     "timeout": None,
     "socket_connect_timeout": 5.0,
 }
@@ -121,7 +121,7 @@ class Address:
                 pool: ConnectionPool = SentinelPool(self.service, sentinel, **options)  # type: ignore[no-untyped-call]  # redis-py
             else:
                 pool = BlockingConnectionPool(**options)
-            pool.connection_class = reporting(pool.connection_class)
+            pool.connection_class = reporting_class(pool.connection_class)
             pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         except (TypeError, ValueError, RedisError) as error:
             reason = str(error).rpartition("__init__() ")[2]

@@ -99,7 +99,7 @@ class Completer:
                 elif failures >= _TRIES_OF_A_BAD_FINISH or isinstance(error, _UNSENDABLE):
                     self._drop(batch[0], error)
                     return
-                await outage.wait(error)
+                await outage.back_off(error)
                 failures += 1
             else:
                 self._settle(batch, set(refused), repeated=repeated)

@@ -15,7 +15,7 @@ from arq.utils import args_to_string, truncate
 from arq.worker import JobExecutionFailed, Retry, RetryJob
 
 from jobs.engine.definition.job import JobDefinition, definition_of
-from jobs.engine.monitoring.counters import counted
+from jobs.engine.monitoring.counters import counter_update
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import Completion
 from jobs.engine.queue.dead_letter import DeadLetter
@@ -132,13 +132,13 @@ class CompletionEncoder:
 
     def released(self, one: Execution) -> Completion:
         """Put back as it was, at no cost."""
-        return self._told(Completion.again(one.claim), one, OutcomeKind.RELEASED, time())
+        return self._told(Completion.requeue(one.claim), one, OutcomeKind.RELEASED, time())
 
     def put_back(self, one: Execution, delay: timedelta) -> Completion:
         """Nobody here knows its function; a newer worker may."""
         delay_ms = round(delay.total_seconds() * 1000)
-        finish = Completion.again(
-            one.claim, delay_ms=delay_ms, kept_ms=self.expires_extra_ms, unknown=True
+        finish = Completion.requeue(
+            one.claim, delay_ms=delay_ms, expiry_ms=self.expires_extra_ms, unknown_function=True
         )
         return self._told(finish, one, OutcomeKind.RELEASED, time())
 
@@ -148,8 +148,8 @@ class CompletionEncoder:
         if self.chatty:
             wait = (delay_ms or 0) / 1000
             logger.info("%6.2fs ↻ %s retrying job in %0.2fs", took, one.ref, wait)
-        finish = Completion.again(
-            one.claim, delay_ms=delay_ms, tries=one.number, kept_ms=self.expires_extra_ms
+        finish = Completion.requeue(
+            one.claim, delay_ms=delay_ms, tries=one.number, expiry_ms=self.expires_extra_ms
         )
         wait_for = timedelta(milliseconds=delay_ms or 0)
         cause = asked.__cause__ or asked
@@ -161,7 +161,7 @@ class CompletionEncoder:
             logger.info("%6.2fs ↻ %s cancelled, will be run again", took, one.ref)
         if one.stop is CancelReason.SHUTDOWN:
             return self.released(one)
-        finish = Completion.again(one.claim, tries=one.number, kept_ms=self.expires_extra_ms)
+        finish = Completion.requeue(one.claim, tries=one.number, expiry_ms=self.expires_extra_ms)
         return self._told(finish, one, OutcomeKind.RETRIED, time(), error, retry_in=timedelta())
 
     def _end(
@@ -172,12 +172,12 @@ class CompletionEncoder:
         data = None
         if keep_ms is not None:
             data = self._written(one, result, ended, success=success)
-        return Completion.end(
+        return Completion.finish(
             one.claim,
             data,
             keep_ms or 0,
-            fired_slot=plan is not None and plan.fires_slots and _names_a_slot(one),
-            letter=letter,
+            mark_fired=plan is not None and plan.fires_slots and _names_a_slot(one),
+            dead_letter=letter,
         )
 
     def _written(self, one: Execution, result: Any, ended: float, *, success: bool) -> bytes | None:
@@ -234,7 +234,7 @@ class CompletionEncoder:
     ) -> Completion:
         """What is counted of the try and shown to others once Redis has taken `finish`."""
         if self.counts:
-            finish.counted = counted(one.claim.queue, ending, ended - one.started)
+            finish.counter_update = counter_update(one.claim.queue, ending, ended - one.started)
         if self.tells:
             finish.outcome = Outcome(
                 one.claim.job_id,

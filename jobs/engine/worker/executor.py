@@ -14,11 +14,11 @@ from arq.constants import abort_job_max_age
 from arq.jobs import DeserializationError, SerializationError, deserialize_job_raw
 from arq.worker import JobExecutionFailed
 
-from jobs.engine.definition.attempt import RUNS
+from jobs.engine.definition.attempt import FUNCTION_KEY
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import MAX_EXPIRED_LEASES, NO_HISTORY, Claim, Completion
-from jobs.engine.queue.serializer import refusal_in
+from jobs.engine.queue.serializer import deserialization_error_in
 from jobs.engine.worker.completer import Completer
 from jobs.engine.worker.completion import CompletionEncoder, moment
 from jobs.engine.worker.deadlines import Deadlines
@@ -87,15 +87,15 @@ class Executor:
     def _apart(self, claims: Sequence[Claim]) -> Sequence[Claim]:
         """Without those that may be what kills the workers, unless it is one, and none runs: else
         others that are held would share the last lapse of the culprit. They come one by one."""
-        suspects = [claim for claim in claims if claim.is_suspect]
+        suspects = [claim for claim in claims if claim.may_be_poison]
         if not suspects:
             return claims
-        runs = any(one.claim.is_suspect for one in self._running.values())
+        runs = any(one.claim.may_be_poison for one in self._running.values())
         if len(suspects) == 1 and not runs:
             return claims
         for number, claim in enumerate(suspects, start=runs):
-            self._finisher.add(Completion.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
-        return [claim for claim in claims if not claim.is_suspect]
+            self._finisher.add(Completion.requeue(claim, delay_ms=number * SUSPECT_DELAY_MS))
+        return [claim for claim in claims if not claim.may_be_poison]
 
     def _start(self, one: Execution) -> None:
         claim = one.claim
@@ -121,12 +121,12 @@ class Executor:
             one.number = max(one.number, first_try or 0)
             one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
-            flaw = refusal_in(error) or error
+            flaw = deserialization_error_in(error) or error
             reason = masked_error(flaw.__cause__ or flaw)
             logger.error("deserializing job %s failed: %s", claim.job_id, reason)
             return self._finisher.add(self._endings.over(one, flaw))
         plan = one.plan
-        if claim.past is not NO_HISTORY or plan is None or one.number > plan.max_tries:
+        if claim.history is not NO_HISTORY or plan is None or one.number > plan.max_tries:
             ended = self._over_before_start(one)
             if ended is not None:
                 return self._finisher.add(ended)
@@ -134,18 +134,20 @@ class Executor:
 
     def _over_before_start(self, one: Execution) -> Completion | None:
         """The end of a job that must not run, or cannot."""
-        past, plan = one.claim.past, one.plan
+        past, plan = one.claim.history, one.plan
         waited = time() - one.enqueued_ms / 1000
         if past.abort_ms is not None and past.abort_ms >= one.enqueued_ms:
             logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
             return self._endings.aborted(one)
-        if past.lapses >= MAX_EXPIRED_LEASES:
-            logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
-            lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
+        if past.expired_leases >= MAX_EXPIRED_LEASES:
+            logger.error("%s is given up: its lease lapsed %d times", one.ref, past.expired_leases)
+            lost = WorkerLost(
+                f"the worker fell silent {past.expired_leases} times while it ran this job"
+            )
             return self._endings.over(one, lost)
         if plan is None:
             logger.warning("job %s, function %r not found", one.claim.job_id, one.name)
-            if self._worker.put_back_unknown and past.put_back < UNKNOWN_ALLOWED:
+            if self._worker.put_back_unknown and past.requeues < UNKNOWN_ALLOWED:
                 return self._endings.put_back(one, UNKNOWN_DELAY)
             missing = JobExecutionFailed(f"function {one.name!r} not found")
             return self._endings.over(one, missing)
@@ -214,7 +216,7 @@ class Executor:
                 self._endings.log_start(one)
             if plan.timeout is not None:
                 self._deadlines.watch(one, plan.timeout)
-                one.claim.until = monotonic() + plan.timeout
+                one.claim.deadline = monotonic() + plan.timeout
             value = await plan.coroutine(ctx, *one.args, **one.kwargs)
         except _ENDS_THE_PROCESS:
             raise
@@ -231,7 +233,7 @@ class Executor:
             "job_try": one.number,
             "enqueue_time": moment(one.enqueued_ms),
             "score": one.claim.due_ms,
-            RUNS: None if one.plan is None else one.plan.coroutine,
+            FUNCTION_KEY: None if one.plan is None else one.plan.coroutine,
         }
 
     async def _hook(self, hook: Hook, ctx: dict[Any, Any], *, job_is_over: bool = False) -> None:

@@ -57,7 +57,9 @@ class Fetcher:
         self._tracks = tracks
         self._asked: deque[_Asked] = deque()
         self._reserve = Prefetch(slots)
-        self._handover = Handoff(pool, claims.name, take=self._take, opened=self.changed.set)
+        self._handover = Handoff(
+            pool, claims.handoff_name, take=self._take, opened=self.changed.set
+        )
         self._waits = False
         """Whether producers may hand it a job, so far as it has said."""
         self._became_idle = False
@@ -96,12 +98,12 @@ class Fetcher:
                 await self._pauses.outage(error)
                 continue
             self._pauses.recovered()
-            self._busy = claimed.left is None
+            self._busy = claimed.remaining is None
             self._waits = self._waits and not claimed.claims
             self._reserve.add(claimed.claims, time.monotonic() - asked.at)
             if self._busy or not asked.watch:
                 await asyncio.sleep(0)  # the next claim leaves before the answer of this one is due
-            elif self._slots.burst and claimed.left == 0:
+            elif self._slots.burst and claimed.remaining == 0:
                 break
             else:
                 await self._wait(claimed)
@@ -160,7 +162,7 @@ class Fetcher:
                 limit,
                 with_aborts=self._with_aborts,
                 watch=watch,
-                waits=self._waits if watch else None,
+                accept_handoff=self._waits if watch else None,
             )
             self._asked.append(_Asked(asyncio.create_task(claim), limit, watch, time.monotonic()))
 
@@ -172,7 +174,7 @@ class Fetcher:
         """A producer has handed it a job."""
         self._waits = False
         self._pauses.served()
-        self._reserve.add([self._claims.handed(message)], took=0)
+        self._reserve.add([self._claims.handoff_claim(message)], took=0)
 
     def _wanted(self) -> int:
         """How many more jobs to claim."""

@@ -17,8 +17,8 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.connection.failures import TRANSIENT_ERRORS, is_transient
-from jobs.engine.connection.protocol import RedisProtocol, packed
-from jobs.engine.connection.raw_connection import connected_like
+from jobs.engine.connection.protocol import RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import open_connection
 from jobs.engine.queue.keys import HANDED
 
 logger = logging.getLogger("jobs.worker")
@@ -27,7 +27,7 @@ _BEAT: Final = 2.0
 """Seconds after which Redis is asked again whether it is still there; by then it has answered."""
 _REFUSED: Final = 60.0
 """Seconds until Redis is asked again that did not allow it."""
-_PING: Final = packed("PING")
+_PING: Final = pack_command("PING")
 _PATIENCE: Final = 1.0
 """Seconds that Redis has to confirm that no more will come."""
 
@@ -72,7 +72,7 @@ class Handoff:
             self.listens = False
             with contextlib.suppress(*TRANSIENT_ERRORS):
                 async with asyncio.timeout(_PATIENCE):
-                    self._wire.send(packed("UNSUBSCRIBE"))
+                    self._wire.send(pack_command("UNSUBSCRIBE"))
                     await asyncio.wait([listening])
         listening.cancel()
         await asyncio.wait([listening])
@@ -90,15 +90,15 @@ class Handoff:
 
     async def _listen(self) -> None:
         """Until it has been unsubscribed."""
-        connection = await connected_like(self._pool, protocol=2)
+        connection = await open_connection(self._pool, protocol=2)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         wire = self._wire = RedisProtocol(
             connection,
-            answered=partial(self._hear, over),
-            lost=partial(_end, over),
+            on_reply=partial(self._hear, over),
+            on_lost=partial(_end, over),
         )
         try:
-            wire.send(packed("SUBSCRIBE", self._channel))
+            wire.send(pack_command("SUBSCRIBE", self._channel))
             while True:
                 self._heard = False
                 await asyncio.wait([over], timeout=_BEAT)

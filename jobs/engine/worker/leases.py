@@ -13,7 +13,7 @@ from jobs.engine.worker.heartbeat import Heartbeat
 
 logger = logging.getLogger("jobs.worker")
 
-REAPS_PER_LEASE: Final = 2
+RECLAIMS_PER_LEASE: Final = 2
 
 
 class Leases:
@@ -40,8 +40,8 @@ class Leases:
         self.heartbeat = Heartbeat(
             redis, queues, lease, held=lambda: list(self._held), on_lost=self._lost
         )
-        self.reap_every = lease / REAPS_PER_LEASE
-        self._reap_until_ms = NO_LIMIT_MS
+        self.reclaim_every = lease / RECLAIMS_PER_LEASE
+        self._reclaim_until_ms = NO_LIMIT_MS
 
     def hold(self, claims: Iterable[Claim]) -> None:
         self._held.update(claims)
@@ -54,18 +54,18 @@ class Leases:
             self._held.discard(claim)
             self._on_lost(claim)
 
-    async def reap(self) -> None:
+    async def reclaim(self) -> None:
         """Put jobs back whose lease has lapsed; raises as `Channel.call`.
 
         Where Redis was away since the last time, this time nothing is put back: leases lapse while
         nobody can renew them, and first their owners may show that they live.
         """
         try:
-            back, now_ms = await self._claims.reap(self._reap_until_ms)
+            back, now_ms = await self._claims.reclaim(self._reclaim_until_ms)
         except TRANSIENT_ERRORS:
-            self._reap_until_ms = 0
+            self._reclaim_until_ms = 0
             raise
-        self._reap_until_ms = now_ms + self._claims.lease_ms
+        self._reclaim_until_ms = now_ms + self._claims.lease_ms
         if back:
             self._on_back()
         for job_id in back:

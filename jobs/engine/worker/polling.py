@@ -38,7 +38,7 @@ class PollingInterval:
         wait = self.longest
         if not told:
             wait = min(wait, float(_SHORTEST * 2 ** min(self._empty, 16)))
-        elif claimed.left == 0:
+        elif claimed.remaining == 0:
             wait = self._quiet
         if claimed.next_due_in is not None:
             wait = min(wait, claimed.next_due_in + 0.001)
@@ -58,8 +58,8 @@ class PollingInterval:
 
     async def outage(self, error: Exception) -> None:
         """Redis is away, or refuses: wait, the longer the more often it happened."""
-        await self._outage.wait(error)
+        await self._outage.back_off(error)
 
     def recovered(self) -> None:
-        if self._outage.over():
+        if self._outage.end():
             logger.warning("Redis is back")

@@ -73,9 +73,9 @@ class Prefetch:
         """What was claimed so long ago that its lease may have lapsed, as when this process was
         frozen, goes back; the oldest comes first."""
         oldest = self._now() - self._slots.lease / 2
-        if claims and claims[0].since < oldest:
-            self._slots.give_back([claim for claim in claims if claim.since < oldest])
-            claims = [claim for claim in claims if claim.since >= oldest]
+        if claims and claims[0].claimed_at < oldest:
+            self._slots.give_back([claim for claim in claims if claim.claimed_at < oldest])
+            claims = [claim for claim in claims if claim.claimed_at >= oldest]
         self._started += len(claims)
         self._slots.start(claims)
 

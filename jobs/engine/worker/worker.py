@@ -28,16 +28,16 @@ from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
-from jobs.engine.monitoring.health import Health, Sign
+from jobs.engine.monitoring.health import HealthKeys, WorkerHealth
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import Claim, Completion
-from jobs.engine.queue.names import served
+from jobs.engine.queue.names import served_queues
 from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
 from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.scheduling.scheduler import Scheduler
-from jobs.engine.scheduling.timezones import local_zone, with_rules
+from jobs.engine.scheduling.timezones import as_zoneinfo, local_zone
 from jobs.engine.worker.completer import Completer
 from jobs.engine.worker.completion import CompletionEncoder
 from jobs.engine.worker.executor import CLOSING_PATIENCE, Executor
@@ -96,8 +96,8 @@ class Worker(arq.worker.Worker):
         zone = arq_options.get("timezone")
         super().__init__(functions, **arq_options)
         refuse_duplicate_names(self.cron_jobs)
-        self._zone = local_zone() if zone is None else with_rules(zone)
-        self.queues = served(queues or [self.queue_name])
+        self._zone = local_zone() if zone is None else as_zoneinfo(zone)
+        self.queues = served_queues(queues or [self.queue_name])
         self.lease = lease
         self.put_back_unknown = put_back_unknown
         self.clock = clock
@@ -162,7 +162,7 @@ class Worker(arq.worker.Worker):
             self.pool.connection_pool,
             with_aborts=self.allow_abort_jobs,
             pauses=PollingInterval(
-                self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME
+                self.poll_delay_s, quiet=self._claims.handoff_window_ms / 1000 * _IN_TIME
             ),
             tracks=lambda: self._channel.tracks,
         )
@@ -198,7 +198,7 @@ class Worker(arq.worker.Worker):
             dead_letters=self.dead_letters,
         )
         self._tries = Executor(self, self._finisher, endings, freed=self._claiming.slot_freed)
-        self._health = Health(
+        self._health = HealthKeys(
             self.pool,
             self._claims.worker_id,
             [self.health_check_key, *map(keys.health, self.queues[1:])],
@@ -269,7 +269,7 @@ class Worker(arq.worker.Worker):
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put back what was claimed, as it was."""
         for claim in claims:
-            self._finisher.add(Completion.again(claim))
+            self._finisher.add(Completion.requeue(claim))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start up to that many jobs that are due; the queue decides which."""
@@ -294,7 +294,7 @@ class Worker(arq.worker.Worker):
     def _given_up(self, finishes: Sequence[Completion]) -> None:
         self._leases.give_up([finish.claim for finish in finishes])
         # Redis tells others of what this worker changes, not itself.
-        if self.burst or any(finish.runs_again for finish in finishes):
+        if self.burst or any(finish.is_requeue for finish in finishes):
             self._claiming.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:
@@ -314,7 +314,7 @@ class Worker(arq.worker.Worker):
             f"j_retried={self.jobs_retried} j_ongoing={len(self.tasks)} queued={queued}"
         )
         text = f"{datetime.now(self.timezone):%b-%d %H:%M:%S} {counts}"
-        await self._health.write(text, Sign.of(self, self._claims.worker_id))
+        await self._health.write(text, WorkerHealth.of(self, self._claims.worker_id))
         if self._last_health_check_log not in (None, counts):
             logger.info("recording health: %s", text)
         self._last_health_check_log = counts
@@ -327,7 +327,7 @@ class Worker(arq.worker.Worker):
             try:
                 await beat()
             except TRANSIENT_ERRORS as error:
-                outage.met(error)
+                outage.report(error)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""
@@ -347,7 +347,7 @@ class Worker(arq.worker.Worker):
         if self._duties:
             return
         duties = [
-            run_periodically(self._leases.reap, self._leases.reap_every),
+            run_periodically(self._leases.reclaim, self._leases.reclaim_every),
             run_periodically(self.record_health, max(self._health.interval, 0.5)),
         ]
         if self._schedule is not None:

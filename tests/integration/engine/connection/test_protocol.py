@@ -13,8 +13,8 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
-from jobs.engine.connection.protocol import RedisProtocol, packed
-from jobs.engine.connection.raw_connection import connection_like
+from jobs.engine.connection.protocol import RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import make_connection
 from jobs.testing.waiting import wait_until
 
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -40,7 +40,7 @@ class Heard:
         self.losses: list[Exception] = []
 
     def over(self, connection: UnixDomainSocketConnection) -> RedisProtocol:
-        return RedisProtocol(connection, answered=self.answers.append, lost=self.losses.append)
+        return RedisProtocol(connection, on_reply=self.answers.append, on_lost=self.losses.append)
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ async def connected(served: Served) -> AsyncIterator[Any]:
             pool = ConnectionPool(
                 UnixDomainSocketConnection, path=path, lib_name=None, lib_version=None
             )
-            connection = connection_like(pool, protocol=2)
+            connection = make_connection(pool, protocol=2)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             yield connection
             await ended.wait()
@@ -69,7 +69,7 @@ async def connected(served: Served) -> AsyncIterator[Any]:
 
 def test_answers_arrive_as_redis_py_reads_them(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(len(packed("PING")))
+        await reader.readexactly(len(pack_command("PING")))
         for part in (b"+PO", b"NG\r\n-NOSCRIPT none\r\n:", b"7\r\n*2\r\n$-1\r\n-ERR bad\r\n"):
             writer.write(part)
             await writer.drain()
@@ -79,7 +79,7 @@ def test_answers_arrive_as_redis_py_reads_them(run: Run) -> None:
         heard = Heard()
         async with connected(serve) as connection:
             wire = heard.over(connection)
-            wire.send(packed("PING"))
+            wire.send(pack_command("PING"))
             await wait_until(lambda: len(heard.answers) == 4)
             wire.close()
         pong, no_script, seven, (nothing, error) = heard.answers
@@ -99,10 +99,10 @@ def test_a_server_that_hangs_up_is_told_of_once(run: Run) -> None:
         heard = Heard()
         async with connected(serve) as connection:
             wire = heard.over(connection)
-            wire.send(packed("PING"))
+            wire.send(pack_command("PING"))
             await wait_until(lambda: heard.losses)
             with pytest.raises(RedisConnectionError):
-                wire.send(packed("PING"))
+                wire.send(pack_command("PING"))
         (lost,) = heard.losses
         assert isinstance(lost, RedisConnectionError)
 
@@ -151,13 +151,13 @@ def test_it_says_when_the_server_does_not_keep_up(run: Run) -> None:
         heard = Heard()
         async with connected(serve) as connection:
             wire = heard.over(connection)
-            assert wire.has_room
-            while wire.has_room:
+            assert wire.is_writable
+            while wire.is_writable:
                 wire.send(bytes(1_000_000))
             reads.set()
             async with asyncio.timeout(30):
-                await wire.until_room()
-            assert wire.has_room
+                await wire.wait_until_writable()
+            assert wire.is_writable
             wire.close()
         assert heard.losses == []
 
@@ -175,9 +175,9 @@ def test_nobody_waits_for_room_on_what_is_closed(run: Run) -> None:
     async def test() -> None:
         async with connected(serve) as connection:
             wire = Heard().over(connection)
-            while wire.has_room:
+            while wire.is_writable:
                 wire.send(bytes(1_000_000))
-            waiting = asyncio.create_task(wire.until_room())
+            waiting = asyncio.create_task(wire.wait_until_writable())
             await asyncio.sleep(0)
             wire.close()
             async with asyncio.timeout(30):
@@ -198,11 +198,11 @@ def test_nobody_waits_for_room_on_what_is_lost(run: Run) -> None:
         heard = Heard()
         async with connected(serve) as connection:
             wire = heard.over(connection)
-            while wire.has_room:
+            while wire.is_writable:
                 wire.send(bytes(1_000_000))
             ends.set()
             async with asyncio.timeout(30):
-                await wire.until_room()
+                await wire.wait_until_writable()
         assert len(heard.losses) == 1
 
     run(test())

@@ -8,7 +8,7 @@ import uvloop
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from jobs.engine.connection.raw_connection import connection_like, reporting
+from jobs.engine.connection.raw_connection import make_connection, reporting_class
 from jobs.engine.connection.urls import Address
 
 LOOPS = (asyncio.new_event_loop, uvloop.new_event_loop)
@@ -21,7 +21,7 @@ def test_a_command_on_a_lost_connection_is_an_outage(
     async def lose_it() -> None:
         ours = Address.of(redis_url).connections()
         connection = await ours.get_connection()
-        for one in (connection, connection_like(ConnectionPool.from_url(redis_url), protocol=2)):
+        for one in (connection, make_connection(ConnectionPool.from_url(redis_url), protocol=2)):
             await one.connect()
             assert one._writer is not None
             one._writer.transport.abort()
@@ -36,5 +36,5 @@ def test_a_command_on_a_lost_connection_is_an_outage(
 
 
 def test_a_kind_of_connection_is_wrapped_once() -> None:
-    wrapped = reporting(ConnectionPool().connection_class)
-    assert reporting(wrapped) is wrapped
+    wrapped = reporting_class(ConnectionPool().connection_class)
+    assert reporting_class(wrapped) is wrapped

@@ -148,22 +148,22 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
         job = await redis.enqueue_job("any", _queue_name=QUEUE)
         assert job is not None
         claims = (await alive.claim(1)).claims
-        await leases.reap()
+        await leases.reclaim()
 
         if frozen:
             server.freeze()
-            looking = asyncio.create_task(leases.reap())
+            looking = asyncio.create_task(leases.reclaim())
             await asyncio.sleep(2 * LEASE)
             server.thaw()
             await looking
         else:
             server.kill()
             with pytest.raises(TRANSIENT_ERRORS):
-                await leases.reap()
+                await leases.reclaim()
             await asyncio.sleep(LEASE)
             server.start()
             await server.ready()
-            await leases.reap()
+            await leases.reclaim()
 
         assert await alive.renew(claims) == []
         await wait_until(lambda: _is_put_back(redis, job.job_id, leases))
@@ -186,7 +186,7 @@ async def _worker(url: str, function: Any, lease: float = LEASE, **options: Any)
 
 
 async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
-    await leases.reap()
+    await leases.reclaim()
     score = await redis.zscore(QUEUE, job_id)
     return score is not None and score > 0
 

@@ -8,7 +8,7 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
-from jobs.engine.connection.urls import MOST_CONNECTIONS, Address, SentinelPool
+from jobs.engine.connection.urls import MAX_CONNECTIONS, Address, SentinelPool
 from jobs.engine.queue.servers import QueueUrls
 from jobs.errors import UsageError
 from jobs.settings import Settings
@@ -38,7 +38,7 @@ def test_a_url_with_all_options() -> None:
 def test_a_pool_waits_for_connections() -> None:
     pool = Address.of("redis://host").connections()
     assert isinstance(pool, BlockingConnectionPool)
-    assert (pool.max_connections, pool.timeout) == (MOST_CONNECTIONS, None)
+    assert (pool.max_connections, pool.timeout) == (MAX_CONNECTIONS, None)
     assert Address.of("redis://host?max_connections=3").connections().max_connections == 3
 
 

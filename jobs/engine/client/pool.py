@@ -415,7 +415,7 @@ async def create_pool(
     urls = redis if isinstance(redis, QueueUrls) else None
     address = address_of(redis.default if isinstance(redis, QueueUrls) else redis)
     pool = Pool(
-        await connect_pool(address, tried=retry),
+        await connect_pool(address, tries_used=retry),
         job_serializer,
         job_deserializer,
         default_queue_name,

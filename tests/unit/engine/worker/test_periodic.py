@@ -26,4 +26,4 @@ async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
     async with asyncio.timeout(5):
         await done.wait()
     doing.cancel()
-    assert "ask waits for Redis: no answer in time" in caplog.text
+    assert "ask waits for Redis: timed out" in caplog.text

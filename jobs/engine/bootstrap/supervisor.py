@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from jobs.engine.connection.backoff import backoff_delay
 from jobs.errors import UsageError
 
 logger = logging.getLogger("jobs.worker")
@@ -127,9 +128,7 @@ class Supervisor:
                 return max(code, 0)
             if not child.told:
                 deaths = 0 if time.monotonic() - started > _HEALTHY_AFTER else deaths + 1
-                pause = (
-                    min(FIRST_PAUSE * 2 ** min(deaths - 1, 10), LONGEST_PAUSE) if deaths else 0.0
-                )
+                pause = backoff_delay(deaths - 1, FIRST_PAUSE, LONGEST_PAUSE) if deaths else 0.0
                 logger.error(
                     "worker process %d died (%s), another one is started in %g s",
                     child.process.pid, _described(code), pause,

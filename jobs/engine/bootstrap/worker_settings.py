@@ -16,7 +16,7 @@ from jobs.engine.monitoring.alerts import post_alert
 from jobs.engine.monitoring.log_masking import mask_logs_of_worker
 from jobs.engine.monitoring.outcome_log import OutcomeLog
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
-from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served
+from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served_queues
 from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.scheduling.cron import refuse_duplicate_names
@@ -191,8 +191,8 @@ def _served(said: Mapping[str, Any]) -> dict[str, Any]:
     first = said.get("queue_name") or given[0]
     if first not in given:
         raise UsageError(f"queue_name is {first}, which is not among queues: leave one of them out")
-    queues = served(given, _queue_names)
-    meant = {"queue_name": served([first], _queue_names)[0]}
+    queues = served_queues(given, _queue_names)
+    meant = {"queue_name": served_queues([first], _queue_names)[0]}
     return meant if queues == given else {**meant, "queues": queues}
 
 

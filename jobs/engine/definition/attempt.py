@@ -20,7 +20,7 @@ from jobs.settings import Settings, get_settings
 STALE_READS: Final = 3
 """How often a try that met a stale version is run again at once, before it counts as failed."""
 
-RUNS: Final = "ringline:runs"
+FUNCTION_KEY: Final = "ringline:runs"
 """In a job's context: the function that our worker runs."""
 
 _in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
@@ -31,7 +31,7 @@ def called_by_worker(job: JobDefinition, ctx: object) -> bool:
     another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
     if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
         return False
-    runs = ctx.get(RUNS)
+    runs = ctx.get(FUNCTION_KEY)
     while isinstance(runs, partial):
         runs = runs.func
     return runs is None or getattr(runs, "__job__", None) is job

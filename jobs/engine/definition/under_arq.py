@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.monitoring.alerts import Alerts, post_alert
-from jobs.engine.monitoring.counters import add_count
+from jobs.engine.monitoring.counters import count_outcome
 from jobs.engine.monitoring.log_masking import remember_arguments
 from jobs.engine.monitoring.outcome_log import log_outcome, log_start, masked_error
 from jobs.engine.queue.dead_letter import DeadLetter
@@ -52,7 +52,7 @@ async def reported(
             job_id=ctx["job_id"],
             function=job.name,
             queue=queue,
-            ending=ending,
+            kind=ending,
             try_number=ctx["job_try"],
             enqueued=ctx["enqueue_time"].timestamp(),
             started=started,
@@ -103,7 +103,7 @@ async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
     log_outcome(outcome)
     _alerts_by(redis)(outcome)
     try:
-        await add_count(redis, outcome)
+        await count_outcome(redis, outcome)
     except RedisError as error:
         logger.warning("counters_lost", job=outcome.function, error=str(error))
 

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from jobs.engine.queue.serializer import refusal_in
+from jobs.engine.queue.serializer import deserialization_error_in
 from jobs.privacy.error_text import LONGEST_READ, encodable, masked_traceback
 from jobs.privacy.fields import Named, mask_repeated, masked
 
@@ -65,7 +65,7 @@ class _Masked(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         arguments: Named = getattr(error, _ARGUMENTS, ())
         record.msg, record.args = mask_repeated(_said(record), arguments), ()
-        refusal = None if error is None else refusal_in(error)
+        refusal = None if error is None else deserialization_error_in(error)
         if refusal is not None:
             record.msg, record.exc_info = f"{record.msg}: {refusal}", None
         elif error is not None:

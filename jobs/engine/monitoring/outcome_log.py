@@ -45,8 +45,8 @@ def log_outcome(outcome: Outcome, unlogged: int = 0) -> None:
         details["retry_in"] = round(outcome.retry_in.total_seconds(), 3)
     if unlogged:
         details["unlogged"] = unlogged
-    getattr(logger, _LEVELS[outcome.ending])(
-        f"job_{outcome.ending}",
+    getattr(logger, _LEVELS[outcome.kind])(
+        f"job_{outcome.kind}",
         job=outcome.function,
         id=outcome.job_id,
         queue=outcome.queue,
@@ -67,7 +67,7 @@ class OutcomeLog:
         self._unlogged = 0
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.ending is OutcomeKind.DONE:
+        if outcome.kind is OutcomeKind.DONE:
             second = int(outcome.finished)
             if second != self._second:
                 self._second, self._lines = second, 0

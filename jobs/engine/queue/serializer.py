@@ -128,7 +128,7 @@ def deserialize(data: bytes) -> Any:
         ) from None
 
 
-def refusal_in(error: BaseException) -> DeserializationError | None:
+def deserialization_error_in(error: BaseException) -> DeserializationError | None:
     """What `deserialize` said, where arq put an error of its own around it."""
     cause = error.__cause__
     return cause if isinstance(cause, DeserializationError) else None

@@ -66,17 +66,17 @@ class Cron(CronJob):
 
     def calculate_next(self, prev_run: datetime) -> None:
         """Called by arq's worker, with a time in its own zone."""
-        self.next_run = self.next_after(prev_run, prev_run.tzinfo or UTC)
+        self.next_run = self.next_fire_time(prev_run, prev_run.tzinfo or UTC)
 
-    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
+    def next_fire_time(self, moment: datetime, zone: tzinfo) -> datetime:
         """The first slot after `moment`, in UTC. zone: the worker's."""
         return next(self.slots.after(moment, self.zone or zone))
 
-    def last_until(self, moment: datetime, zone: tzinfo) -> datetime | None:
+    def previous_fire_time(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The last slot up to `moment`, in UTC."""
         return self.slots.last(moment, self.zone or zone)
 
-    def job_id_of(self, slot: datetime) -> str | None:
+    def job_id_at(self, slot: datetime) -> str | None:
         """arq's id, by which workers of either kind enqueue a slot once."""
         if self.job_id is not None:
             return self.job_id
@@ -158,7 +158,7 @@ def cron(
     if missed != "skip" and unique and job_id is None:
         made.coroutine = _noting_slots(made)
     try:
-        made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)
+        made.next_fire_time(datetime(2000, 1, 1, tzinfo=UTC), UTC)
     except (StopIteration, RuntimeError):
         raise UsageError(f"{made.name} is never due") from None
     return made

@@ -110,10 +110,12 @@ def classify_claim(
     """
     if history.abort_ms is not None and history.abort_ms >= enqueued_ms:
         return aborted()
-    if history.lapses >= MAX_EXPIRED_LEASES:
-        return failed(WorkerLost(f"the workers that ran this job were lost {history.lapses} times"))
+    if history.expired_leases >= MAX_EXPIRED_LEASES:
+        return failed(
+            WorkerLost(f"the workers that ran this job were lost {history.expired_leases} times")
+        )
     if max_tries is None:
-        if requeue_unknown and history.put_back < MAX_UNKNOWN_REQUEUES:
+        if requeue_unknown and history.requeues < MAX_UNKNOWN_REQUEUES:
             delay_ms = round(UNKNOWN_DELAY.total_seconds() * 1000)
             return Decision(OutcomeKind.RELEASED, delay_ms=delay_ms, unknown=True)
         return failed(JobExecutionFailed(f"function {name!r} not found"))

@@ -23,7 +23,7 @@ worker packs the next."""
 _MAX_ATTEMPTS: Final = 3
 """Calls for one completion that Redis permanently refuses."""
 _UNPACKABLE: Final = (TypeError, ValueError, OverflowError)
-"""Raised when a batch is packed: a user's serializer may return text, and any text."""
+"""Raised when a batch is pack_command: a user's serializer may return text, and any text."""
 
 
 class Completer:
@@ -107,7 +107,7 @@ class Completer:
                 elif failures >= _MAX_ATTEMPTS or isinstance(error, _UNPACKABLE):
                     self._drop(batch[0], error)
                     return
-                await outage.wait(error)
+                await outage.back_off(error)
                 failures += 1
             else:
                 self._settle(batch, set(refused), repeated=repeated)

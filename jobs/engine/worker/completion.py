@@ -8,7 +8,7 @@ from typing import Any
 
 from arq.jobs import SerializationError, Serializer, serialize_result
 
-from jobs.engine.monitoring.counters import counted
+from jobs.engine.monitoring.counters import counter_update
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import Completion
 from jobs.engine.queue.dead_letter import DeadLetter
@@ -67,20 +67,22 @@ class CompletionEncoder:
             completion = self._finish(execution, decision, ended, dead_letter)
             self.counts.failed += 1
         if self.counters:
-            completion.counted = counted(execution.claim.queue, kind, ended - execution.started)
+            completion.counter_update = counter_update(
+                execution.claim.queue, kind, ended - execution.started
+            )
         if self.observed:
             completion.outcome = _outcome(execution, decision, kind, ended, dead_letter)
         return completion
 
     def _requeue(self, execution: Execution, decision: Decision) -> Completion:
         if decision.kind is OutcomeKind.RELEASED and not decision.unknown:
-            return Completion.again(execution.claim)
-        return Completion.again(
+            return Completion.requeue(execution.claim)
+        return Completion.requeue(
             execution.claim,
             delay_ms=decision.delay_ms,
             tries=None if decision.unknown else execution.number,
-            kept_ms=self.expires_extra_ms,
-            unknown=decision.unknown,
+            expiry_ms=self.expires_extra_ms,
+            unknown_function=decision.unknown,
         )
 
     def _finish(
@@ -92,12 +94,12 @@ class CompletionEncoder:
     ) -> Completion:
         options = execution.options
         keep_ms = self.unknown_keep_ms if options is None else options.keep_ms
-        return Completion.end(
+        return Completion.finish(
             execution.claim,
             None if keep_ms is None else self._result(execution, decision, ended),
             keep_ms or 0,
-            fired_slot=options is not None and options.fires_once and execution.fires_schedule,
-            letter=dead_letter.encode() if dead_letter else b"",
+            mark_fired=options is not None and options.fires_once and execution.fires_schedule,
+            dead_letter=dead_letter.encode() if dead_letter else b"",
         )
 
     def _result(self, execution: Execution, decision: Decision, ended: float) -> bytes | None:

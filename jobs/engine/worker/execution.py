@@ -52,7 +52,7 @@ class Execution:
     def __init__(self, claim: Claim, started: float) -> None:
         self.claim = claim
         self.started = started
-        self.number = claim.past.tries + 1
+        self.number = claim.history.tries + 1
         self.kwargs: dict[str, Any] = {}
 
     @property

@@ -17,11 +17,11 @@ from typing import Any, Final
 from arq.jobs import DeserializationError, SerializationError, deserialize_job_raw
 from arq.worker import JobExecutionFailed
 
-from jobs.engine.definition.attempt import RUNS
+from jobs.engine.definition.attempt import FUNCTION_KEY
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import NO_HISTORY, Claim, Completion
 from jobs.engine.queue.outcome import OutcomeKind
-from jobs.engine.queue.serializer import refusal_in
+from jobs.engine.queue.serializer import deserialization_error_in
 from jobs.engine.worker.classify import Decision, classify_claim, classify_error, failed
 from jobs.engine.worker.completer import Completer
 from jobs.engine.worker.completion import CompletionEncoder, utc_from_ms
@@ -104,15 +104,15 @@ class Executor:
         A suspect becomes a dead letter when its next lease expires. If several ran together, the
         innocent ones would share the fate of the one that kills the worker.
         """
-        suspects = [claim for claim in claims if claim.is_suspect]
+        suspects = [claim for claim in claims if claim.may_be_poison]
         if not suspects:
             return claims
-        running = any(execution.claim.is_suspect for execution in self.running.values())
+        running = any(execution.claim.may_be_poison for execution in self.running.values())
         if len(suspects) == 1 and not running:
             return claims
         for number, claim in enumerate(suspects, start=running):
-            self._completer.add(Completion.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
-        return [claim for claim in claims if not claim.is_suspect]
+            self._completer.add(Completion.requeue(claim, delay_ms=number * SUSPECT_DELAY_MS))
+        return [claim for claim in claims if not claim.may_be_poison]
 
     def _prepare(self, execution: Execution) -> Decision | None:
         """Read the payload; return the job's end if it cannot or must not run."""
@@ -136,7 +136,7 @@ class Executor:
             ):
                 raise DeserializationError("not a job's payload")
         except (SerializationError, TypeError, ValueError) as error:
-            flaw = refusal_in(error) or error
+            flaw = deserialization_error_in(error) or error
             self._log.unreadable(claim, masked_error(flaw.__cause__ or flaw))
             return failed(flaw)
         execution.name, execution.args, execution.kwargs = name, tuple(args), kwargs
@@ -144,10 +144,10 @@ class Executor:
         if job_try:
             execution.number = max(execution.number, job_try)
         options = execution.options = self._options.function(name)
-        if claim.past is NO_HISTORY and options and execution.number <= options.max_tries:
+        if claim.history is NO_HISTORY and options and execution.number <= options.max_tries:
             return None
         decision = classify_claim(
-            claim.past,
+            claim.history,
             name=name,
             number=execution.number,
             enqueued_ms=enqueued_ms,
@@ -198,7 +198,7 @@ class Executor:
                 self._log.start(execution)
             if options.timeout is not None:
                 self._deadlines.watch(execution, options.timeout)
-                execution.claim.until = monotonic() + options.timeout
+                execution.claim.deadline = monotonic() + options.timeout
             value = await options.coroutine(ctx, *execution.args, **execution.kwargs)
         except BaseException as error:
             if _ends_the_process(error):
@@ -265,7 +265,7 @@ class Executor:
             "job_try": execution.number,
             "enqueue_time": utc_from_ms(execution.enqueued_ms),
             "score": execution.claim.due_ms,
-            RUNS: None if execution.options is None else execution.options.coroutine,
+            FUNCTION_KEY: None if execution.options is None else execution.options.coroutine,
         }
 
     async def _call_hook(

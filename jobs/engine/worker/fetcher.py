@@ -69,7 +69,9 @@ class Fetcher:
         self._tracks = tracks
         self._pending: deque[_PendingClaim] = deque()
         self._prefetch = Prefetch(free=capacity.free, start=start, release=release, lease=lease)
-        self._handoff = Handoff(pool, operations.name, take=self._take, opened=self.changed.set)
+        self._handoff = Handoff(
+            pool, operations.handoff_name, take=self._take, opened=self.changed.set
+        )
         self._announced = False
         """Producers may hand a job to this worker, as far as it has told Redis."""
         self._became_idle = False
@@ -110,12 +112,12 @@ class Fetcher:
                 await self._polling.back_off(error)
                 continue
             self._polling.recovered()
-            self._busy = reply.left is None
+            self._busy = reply.remaining is None
             self._announced = self._announced and not reply.claims
             self._prefetch.add(reply.claims, time.monotonic() - claim.since)
             if self._busy or not claim.watch:
                 await asyncio.sleep(0)  # sends the next claim before this one's reply is handled
-            elif self._capacity.burst and reply.left == 0:
+            elif self._capacity.burst and reply.remaining == 0:
                 break
             else:
                 await self._wait(reply)
@@ -178,7 +180,7 @@ class Fetcher:
                 limit,
                 with_aborts=self._with_aborts,
                 watch=watch,
-                waits=self._announced if watch else None,
+                accept_handoff=self._announced if watch else None,
             )
             task = asyncio.create_task(claim)
             self._pending.append(_PendingClaim(task, limit, watch, time.monotonic()))
@@ -218,7 +220,7 @@ class Fetcher:
         """Start a job that a producer has handed over."""
         self._announced = False
         self._polling.handed_job()
-        self._prefetch.add([self._operations.handed(message)], took=0)
+        self._prefetch.add([self._operations.handoff_claim(message)], took=0)
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> bool:

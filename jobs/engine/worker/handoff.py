@@ -17,8 +17,8 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.connection.failures import TRANSIENT_ERRORS, is_transient
-from jobs.engine.connection.protocol import RedisProtocol, packed
-from jobs.engine.connection.raw_connection import connected_like
+from jobs.engine.connection.protocol import RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import open_connection
 from jobs.engine.queue.keys import HANDED
 
 logger = logging.getLogger("jobs.worker")
@@ -27,7 +27,7 @@ _PING_INTERVAL: Final = 2.0
 """Seconds between two pings; the answer has to arrive within the interval."""
 _RETRY_REFUSED: Final = 60.0
 """Seconds until the next attempt after Redis has forbidden the subscription."""
-_PING: Final = packed("PING")
+_PING: Final = pack_command("PING")
 _UNSUBSCRIBE_TIMEOUT: Final = 1.0
 """Seconds that Redis has to confirm the end of the subscription."""
 
@@ -77,7 +77,7 @@ class Handoff:
             self.listening = False
             with contextlib.suppress(*TRANSIENT_ERRORS):
                 async with asyncio.timeout(_UNSUBSCRIBE_TIMEOUT):
-                    self._wire.send(packed("UNSUBSCRIBE"))
+                    self._wire.send(pack_command("UNSUBSCRIBE"))
                     await asyncio.wait([task])
         task.cancel()
         await asyncio.wait([task])
@@ -95,15 +95,15 @@ class Handoff:
 
     async def _listen(self) -> None:
         """Listen until unsubscribed."""
-        connection = await connected_like(self._pool, protocol=2)
+        connection = await open_connection(self._pool, protocol=2)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         wire = self._wire = RedisProtocol(
             connection,
-            answered=partial(self._on_reply, over),
-            lost=partial(_end, over),
+            on_reply=partial(self._on_reply, over),
+            on_lost=partial(_end, over),
         )
         try:
-            wire.send(packed("SUBSCRIBE", self._channel))
+            wire.send(pack_command("SUBSCRIBE", self._channel))
             while True:
                 self._answered = False
                 await asyncio.wait([over], timeout=_PING_INTERVAL)

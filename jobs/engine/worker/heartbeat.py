@@ -103,7 +103,7 @@ class Heartbeat:
         return [
             claim
             for claim in self._held()
-            if claim.since < young and (claim.until > now or not blocked)
+            if claim.claimed_at < young and (claim.deadline > now or not blocked)
         ]
 
     def _report(self, lost: Sequence[Claim]) -> None:

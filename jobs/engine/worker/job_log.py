@@ -68,14 +68,14 @@ class JobLog:
 
     def not_started(self, execution: Execution, decision: Decision) -> None:
         """Log why a claimed job is not run."""
-        claim, history, options = execution.claim, execution.claim.past, execution.options
+        claim, history, options = execution.claim, execution.claim.history, execution.options
         waited = time() - execution.enqueued_ms / 1000
         if decision.kind is OutcomeKind.ABORTED:
             logger.info("%6.2fs ⊘ %s aborted before start", waited, execution.label)
-        elif history.lapses >= MAX_EXPIRED_LEASES:
+        elif history.expired_leases >= MAX_EXPIRED_LEASES:
             logger.error(
                 "discarding poison job: its lease expired %d times job=%s",
-                history.lapses, execution.label,
+                history.expired_leases, execution.label,
             )  # fmt: skip
         elif options is None:
             logger.warning("job %s, function %r not found", claim.job_id, execution.name)

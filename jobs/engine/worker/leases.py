@@ -71,7 +71,7 @@ class Leases:
             TRANSIENT_ERRORS: Redis is unavailable.
         """
         try:
-            job_ids, now_ms = await self._operations.reap(self._reclaim_until_ms)
+            job_ids, now_ms = await self._operations.reclaim(self._reclaim_until_ms)
         except TRANSIENT_ERRORS:
             self._reclaim_until_ms = 0
             raise

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
-from jobs.engine.connection.raw_connection import PATIENCE
+from jobs.engine.connection.raw_connection import REPLY_TIMEOUT
 
 logger = logging.getLogger("arq.worker")
 
@@ -18,11 +18,11 @@ async def run_periodically(function: Callable[[], Awaitable[None]], seconds: flo
     while True:
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         try:
-            async with asyncio.timeout(PATIENCE):  # a dead connection may give no error
+            async with asyncio.timeout(REPLY_TIMEOUT):  # a dead connection may give no error
                 await function()
-            outage.over()
+            outage.end()
         except TRANSIENT_ERRORS as error:
-            outage.met(error)
+            outage.report(error)
         except Exception:
             logger.exception("%s failed", qualified_name(function))
 

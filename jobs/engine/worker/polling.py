@@ -5,6 +5,7 @@ import logging
 import random
 from typing import Final
 
+from jobs.engine.connection.backoff import backoff_delay
 from jobs.engine.connection.outage import Outage
 from jobs.engine.queue.claim import ClaimReply
 
@@ -45,8 +46,8 @@ class PollingInterval:
         self._notified = False
         wait = self.longest
         if not notified:
-            wait = min(wait, float(_SHORTEST * 2 ** min(self._empty_claims, 16)))
-        elif reply.left == 0:
+            wait = backoff_delay(self._empty_claims, _SHORTEST, wait)
+        elif reply.remaining == 0:
             wait = self._idle_delay
         if reply.next_due_in is not None:
             wait = min(wait, reply.next_due_in + 0.001)
@@ -59,7 +60,7 @@ class PollingInterval:
         """
         self._notified = True
         if self._claims_in_vain > 1:
-            longest = min(_SHORTEST * 2 ** min(self._claims_in_vain, 16), _LONGEST_STAGGER)
+            longest = backoff_delay(self._claims_in_vain, _SHORTEST, _LONGEST_STAGGER)
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
 
     def handed_job(self) -> None:
@@ -68,9 +69,9 @@ class PollingInterval:
 
     async def back_off(self, error: Exception) -> None:
         """Wait because Redis is unavailable or refuses, longer with each repetition."""
-        await self._outage.wait(error)
+        await self._outage.back_off(error)
 
     def recovered(self) -> None:
         """Note that Redis has answered."""
-        if self._outage.over():
+        if self._outage.end():
             logger.warning("Redis is available again")

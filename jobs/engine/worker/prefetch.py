@@ -103,9 +103,9 @@ class Prefetch:
         Claims get old while the process is frozen. The oldest claim comes first.
         """
         oldest = self._now() - self._lease / 2
-        if claims and claims[0].since < oldest:
-            self._release([claim for claim in claims if claim.since < oldest])
-            claims = [claim for claim in claims if claim.since >= oldest]
+        if claims and claims[0].claimed_at < oldest:
+            self._release([claim for claim in claims if claim.claimed_at < oldest])
+            claims = [claim for claim in claims if claim.claimed_at >= oldest]
         self._started += len(claims)
         self._start(claims)
 

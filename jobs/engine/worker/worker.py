@@ -28,16 +28,16 @@ from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
-from jobs.engine.monitoring.health import Health, Sign
+from jobs.engine.monitoring.health import HealthKeys, WorkerHealth
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import Claim, Completion
-from jobs.engine.queue.names import served
+from jobs.engine.queue.names import served_queues
 from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
 from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.scheduling.scheduler import Scheduler
-from jobs.engine.scheduling.timezones import local_zone, with_rules
+from jobs.engine.scheduling.timezones import as_zoneinfo, local_zone
 from jobs.engine.worker.aborts import Aborts
 from jobs.engine.worker.capacity import Capacity
 from jobs.engine.worker.completer import Completer
@@ -108,8 +108,8 @@ class Worker(arq.worker.Worker):
         self._counts = JobCounts()
         super().__init__(functions, **arq_options)
         refuse_duplicate_names(self.cron_jobs)
-        self._zone = local_zone() if zone is None else with_rules(zone)
-        self.queues = served(queues or [self.queue_name])
+        self._zone = local_zone() if zone is None else as_zoneinfo(zone)
+        self.queues = served_queues(queues or [self.queue_name])
         self.lease = lease
         self.requeue_unknown = requeue_unknown if put_back_unknown is None else put_back_unknown
         self.clock = clock
@@ -273,7 +273,7 @@ class Worker(arq.worker.Worker):
             lease=self.lease,
             with_aborts=self.allow_abort_jobs,
             polling=PollingInterval(
-                self.poll_delay_s, self._operations.waits_ms / 1000 * _ANNOUNCE_AGAIN
+                self.poll_delay_s, self._operations.handoff_window_ms / 1000 * _ANNOUNCE_AGAIN
             ),
             tracks=lambda: self._channel.tracks,
         )
@@ -288,7 +288,7 @@ class Worker(arq.worker.Worker):
             on_lost=self._executor.cancel_lost,
             on_reclaimed=self._fetcher.changed.set,
         )
-        self._health = Health(
+        self._health = HealthKeys(
             self.pool,
             self._operations.worker_id,
             [self.health_check_key, *map(keys.health, self.queues[1:])],
@@ -358,7 +358,7 @@ class Worker(arq.worker.Worker):
 
     def _release(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            self._completer.add(Completion.again(claim))
+            self._completer.add(Completion.requeue(claim))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Claim and start as many due jobs as there are `job_ids`; the queue decides which."""
@@ -383,7 +383,7 @@ class Worker(arq.worker.Worker):
     def _on_settled(self, completions: Sequence[Completion]) -> None:
         self._leases.give_up([completion.claim for completion in completions])
         # Redis notifies other connections of this worker's changes, but not its own.
-        if self.burst or any(completion.runs_again for completion in completions):
+        if self.burst or any(completion.is_requeue for completion in completions):
             self._fetcher.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:
@@ -403,7 +403,7 @@ class Worker(arq.worker.Worker):
             f"j_retried={self.jobs_retried} j_ongoing={len(self.tasks)} queued={queued}"
         )
         text = f"{datetime.now(self.timezone):%b-%d %H:%M:%S} {counts}"
-        await self._health.write(text, Sign.of(self, self._operations.worker_id))
+        await self._health.write(text, WorkerHealth.of(self, self._operations.worker_id))
         if self._last_health_check_log not in (None, counts):
             logger.info("recording health: %s", text)
         self._last_health_check_log = counts
@@ -416,7 +416,7 @@ class Worker(arq.worker.Worker):
             try:
                 await action()
             except TRANSIENT_ERRORS as error:
-                outage.met(error)
+                outage.report(error)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Fire due schedules. The clock gives the time; arq's arguments are ignored."""

@@ -189,7 +189,7 @@ async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: st
     assert letter is not None
     assert (letter.function, letter.error_class, letter.tries) == ("fail", "ValueError", 1)
     assert "4155550123" not in letter.message
-    assert {(o.job_id, o.ending) for o in outcomes} == {
+    assert {(o.job_id, o.kind) for o in outcomes} == {
         ("bad", OutcomeKind.DEAD),
         ("good", OutcomeKind.DONE),
     }

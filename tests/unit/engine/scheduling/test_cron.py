@@ -63,7 +63,7 @@ def test_what_runs_every_so_often_goes_on_by_real_time(month: int, day: int) -> 
 
 def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> None:
     schedule = cron("report.bad_luck", weekday="fri", day=13, hour=0, minute=0)
-    slot = schedule.next_after(datetime(2026, 3, 14, tzinfo=UTC), UTC)
+    slot = schedule.next_fire_time(datetime(2026, 3, 14, tzinfo=UTC), UTC)
     assert (slot.year, slot.month, slot.day) == (2026, 11, 13)
 
 
@@ -134,7 +134,9 @@ async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
 def test_the_last_slot_up_to_a_moment() -> None:
     schedule = cron("a.b", expression="0 0 29 2 *")
     moment = datetime(2027, 5, 1, tzinfo=UTC)
-    assert schedule.last_until(moment, UTC) == datetime(2024, 2, 29, 0, 0, 0, 123_456, tzinfo=UTC)
+    assert schedule.previous_fire_time(moment, UTC) == datetime(
+        2024, 2, 29, 0, 0, 0, 123_456, tzinfo=UTC
+    )
 
 
 fields = st.fixed_dictionaries(
@@ -159,15 +161,15 @@ def test_without_changes_of_the_clocks_slots_are_those_of_arq(
 ) -> None:
     ours = Cron.adopt(arq_cron(tick, **options))  # type: ignore[arg-type]
     defaults = {"second": 0, "microsecond": 123_456}
-    assert ours.next_after(moment, UTC) == next_cron(moment, **defaults | options)
+    assert ours.next_fire_time(moment, UTC) == next_cron(moment, **defaults | options)
 
 
 @given(st.sampled_from(["*/7 * * * *", "5 */3 * * *", "30 2 * * *", "0 0 1 * *"]), moments)
 def test_the_last_slot_is_the_one_before_the_next(expression: str, moment: datetime) -> None:
     schedule = cron("a.b", expression=expression, timezone=BERLIN)
-    last = schedule.last_until(moment, UTC)
+    last = schedule.previous_fire_time(moment, UTC)
     assert last is not None
-    assert last <= moment < schedule.next_after(last, UTC)
+    assert last <= moment < schedule.next_fire_time(last, UTC)
 
 
 def test_arqs_worker_takes_it() -> None:

@@ -99,7 +99,7 @@ def claim(
         lambda: claim(History()),
         lambda: claim(History(tries=4), number=5),
         lambda: claim(History(abort_ms=ENQUEUED_MS - 1)),
-        lambda: claim(History(lapses=MAX_EXPIRED_LEASES - 1)),
+        lambda: claim(History(expired_leases=MAX_EXPIRED_LEASES - 1)),
     ],
     ids=["new", "last try", "abort request of an earlier job", "suspect"],
 )
@@ -111,7 +111,7 @@ def test_claimed_job_may_run(run: Callable[[], Decision | None]) -> None:
     ("run", "kind", "error"),
     [
         (lambda: claim(History(abort_ms=ENQUEUED_MS)), OutcomeKind.ABORTED, asyncio.CancelledError),
-        (lambda: claim(History(lapses=MAX_EXPIRED_LEASES)), OutcomeKind.DEAD, WorkerLost),
+        (lambda: claim(History(expired_leases=MAX_EXPIRED_LEASES)), OutcomeKind.DEAD, WorkerLost),
         (lambda: claim(History(tries=5), number=6), OutcomeKind.DEAD, JobExecutionFailed),
         (
             lambda: claim(History(), max_tries=None, requeue=False),
@@ -119,7 +119,7 @@ def test_claimed_job_may_run(run: Callable[[], Decision | None]) -> None:
             JobExecutionFailed,
         ),
         (
-            lambda: claim(History(put_back=MAX_UNKNOWN_REQUEUES), max_tries=None),
+            lambda: claim(History(requeues=MAX_UNKNOWN_REQUEUES), max_tries=None),
             OutcomeKind.DEAD,
             JobExecutionFailed,
         ),
@@ -136,7 +136,7 @@ def test_claimed_job_must_not_run(
 
 
 def test_job_with_an_unknown_function_is_requeued_for_a_while() -> None:
-    decision = claim(History(put_back=MAX_UNKNOWN_REQUEUES - 1), max_tries=None)
+    decision = claim(History(requeues=MAX_UNKNOWN_REQUEUES - 1), max_tries=None)
     assert decision is not None
     assert (decision.kind, decision.unknown) == (OutcomeKind.RELEASED, True)
     assert decision.delay_ms == UNKNOWN_DELAY.total_seconds() * 1000

@@ -26,7 +26,7 @@ class SlowClaims(QueueOperations):
 
 
 def finish_of(job_id: str) -> Completion:
-    return Completion.again(Claim(job_id, "q", b"1", "token", b"", 0.0))
+    return Completion.requeue(Claim(job_id, "q", b"1", "token", b"", 0.0))
 
 
 async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:

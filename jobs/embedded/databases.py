@@ -10,7 +10,7 @@ import asyncpg
 _VOLATILE: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
 
-def named(url: str, name: str) -> str:
+def url_for(url: str, name: str) -> str:
     """`url` with another database's name."""
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""

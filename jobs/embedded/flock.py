@@ -13,7 +13,7 @@ from typing import Final
 _POLL: Final = 0.02
 
 
-def take(
+def acquire(
     path: Path, *, shared: bool = False, timeout: float = 0, create: bool = True
 ) -> int | None:
     """The descriptor that holds the lock on `path`; None if others kept it for `timeout` seconds.
@@ -41,7 +41,7 @@ def take(
 def is_held(path: Path) -> bool:
     """Whether someone holds the lock on `path` exclusively."""
     try:
-        descriptor = take(path, shared=True, create=False)
+        descriptor = acquire(path, shared=True, create=False)
     except FileNotFoundError:
         return False
     if descriptor is None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from jobs.embedded import binaries, flock, postgres_server, redis_server, sockets
 from jobs.embedded.folder import Folder, Servers
-from jobs.embedded.process import Account, Running, stop, stop_leftovers
+from jobs.embedded.process import Account, ServerProcess, stop, stop_leftovers
 from jobs.errors import ServerError
 
 GRACE: Final = 2.0
@@ -57,7 +57,7 @@ class _Report:
 
 def hold(folder: Folder, report: _Report) -> None:
     """Holds the servers of the folder until they are no longer needed."""
-    lock = flock.take(folder.holder_lock, timeout=5)
+    lock = flock.acquire(folder.holder_lock, timeout=5)
     if lock is None:
         raise ServerError(f"another process holds the servers of {folder.path}; try again")
     os.chdir(folder.path)  # so that a new folder of this name cannot get this one's inode
@@ -73,7 +73,7 @@ def hold(folder: Folder, report: _Report) -> None:
 
 
 @contextmanager
-def _servers(folder: Folder, report: _Report) -> Iterator[list[Running]]:
+def _servers(folder: Folder, report: _Report) -> Iterator[list[ServerProcess]]:
     """The servers, up and published while the block runs."""
     own, unprivileged = Account.own(), Account.unprivileged()
     name = sockets.name_for(folder.path)
@@ -83,7 +83,7 @@ def _servers(folder: Folder, report: _Report) -> Iterator[list[Running]]:
         if unprivileged != own:
             for_postgres = stack.enter_context(sockets.private_folder(f"{name}-pg", unprivileged))
         programs = stack.enter_context(binaries.postgres_programs(unprivileged, name))
-        running: list[Running] = []
+        running: list[ServerProcess] = []
         stack.callback(stop, running)
         with _servers_lock(folder) as lock:
             running.append(redis_server.start(folder, for_redis, lock))
@@ -103,7 +103,7 @@ def _servers(folder: Folder, report: _Report) -> Iterator[list[Running]]:
 @contextmanager
 def _servers_lock(folder: Folder) -> Iterator[int]:
     """The lock that the servers inherit; after the block they alone hold it."""
-    lock = flock.take(folder.servers_lock, timeout=1)
+    lock = flock.acquire(folder.servers_lock, timeout=1)
     if lock is None:
         raise ServerError(f"servers of {folder.path} are running already; try again")
     try:
@@ -112,7 +112,7 @@ def _servers_lock(folder: Folder) -> Iterator[int]:
         os.close(lock)
 
 
-def _watch(folder: Folder, lock: int, servers: list[Running]) -> _Ending:
+def _watch(folder: Folder, lock: int, servers: list[ServerProcess]) -> _Ending:
     """Returns when the servers should stop, and says why."""
     last_used = time.monotonic()
     while True:
@@ -121,7 +121,7 @@ def _watch(folder: Folder, lock: int, servers: list[Running]) -> _Ending:
             return _Ending.GONE
         if not all(server.alive() and server.socket.exists() for server in servers):
             return _Ending.CRASHED
-        users = flock.take(folder.users_lock)
+        users = flock.acquire(folder.users_lock)
         if users is None or folder.pinned.exists():
             last_used = time.monotonic()
         elif time.monotonic() - last_used >= GRACE:

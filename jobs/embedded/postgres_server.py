@@ -17,7 +17,7 @@ import asyncpg
 
 from jobs.embedded import databases
 from jobs.embedded.folder import Folder
-from jobs.embedded.process import Account, Running, as_account, complaint
+from jobs.embedded.process import Account, ServerProcess, as_account, last_error
 from jobs.embedded.process import start as start_process
 from jobs.errors import ServerError
 
@@ -39,7 +39,9 @@ _SETTINGS: Final = {
 }
 
 
-def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lock: int) -> Running:
+def start(
+    folder: Folder, programs: Path, account: Account, socket_dir: Path, lock: int
+) -> ServerProcess:
     """Starts it with the data of the folder, made if need be; `wait_ready` tells when it answers.
 
     programs: where `initdb` and `postgres` are.
@@ -67,7 +69,7 @@ def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lo
         )
 
 
-def wait_ready(server: Running, timeout: float) -> None:
+def wait_ready(server: ServerProcess, timeout: float) -> None:
     """Returns when it answers and the database exists; ServerError if it ends or takes too long."""
     asyncio.run(_wait_ready(server, timeout))
 
@@ -78,7 +80,7 @@ def url(socket_dir: Path, database: str = DATABASE) -> str:
     return f"postgresql://{user}@/{database}?host={quote(str(socket_dir))}&port=5432"
 
 
-async def _wait_ready(server: Running, timeout: float) -> None:
+async def _wait_ready(server: ServerProcess, timeout: float) -> None:
     maintenance = url(server.socket.parent, "postgres")
     deadline = time.monotonic() + timeout
     while server.alive() and time.monotonic() < deadline:
@@ -122,7 +124,7 @@ def _initialise(folder: Folder, programs: Path, account: Account) -> None:
             )
         if done.returncode != 0:
             raise ServerError(
-                f"the embedded PostgreSQL cannot make its data in {folder.path}: {complaint(log)}"
+                f"the embedded PostgreSQL cannot make its data in {folder.path}: {last_error(log)}"
             )
         draft.rename(folder.postgres_data)
     finally:

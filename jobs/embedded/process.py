@@ -60,7 +60,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Running:
+class ServerProcess:
     """A server process of this holder."""
 
     name: str
@@ -76,7 +76,7 @@ class Running:
     def failure(self) -> ServerError:
         """Why it did not start, in one line."""
         return ServerError(
-            f"the embedded {self.name} did not start: {complaint(self.log)} ({self.log} has more)"
+            f"the embedded {self.name} did not start: {last_error(self.log)} ({self.log} has more)"
         )
 
 
@@ -91,7 +91,7 @@ def start(
     lock: int,
     cwd: Path,
     keep: Sequence[int] = (),
-) -> Running:
+) -> ServerProcess:
     """Starts a server that ends when this process ends.
 
     lock: the descriptor of `servers.lock`, which the server keeps held while any of it lives.
@@ -114,7 +114,7 @@ def start(
         raise ServerError(
             f"the embedded {name} cannot be started: {command[0]}: {error.strerror}"
         ) from error
-    return Running(name, process, end_signal, log, socket)
+    return ServerProcess(name, process, end_signal, log, socket)
 
 
 class _UserArguments(TypedDict, total=False):
@@ -130,7 +130,7 @@ def as_account(account: Account) -> _UserArguments:
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def stop(servers: Iterable[Running]) -> None:
+def stop(servers: Iterable[ServerProcess]) -> None:
     """Ends the servers, all at once: in good order if they can, killed if they take too long."""
     running = [server for server in servers if server.alive()]
     for server in running:
@@ -156,7 +156,7 @@ def stop_leftovers(folder: Folder, timeout: float) -> bool:
     for process_signal, patience in ((signal.SIGINT, _KILL_AFTER), (signal.SIGKILL, timeout)):
         for pid in _leftovers(folder):
             _signal(pid, process_signal)
-        lock = flock.take(
+        lock = flock.acquire(
             folder.servers_lock, timeout=min(patience, max(0.0, deadline - time.monotonic()))
         )
         if lock is not None:
@@ -167,7 +167,7 @@ def stop_leftovers(folder: Folder, timeout: float) -> bool:
     )
 
 
-def complaint(log: Path) -> str:
+def last_error(log: Path) -> str:
     """The line of a server's log that says what is wrong, without its time stamp."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     for mark in ("PANIC: ", "FATAL: ", "error: ", "*** ", " # "):

@@ -10,7 +10,7 @@ import redis
 
 from jobs.embedded import binaries
 from jobs.embedded.folder import Folder
-from jobs.embedded.process import Account, Running
+from jobs.embedded.process import Account, ServerProcess
 from jobs.embedded.process import start as start_process
 
 _POLL: Final = 0.02
@@ -26,7 +26,7 @@ _OPTIONS: Final = {
 }
 
 
-def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> Running:
+def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> ServerProcess:
     """Starts it with the data of the folder; `wait_ready` tells when it answers.
 
     settings: of Redis, where they differ from the usual ones, with `_` for `-`.
@@ -50,7 +50,7 @@ def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> Runni
     )
 
 
-def wait_ready(server: Running, timeout: float) -> None:
+def wait_ready(server: ServerProcess, timeout: float) -> None:
     """Returns when it answers, all data loaded; ServerError if it ends or takes too long."""
     deadline = time.monotonic() + timeout
     with redis.Redis(unix_socket_path=str(server.socket)) as client:

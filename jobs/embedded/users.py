@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from jobs.embedded import flock
 from jobs.embedded.folder import Folder, Servers
-from jobs.embedded.process import complaint, stop_leftovers
+from jobs.embedded.process import last_error, stop_leftovers
 from jobs.embedded.sockets import discard
 from jobs.errors import ServerError
 
@@ -96,7 +96,7 @@ def _join(folder: Folder, *, timeout: float, create: bool = True) -> bool:
         held = _memberships.get(folder.path)
         if held is not None and flock.is_at(held, folder.users_lock):
             return True
-        descriptor = flock.take(folder.users_lock, shared=True, timeout=timeout, create=create)
+        descriptor = flock.acquire(folder.users_lock, shared=True, timeout=timeout, create=create)
         if descriptor is None:
             return False
         _memberships[folder.path] = descriptor
@@ -111,7 +111,7 @@ def _leave(folder: Folder) -> None:
 
 
 def _starting_lock(folder: Folder) -> int:
-    descriptor = flock.take(folder.starting_lock, timeout=START_TIMEOUT)
+    descriptor = flock.acquire(folder.starting_lock, timeout=START_TIMEOUT)
     if descriptor is None:
         raise ServerError(f"another process is busy with the servers of {folder.path}; try again")
     return descriptor
@@ -175,7 +175,7 @@ def _import_path() -> str:
 
 def _no_answer(folder: Folder) -> ServerError:
     log = folder.log("holder")
-    return ServerError(f"the embedded servers did not start: {complaint(log)} ({log} has more)")
+    return ServerError(f"the embedded servers did not start: {last_error(log)} ({log} has more)")
 
 
 def _end_holder(folder: Folder) -> bool:

@@ -52,18 +52,20 @@ _SIGNS: Final = frozenset("0123456789_./:")
 _LONGEST_COUNT: Final = 6
 """Digits; a longer whole number in a field of numbers is a phone number."""
 
-Named = Sequence[tuple[str, Any]]
+NamedValues = Sequence[tuple[str, Any]]
 """Values with the names of their fields."""
 
 
-def named(args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Sequence[str]) -> Named:
+def named_arguments(
+    args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Sequence[str]
+) -> NamedValues:
     """The arguments of a call by the names of its parameters; the last name is that of all the
     arguments that are left over."""
     names = chain(parameters, repeat(parameters[-1] if parameters else ""))
     return [*zip(names, args, strict=False), *kwargs.items()]
 
 
-def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
+def mask_value(value: Any, field: str = "", free: Mask = mask_text) -> Any:
     """`value` as it may be shown: as JSON has it, with personal data masked.
 
     free: masks the texts of fields that are not known.
@@ -79,9 +81,11 @@ def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
             return value if counts else mask_phone(str(value))
         case Mapping():
             inner = field if mask is _hidden else None
-            return {_key(str(k), free): masked(v, inner or str(k), free) for k, v in value.items()}
+            return {
+                _key(str(k), free): mask_value(v, inner or str(k), free) for k, v in value.items()
+            }
         case list() | tuple() | set() | frozenset():
-            return [masked(one, field, free) for one in value]
+            return [mask_value(one, field, free) for one in value]
         case bytes():
             return f"({len(value)} bytes)"
         case BaseException():
@@ -90,12 +94,12 @@ def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
             return mask_text(str(value))
 
 
-def masked_argument(value: Any, parameter: str) -> Any:
-    """As `masked`, and of other fields too no text is shown that might be somebody's name."""
-    return masked(value, parameter, _unless_technical)
+def mask_argument(value: Any, parameter: str) -> Any:
+    """As `mask_value`, and of other fields too no text is shown that might be somebody's name."""
+    return mask_value(value, parameter, _unless_technical)
 
 
-def mask_repeated(text: str, arguments: Named) -> str:
+def mask_repeated(text: str, arguments: NamedValues) -> str:
     """`text` with what it repeats of the personal data in `arguments` masked, and all that
     `mask_text` finds."""
     text = mask_text(text)

@@ -18,7 +18,7 @@ import pytest
 
 from jobs import embedded
 from jobs.embedded import databases, flock
-from jobs.embedded.numbers import own_number
+from jobs.embedded.redis_databases import leased_database
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def embedded_servers(pytestconfig: pytest.Config) -> embedded.Servers:
 @pytest.fixture
 def redis_url(embedded_servers: embedded.Servers) -> Iterator[str]:
     """The URL of an empty Redis database that nobody else has meanwhile; emptied afterwards."""
-    with own_number(embedded_servers.redis_url) as url:
+    with leased_database(embedded_servers.redis_url) as url:
         yield url
 
 
@@ -90,14 +90,14 @@ def database_template(
     home, admin = pytestconfig.stash[_HOME], embedded_servers.database_url
     name = _template(home)
     made = home / "template"
-    lock = flock.take(home / "template.lock", timeout=_TEMPLATE_TIMEOUT)
+    lock = flock.acquire(home / "template.lock", timeout=_TEMPLATE_TIMEOUT)
     if lock is None:
         raise TimeoutError(f"the template database was not migrated in {_TEMPLATE_TIMEOUT:g} s")
     try:
         if not made.exists():
             _run(databases.drop(admin, name))  # half made, by a worker that failed
             _run(databases.create(admin, name))
-            _apart(database_template_migrate, databases.named(admin, name))
+            _apart(database_template_migrate, databases.url_for(admin, name))
             made.touch()
     finally:
         os.close(lock)
@@ -109,7 +109,7 @@ def database_url(embedded_servers: embedded.Servers, database_template: str) -> 
     """The URL of a migrated PostgreSQL database of the test's own, dropped afterwards."""
     name, admin = f"test_{uuid.uuid4().hex}", embedded_servers.database_url
     _run(databases.create(admin, name, template=database_template))
-    yield databases.named(admin, name)
+    yield databases.url_for(admin, name)
     _run(databases.drop(admin, name))
 
 

@@ -10,14 +10,14 @@ from jobs.voice.protocol import Sink, VoiceProvider
 from jobs.voice.simulator.faults import Disorder, Trouble
 from jobs.voice.simulator.options import parse_options
 from jobs.voice.simulator.plan import Mix, Plan, Recorded, ReplayPlan, SeededPlan
-from jobs.voice.simulator.provider import Books, Simulator
+from jobs.voice.simulator.provider import ProviderRecords, Simulator
 from jobs.voice.simulator.server import SimulatorClient, serve
 
 __all__ = [
-    "Books",
     "Disorder",
     "Mix",
     "Plan",
+    "ProviderRecords",
     "Recorded",
     "ReplayPlan",
     "SeededPlan",

@@ -21,8 +21,8 @@ from jobs.engine.queue.claim import Completion
 from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.engine.worker.execution import CancelReason, Execution
-from jobs.privacy.error_text import masked_traceback, message_of
-from jobs.privacy.fields import Named, named
+from jobs.privacy.error_text import error_message, mask_traceback
+from jobs.privacy.fields import NamedValues, named_arguments
 
 logger = logging.getLogger("arq.worker")
 
@@ -99,7 +99,7 @@ class CompletionEncoder:
         if self.chatty:
             logger.error(
                 "%6.2fs ! %s failed, %s: %s",
-                took, one.ref, type(error).__name__, message_of(error),
+                took, one.ref, type(error).__name__, error_message(error),
                 exc_info=error,
                 extra={"extra": _extra(error)},
             )  # fmt: skip
@@ -119,7 +119,7 @@ class CompletionEncoder:
     def untold(self, one: Execution, flaw: Exception) -> Completion:
         """The end of a job whose own end cannot be made, because of `flaw`: run again, it would
         come to the same, and have its effects each time."""
-        told = masked_traceback(flaw, _arguments(one))
+        told = mask_traceback(flaw, _arguments(one))
         logger.error("how %s ended cannot be told: %s", one.ref, told)
         why = f"its end cannot be told: {type(flaw).__name__}"
         return self.over(one, JobExecutionFailed(why))
@@ -266,8 +266,8 @@ def _parameters(one: Execution) -> Sequence[str]:
     return () if job is None else job.parameters
 
 
-def _arguments(one: Execution) -> Named:
-    return named(one.args, one.kwargs, _parameters(one))
+def _arguments(one: Execution) -> NamedValues:
+    return named_arguments(one.args, one.kwargs, _parameters(one))
 
 
 @lru_cache(maxsize=256)
@@ -289,4 +289,4 @@ def _extra(error: BaseException) -> Any:
         extra = getattr(error, "extra", None)
         return extra() if callable(extra) else extra
     except Exception as broken:  # noqa: BLE001 - it only decorates a log line
-        return f"{type(broken).__name__}: {message_of(broken)}"
+        return f"{type(broken).__name__}: {error_message(broken)}"

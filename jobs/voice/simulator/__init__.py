@@ -1,5 +1,5 @@
 """TODO-MAP."""
 
-from jobs.voice.simulator.provider import Books, Simulator
+from jobs.voice.simulator.provider import ProviderRecords, Simulator
 
-__all__ = ["Books", "Simulator"]
+__all__ = ["ProviderRecords", "Simulator"]

@@ -30,7 +30,7 @@ from jobs.voice.simulator.script import RECORDING, CallScript, ScriptedEvent
 
 
 @dataclass(slots=True)
-class Books:
+class ProviderRecords:
     """What the provider was asked and did; every figure is a count."""
 
     requests: int = 0
@@ -102,7 +102,7 @@ class Simulator:
         self._lines: dict[str, _Line] = {}
         self._ends: list[float] = []
         self._lookups = count()
-        self._books = Books()
+        self._books = ProviderRecords()
         self.callbacks = Callbacks(clock, spacing=spacing)
         if sink is not None:
             self.callbacks.attach(sink)
@@ -116,7 +116,7 @@ class Simulator:
         """Waits until all events due by now are delivered: for tests that move the clock."""
         await self.callbacks.settle()
 
-    async def books(self) -> Books:
+    async def records(self) -> ProviderRecords:
         """The books as they are now."""
         now = self._now()
         while self._ends and self._ends[0] <= now:

@@ -27,7 +27,7 @@ from jobs.voice.protocol import (
 )
 from jobs.voice.simulator.audio import recorded_call
 from jobs.voice.simulator.peer import Peer
-from jobs.voice.simulator.provider import Books, Simulator
+from jobs.voice.simulator.provider import ProviderRecords, Simulator
 
 _BACKLOG: Final = 128
 
@@ -120,7 +120,7 @@ class _Desk:
                     return b64encode(self._simulator.recording_chunk(*data)).decode()
                 return None
             case "books":
-                return asdict(await self._simulator.books())
+                return asdict(await self._simulator.records())
             case "subscribe":
                 self._simulator.callbacks.attach(self._deliver)
                 self._subscribed = True
@@ -218,11 +218,11 @@ class SimulatorClient:
                 data = b64decode(chunk)
             yield data
 
-    async def books(self) -> Books:
+    async def records(self) -> ProviderRecords:
         """The simulator's books, over all its clients."""
         books = await self._ask("books", None)
         with _understood():
-            return Books(**books)
+            return ProviderRecords(**books)
 
     async def close(self) -> None:
         """Disconnects."""

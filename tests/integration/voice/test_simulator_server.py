@@ -87,7 +87,7 @@ async def test_a_client_does_what_the_simulator_does(
     assert answers == await simulator.place(asked)
     ids = [request.call_id for request in asked]
     assert await client.lookup([*ids, uuid4()]) == await simulator.lookup(ids)
-    assert await client.books() == await simulator.books()
+    assert await client.records() == await simulator.records()
     assert {event.call_id for event in log.events} == set(ids)
     (recording,) = [event for event in log.events if event.kind == "recording"]
     url = str(recording.payload["url"])
@@ -104,7 +104,7 @@ async def test_refusals_and_unknown_fates_cross_the_wire(
 
     answers = await client.place(asked)
 
-    books = await simulator.books()
+    books = await simulator.records()
     accepted = [a for a in answers.values() if isinstance(a, Accepted)]
     refused = [a for a in answers.values() if isinstance(a, Refused)]
     assert (len(accepted), len(refused)) == (books.accepted, books.refused)
@@ -136,7 +136,7 @@ async def test_concurrent_clients_dial_each_call_once(
         *(client.place([request]) for request in asked for client in clients for _ in range(2))
     )
 
-    books = await simulator.books()
+    books = await simulator.records()
     assert (books.requests, books.accepted, books.repeated_keys) == (300, 50, 250)
     assert len({answer for place in answers for answer in place.values()}) == 50
 
@@ -153,7 +153,7 @@ async def test_each_callback_goes_to_one_of_the_clients(
         await simulator.settle()
 
     seen = [(e.provider_id, e.kind, e.sequence) for log in logs for e in log.events]
-    assert len(seen) == len(set(seen)) == (await simulator.books()).delivered
+    assert len(seen) == len(set(seen)) == (await simulator.records()).delivered
     assert all(log.events for log in logs)
 
 
@@ -187,7 +187,7 @@ async def test_a_lost_connection_leaves_the_fate_open(
     async with serve(simulator, path):
         placing = asyncio.ensure_future(client.place([request]))
         while not simulator.requests_for(request.call_id):
-            await client.books()
+            await client.records()
     with pytest.raises(ExternalServiceError):
         await placing
     async with serve(simulator, path):
@@ -265,7 +265,7 @@ async def test_a_killed_client_loses_no_call_and_no_callback(
     assert all(isinstance(a, Accepted) for a in (await client.place(asked)).values())
     states = await client.lookup(ids)
     assert {state.payload["status"] for state in states.values()} == {"completed", "no-answer"}
-    books = await client.books()
+    books = await client.records()
     assert (books.accepted, books.ended, books.delivered) == (10, 10, 32)
     assert (books.requests, books.repeated_keys) == (20, 10)
 
@@ -290,7 +290,7 @@ async def test_a_sink_that_fails_gets_its_callbacks_again(
     await simulator.settle()
 
     assert [event.sequence for event in log.events] == [0, 1, 2, 3, 0]
-    assert (await client.books()).failed_deliveries == 1
+    assert (await client.records()).failed_deliveries == 1
 
 
 async def test_the_socket_is_its_owners(
@@ -339,4 +339,4 @@ async def test_nonsense_on_the_socket_hurts_nobody_else(
 
     await client.place(requests(1))
 
-    assert (await simulator.books()).accepted == 1
+    assert (await simulator.records()).accepted == 1

@@ -8,17 +8,15 @@ from hypothesis import strategies as st
 
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.privacy.error_text import (
-    LONGEST_MESSAGE,
-    LONGEST_TRACEBACK,
-    masked_message,
-    masked_traceback,
-    message_of,
+    MAX_MESSAGE_LENGTH,
+    MAX_TRACEBACK_LENGTH,
+    error_message,
+    mask_message,
+    mask_traceback,
 )
 
 Text = Callable[[BaseException], str]
-texts = pytest.mark.parametrize(
-    "text", [message_of, masked_message, masked_traceback, masked_error]
-)
+texts = pytest.mark.parametrize("text", [error_message, mask_message, mask_traceback, masked_error])
 
 
 class MuteError(Exception):
@@ -40,9 +38,11 @@ def test_whatever_an_error_says_can_be_written_down(text: Text, said: str) -> No
 
 @given(said=st.text())
 def test_what_can_be_written_down_stays_as_it_is(said: str) -> None:
-    assert message_of(ValueError(said)) == said
+    assert error_message(ValueError(said)) == said
 
 
-@pytest.mark.parametrize("text", [masked_message, masked_traceback, masked_error])
+@pytest.mark.parametrize("text", [mask_message, mask_traceback, masked_error])
 def test_what_is_kept_and_logged_is_not_too_long(text: Text) -> None:
-    assert len(text(ValueError("x" * 5_000_000))) <= max(LONGEST_MESSAGE + 100, LONGEST_TRACEBACK)
+    assert len(text(ValueError("x" * 5_000_000))) <= max(
+        MAX_MESSAGE_LENGTH + 100, MAX_TRACEBACK_LENGTH
+    )

@@ -13,10 +13,10 @@ from jobs.privacy.fields import (
     ADDRESSES,
     NAMES,
     NUMBERS,
+    mask_argument,
     mask_repeated,
-    masked,
-    masked_argument,
-    named,
+    mask_value,
+    named_arguments,
 )
 
 
@@ -48,7 +48,7 @@ def test_the_headings_of_lead_files_are_known() -> None:
     ],
 )
 def test_values_are_masked_by_their_field(field: str, value: object, shown: object) -> None:
-    assert masked(value, field) == shown
+    assert mask_value(value, field) == shown
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,18 @@ def test_values_are_masked_by_their_field(field: str, value: object, shown: obje
     ["add_tags", "US", "/data/leads.csv", "fail:ValueError", "2026-01-01", "lead.update", ""],
 )
 def test_of_arguments_what_is_technical_is_shown(text: str) -> None:
-    assert masked_argument(text, "anything") == text
+    assert mask_argument(text, "anything") == text
 
 
 @pytest.mark.parametrize("text", ["Ada", "ada lovelace", "José", "O'Brien", "Jean-Luc"])
 def test_of_arguments_what_may_be_a_name_is_not(text: str) -> None:
-    assert text not in str(masked_argument({"nombre": [text]}, "changes"))
+    assert text not in str(mask_argument({"nombre": [text]}, "changes"))
 
 
 def test_an_error_that_repeats_an_argument_is_masked() -> None:
-    arguments = named(["Ada Lovelace", 7], {"lead": {"company": "Engines Ltd"}}, ["name", "count"])
+    arguments = named_arguments(
+        ["Ada Lovelace", 7], {"lead": {"company": "Engines Ltd"}}, ["name", "count"]
+    )
     text = "Lovelace of Engines Ltd is not Ada; Adam and Loveland are"
     assert mask_repeated(text, arguments) == "L••• of E••• L••• is not A•••; Adam and Loveland are"
 
@@ -75,14 +77,19 @@ def test_an_error_that_repeats_an_argument_is_masked() -> None:
 def test_an_argument_is_known_again_in_capitals_and_escaped(
     name: str, written: Callable[[str], str]
 ) -> None:
-    arguments = named(["José Álvarez"], {}, ["name"])
+    arguments = named_arguments(["José Álvarez"], {}, ["name"])
     shown = written(name).replace(written(name).strip("'\""), "J••• Á•••")
     assert mask_repeated(f"no row for {written(name)}", arguments) == f"no row for {shown}"
 
 
 def test_leftover_arguments_have_the_last_parameters_name() -> None:
-    assert named([1, 2, 3], {"c": 4}, ["a", "b"]) == [("a", 1), ("b", 2), ("b", 3), ("c", 4)]
-    assert named([1], {}, []) == [("", 1)]
+    assert named_arguments([1, 2, 3], {"c": 4}, ["a", "b"]) == [
+        ("a", 1),
+        ("b", 2),
+        ("b", 3),
+        ("c", 4),
+    ]
+    assert named_arguments([1], {}, []) == [("", 1)]
 
 
 values: st.SearchStrategy[Any] = st.recursive(
@@ -94,6 +101,6 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 @given(values, st.text())
 def test_anything_can_be_masked(value: Any, text: str) -> None:
-    masked(value, "name")
-    masked_argument(value, text)
+    mask_value(value, "name")
+    mask_argument(value, text)
     mask_repeated(text, [("", value), ("attributes", value)])

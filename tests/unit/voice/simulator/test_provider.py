@@ -110,7 +110,7 @@ async def test_events_come_by_themselves_when_the_clock_runs(log: EventLog) -> N
     await simulator.close()
 
     assert len(log.events) == 150
-    assert (await simulator.books()).ended == 50
+    assert (await simulator.records()).ended == 50
 
 
 async def test_due_events_come_in_one_batch(clock: FrozenClock) -> None:
@@ -139,7 +139,7 @@ async def test_a_call_is_dialled_once_however_often_it_is_asked_for(
         answers.append(await simulator.place(asked))
         await simulator.settle()
 
-        books = await simulator.books()
+        books = await simulator.records()
         assert all(answer == answers[0] for answer in answers)
         assert simulator.requests_for(asked[0].call_id) == 13
     assert (books.requests, books.accepted, books.repeated_keys) == (65, 5, 60)
@@ -155,7 +155,7 @@ async def test_calls_to_a_busy_line_are_counted(clock: FrozenClock, log: EventLo
         clock.advance(AN_HOUR)
         await simulator.place(requests(1, TO))
 
-        assert (await simulator.books()).overlapping == 1
+        assert (await simulator.records()).overlapping == 1
 
 
 async def test_the_nth_call_follows_the_nth_script(clock: FrozenClock, log: EventLog) -> None:
@@ -208,7 +208,7 @@ async def test_lookup_knows_what_no_callback_told(clock: FrozenClock, log: Event
 
         assert states[request.call_id].payload["outcome"] == "converted"
         assert simulator.idle.is_set()
-        assert (await simulator.books()).ended == 1
+        assert (await simulator.records()).ended == 1
     assert log.events == []
 
 
@@ -225,7 +225,7 @@ async def test_callbacks_are_repeated_until_they_are_stored(clock: FrozenClock) 
     await simulator.place(requests(10))
     clock.advance(AN_HOUR)
     await simulator.settle()
-    books = await simulator.books()
+    books = await simulator.records()
     await simulator.close()
 
     assert len({(e.call_id, e.sequence) for e in log.events}) == 30
@@ -288,7 +288,7 @@ async def test_under_disorder_every_event_comes_and_the_run_repeats_itself(seed:
         for state in states.values():
             for sequence in range(state.last_sequence + 1):
                 assert (state.provider_id, "status", sequence) in arrived
-        assert len(log.events) == (await simulator.books()).events
+        assert len(log.events) == (await simulator.records()).events
         await simulator.close()
         return {
             (e.provider_id, e.call_id, e.kind, e.sequence, tuple(sorted(e.payload.items())))
@@ -304,7 +304,7 @@ async def test_a_dropped_request_dials_nobody(clock: FrozenClock, log: EventLog)
 
         assert await simulator.place([request]) == {}
         assert await simulator.lookup([request.call_id]) == {}
-        books = await simulator.books()
+        books = await simulator.records()
     assert (books.requests, books.dropped, books.accepted) == (1, 1, 0)
 
 
@@ -315,7 +315,7 @@ async def test_an_unanswered_request_is_dialled(clock: FrozenClock, log: EventLo
         assert await simulator.place([request]) == {}
         assert await simulator.place([request]) == {}
         assert (await simulator.lookup([request.call_id])).keys() == {request.call_id}
-        books = await simulator.books()
+        books = await simulator.records()
     assert (books.requests, books.unanswered, books.accepted) == (2, 2, 1)
 
 
@@ -340,7 +340,7 @@ async def test_who_asks_again_after_a_refusal_gets_through(
             answers = await simulator.place(waiting)
             waiting = [r for r in waiting if isinstance(answers[r.call_id], Refused)]
             rounds += 1
-        books = await simulator.books()
+        books = await simulator.records()
     assert 1 < rounds < 30
     assert (books.accepted, books.repeated_keys) == (100, 0)
     assert books.requests == books.accepted + books.refused

@@ -20,7 +20,7 @@ _LEASED: Final = "databases:leased:"
 _LAST: Final = "databases:last"
 
 
-def numbered(url: str, number: int) -> str:
+def url_for(url: str, number: int) -> str:
     """`url` with another database's number."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
@@ -32,7 +32,7 @@ def numbered(url: str, number: int) -> str:
 
 
 @contextmanager
-def own_number(url: str) -> Iterator[str]:
+def leased_database(url: str) -> Iterator[str]:
     """The URL of an empty database that nobody else gets meanwhile; emptied afterwards.
 
     Numbers go round, so that what dying processes still write hits nobody. Raises ServerError
@@ -40,9 +40,9 @@ def own_number(url: str) -> Iterator[str]:
     """
     if url.partition("://")[0].lower() not in _SCHEMES:
         raise ServerError("a database of its own is wanted, on one Redis: not by way of Sentinels")
-    with redis.Redis.from_url(numbered(url, 0)) as leases:
+    with redis.Redis.from_url(url_for(url, 0)) as leases:
         number = _lease(leases, url)
-        own = numbered(url, number)
+        own = url_for(url, number)
         try:
             yield own
         finally:
@@ -57,7 +57,7 @@ def _lease(leases: redis.Redis, url: str) -> int:
         last: Any = leases.incr(_LAST)
         number = 1 + int(last) % (count - 1)
         if leases.set(_LEASED + str(number), os.getpid(), nx=True, ex=_LEASE):
-            with redis.Redis.from_url(numbered(url, number)) as database:
+            with redis.Redis.from_url(url_for(url, number)) as database:
                 if not database.dbsize():
                     return number
             leases.delete(_LEASED + str(number))

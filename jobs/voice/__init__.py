@@ -1,8 +1,8 @@
 """Voice providers: one protocol, and one package per provider.
 
-protocol    the requests, answers and events that every provider exchanges with the jobs
-urls        opens the provider that a URL names
-simulator   a provider that dials nobody, in this process or behind a Unix socket
+`protocol`    the requests, answers and events that every provider exchanges with the jobs
+`urls`        opens the provider that a URL names
+`simulator`   a provider that dials nobody, in this process or behind a Unix socket
 """
 
 from jobs.voice.simulator import (

@@ -1,15 +1,15 @@
 """A voice provider that dials nobody: it follows a plan, for tests, the demo and chaos runs.
 
-provider    the simulator in this process, and its records of requests and calls
-server      the simulator behind a Unix socket, and the client for it
-peer        requests and replies in both directions over one connection
-plan        the script of each call: seeded at random, or replayed from a recorded campaign
-script      the events of one call, and its state at any moment
-callbacks   delivery of events to sinks, in batches, at least once
-faults      faults of callbacks (`Disorder`) and of requests (`Trouble`)
-audio       recordings: generated noise in WAV format
-options     the query string of a `simulator:` URL
-chance      random numbers that depend on their seed only
+`provider`    the simulator in this process, and its records of requests and calls
+`server`      the simulator behind a Unix socket, and the client for it
+`peer`        requests and replies in both directions over one connection
+`plan`        the script of each call: seeded at random, or replayed from a recorded campaign
+`script`      the events of one call, and its state at any moment
+`callbacks`   delivery of events to sinks, in batches, at least once
+`faults`      faults of callbacks (`Disorder`) and of requests (`Trouble`)
+`audio`       recordings: generated noise in WAV format
+`options`     the query string of a `simulator:` URL
+`chance`      random numbers that depend on their seed only
 """
 
 from jobs.voice.simulator.faults import Disorder, Trouble

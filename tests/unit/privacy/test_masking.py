@@ -100,6 +100,12 @@ def test_masking_twice_changes_nothing(text: str) -> None:
         ("ada@a\x7fbob@b", "a•••@•••@b"),
         ("sha256 a4155550123b", "sha256 a4155550123b"),
         (
+            "2000-01-01T00:00:00+00:00 09796518-6389-2e54-96fc-3307b9e747b6",
+            "2000-01-01T00:00:00+00:00 09796518-6389-2e54-96fc-3307b9e747b6",
+        ),
+        ("at 10:30 020 7946 0123", "at 10:30 02•••••••••23"),
+        ("line 12:02079460123", "line 12:02•••••••23"),
+        (
             "DETAIL:  Key (tenant, e164)=(default, Ann) already exists.\n[SQL: x]",
             "DETAIL:  Key (tenant, e164)=(•••\n[SQL: x]",
         ),

@@ -321,7 +321,7 @@ async def test_a_socket_left_behind_is_replaced_and_a_live_one_is_not(
 async def test_an_impossible_socket_ends_in_one_line(
     stack: AsyncExitStack, clock: FrozenClock, path: Path, bad: str
 ) -> None:
-    with pytest.raises(UsageError, match="no simulator can be served at"):
+    with pytest.raises(UsageError, match="cannot serve the simulator at"):
         await serving(stack, clock, path.parent / bad)
 
 

@@ -108,9 +108,9 @@ def test_requests_meet_their_fates_in_the_given_shares() -> None:
         {
             Fate.DROPPED: 0.1,
             Fate.UNANSWERED: 0.2,
-            Fate.TOLD_TO_WAIT: 0.3,
+            Fate.RATE_LIMITED: 0.3,
             Fate.REFUSED: 0.15,
-            Fate.HEARD: 0.25,
+            Fate.DELIVERED: 0.25,
         },
         abs=0.02,
     )

@@ -28,7 +28,7 @@ def name_for(home: Path) -> str:
 
 @contextmanager
 def private_folder(name: str, owner: Account) -> Iterator[Path]:
-    """Create a folder with mode 0700, without stale sockets, and remove it after the block.
+    """Yield a folder with mode 0700 and without stale sockets, and remove it after the block.
 
     Args:
         name: Name of the folder.

@@ -23,7 +23,7 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider has accepted the call.
+    """Answer of a provider that has accepted the call.
 
     Attributes:
         provider_id: The provider's id of the call.
@@ -34,10 +34,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider has certainly not accepted the call: requesting it again dials nobody twice.
+    """Answer of a provider that has certainly not accepted the call: a new request is safe.
 
     Attributes:
-        reason: Reason for people to read.
+        reason: Reason of the refusal, for people to read.
         retry_after: Seconds to wait before the next request; None if the provider named no delay.
         permanent: True if the number can never be called.
     """

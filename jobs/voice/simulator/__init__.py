@@ -1,4 +1,4 @@
-"""A voice provider that dials nobody: it follows a plan, for tests, the demo and chaos runs.
+"""Simulated voice provider for tests, the demo and chaos runs: follows a plan, dials nobody.
 
 `provider`    the simulator in this process, and its records of requests and calls
 `server`      the simulator behind a Unix socket, and the client for it

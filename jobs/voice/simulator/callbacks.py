@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Callbacks:
-    """Delivers events at least once, each batch to one of the attached sinks.
+    """At-least-once delivery of events, each batch to one of the attached sinks.
 
     Args:
         clock: Business clock; an event is due by business time.

@@ -18,7 +18,7 @@ MAX_FRAME: Final = 256 * 1024 * 1024
 """Bytes; a longer frame is not part of this protocol."""
 
 Handler = Callable[[str, Any], Awaitable[Any]]
-"""Returns the reply to a request, from its subject and data."""
+"""Function from the subject and data of a request to the data of the reply."""
 
 _LOST: Final = "the connection to the simulator was lost"
 

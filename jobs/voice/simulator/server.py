@@ -104,7 +104,7 @@ def _reason(error: OSError) -> str:
 
 
 class _Session:
-    """Serves one client."""
+    """Session of one client."""
 
     peer: Peer
 

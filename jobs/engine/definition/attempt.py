@@ -14,7 +14,7 @@ from jobs.engine.definition import under_arq
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.definition.time_limit import TimeLimit
 from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
-from jobs.privacy.error_text import message_of
+from jobs.privacy.error_text import error_message
 from jobs.settings import Settings, get_settings
 
 STALE_READS: Final = 3
@@ -108,7 +108,7 @@ def _failure(error: Exception) -> BaseException:
     try:
         str(error)
     except Exception:  # noqa: BLE001 - any class may have a broken text
-        failure = JobError(f"{type(error).__name__}: {message_of(error)}")
+        failure = JobError(f"{type(error).__name__}: {error_message(error)}")
         failure.__cause__ = error
         return failure
     return as_job_error(error)

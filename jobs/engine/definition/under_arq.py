@@ -22,7 +22,7 @@ from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
-from jobs.privacy.fields import named
+from jobs.privacy.fields import named_arguments
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -57,7 +57,9 @@ async def reported(
             enqueued=ctx["enqueue_time"].timestamp(),
             started=started,
             finished=time(),
-            error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
+            error=None
+            if error is None
+            else masked_error(error, named_arguments(*arguments, job.parameters)),
             retry_in=retry_in,
             fingerprint=fingerprint,
         )
@@ -73,7 +75,7 @@ async def reported(
         await _tell(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
         raise
     except Exception as error:
-        remember_arguments(error, named(*arguments, job.parameters))
+        remember_arguments(error, named_arguments(*arguments, job.parameters))
         letter = await _keep(job, ctx, queue, arguments, error)
         if letter is None:
             await _tell(redis, outcome(OutcomeKind.DISCARDED, error))

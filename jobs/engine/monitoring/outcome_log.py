@@ -5,8 +5,8 @@ from typing import Final
 import structlog
 
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
-from jobs.privacy.error_text import masked_message
-from jobs.privacy.fields import Named
+from jobs.privacy.error_text import mask_message
+from jobs.privacy.fields import NamedValues
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -23,10 +23,10 @@ _LEVELS: Final = {
 }
 
 
-def masked_error(error: BaseException, arguments: Named = ()) -> str:
+def masked_error(error: BaseException, arguments: NamedValues = ()) -> str:
     """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
     too."""
-    return " ".join(f"{type(error).__name__}: {masked_message(error, arguments)}".split())
+    return " ".join(f"{type(error).__name__}: {mask_message(error, arguments)}".split())
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jobs.engine.definition.job import JobDefinition, definition_of
 from jobs.engine.queue.claim import Claim
 from jobs.engine.worker.function_options import FunctionOptions
-from jobs.privacy.fields import Named, named
+from jobs.privacy.fields import NamedValues, named_arguments
 
 UNKNOWN: Final = "<unknown>"
 """The function name of a job whose payload cannot be read."""
@@ -74,9 +74,9 @@ class Execution:
         return () if definition is None else definition.parameters
 
     @property
-    def named_arguments(self) -> Named:
+    def named_arguments(self) -> NamedValues:
         """The arguments under the names of their parameters, for masking."""
-        return named(self.args, self.kwargs, self.parameters)
+        return named_arguments(self.args, self.kwargs, self.parameters)
 
     @property
     def fires_schedule(self) -> bool:

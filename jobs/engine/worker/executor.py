@@ -31,7 +31,7 @@ from jobs.engine.worker.execution import CancelReason, Execution
 from jobs.engine.worker.job_log import JobLog
 from jobs.engine.worker.options import ExecutorOptions, Hook
 from jobs.engine.worker.periodic import qualified_name
-from jobs.privacy.error_text import masked_traceback
+from jobs.privacy.error_text import mask_traceback
 
 logger = logging.getLogger("arq.worker")
 
@@ -237,7 +237,7 @@ class Executor:
 
     def _encode_flaw(self, execution: Execution, flaw: Exception) -> Completion:
         """Discard a job whose end cannot be encoded: run again, it would fail again."""
-        self._log.unencodable(execution, masked_traceback(flaw, execution.named_arguments))
+        self._log.unencodable(execution, mask_traceback(flaw, execution.named_arguments))
         reason = f"its end cannot be encoded: {type(flaw).__name__}"
         return self._encode(execution, failed(JobExecutionFailed(reason)))
 

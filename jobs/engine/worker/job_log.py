@@ -11,7 +11,7 @@ from jobs.engine.queue.claim import MAX_EXPIRED_LEASES, Claim
 from jobs.engine.queue.outcome import OutcomeKind
 from jobs.engine.worker.classify import Decision
 from jobs.engine.worker.execution import Execution
-from jobs.privacy.error_text import message_of
+from jobs.privacy.error_text import error_message
 
 logger = logging.getLogger("arq.worker")
 
@@ -56,7 +56,7 @@ class JobLog:
         elif kind is OutcomeKind.DEAD and error is not None:
             logger.error(
                 "%6.2fs ! %s failed, %s: %s",
-                took, execution.label, type(error).__name__, message_of(error),
+                took, execution.label, type(error).__name__, error_message(error),
                 exc_info=error,
                 extra={"extra": _extra(error)},
             )  # fmt: skip
@@ -117,4 +117,4 @@ def _extra(error: BaseException) -> Any:
         extra = getattr(error, "extra", None)
         return extra() if callable(extra) else extra
     except Exception as broken:  # noqa: BLE001 - it only decorates a log line
-        return f"{type(broken).__name__}: {message_of(broken)}"
+        return f"{type(broken).__name__}: {error_message(broken)}"

@@ -49,7 +49,7 @@ async def test_a_no_answer_is_called_again_and_then_converts(database_url: str) 
         assert (await flow.enrolment()).status is EnrolmentStatus.DONE
         async with flow.store.begin() as work:
             assert (await work.leads.get(second.lead_id)).status is LeadStatus.CONVERTED
-        books = await flow.voice.books()
+        books = await flow.voice.records()
         assert (books.accepted, books.repeated_keys, books.overlapping) == (2, 0, 0)
 
         await flow.schedule()
@@ -68,7 +68,7 @@ async def test_a_dispatch_that_runs_again_dials_nobody_twice(database_url: str) 
         await flow.run("call.dispatch", *dispatch.args)
         await flow.drain()
 
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_a_death_between_intent_and_answer_is_reconciled(database_url: str) -> None:
@@ -84,7 +84,7 @@ async def test_a_death_between_intent_and_answer_is_reconciled(database_url: str
 
         (call,) = await flow.calls()
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
-        books = await flow.voice.books()
+        books = await flow.voice.records()
         assert (books.requests, books.accepted) == (1, 1)
 
 
@@ -122,7 +122,7 @@ async def test_an_answer_that_got_lost_is_found_by_asking(database_url: str) -> 
 
         (call,) = await flow.calls()
         assert (call.status, call.duration) == (CallStatus.COMPLETED, 90)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_a_provider_that_asks_to_wait_is_asked_again(database_url: str) -> None:
@@ -137,7 +137,7 @@ async def test_a_provider_that_asks_to_wait_is_asked_again(database_url: str) ->
 
         (call,) = await flow.calls()
         assert (call.status, call.requests) == (CallStatus.FAILED, 5)
-        assert (await flow.voice.books()).accepted == 0
+        assert (await flow.voice.records()).accepted == 0
 
 
 async def test_a_worker_that_stood_still_does_not_ask_any_more(
@@ -150,10 +150,10 @@ async def test_a_worker_that_stood_still_does_not_ask_any_more(
             await flow.schedule()
         (call,) = await flow.calls()
         assert (call.status, call.refused_until) == (CallStatus.DIALING, NOON + DEFAULT_WAIT)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
         await flow.pass_time(seconds=5)
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for(
@@ -167,7 +167,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(
 
         (call,) = await flow.calls()
         assert (call.status, call.duration) == (CallStatus.COMPLETED, 90)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 @pytest.mark.parametrize("trouble", [None, Trouble(refuse=1.0)])
@@ -192,7 +192,7 @@ async def test_a_worker_taken_for_dead_may_still_get_its_answer(
         (call,) = await flow.calls()
         assert call.status is (CallStatus.FAILED if trouble else CallStatus.COMPLETED)
         assert call.processed_at is not None
-        assert (await flow.voice.books()).requests == (MAX_REQUESTS if trouble else 1)
+        assert (await flow.voice.records()).requests == (MAX_REQUESTS if trouble else 1)
 
 
 async def test_a_call_dialled_during_a_lookup_is_not_given_up(database_url: str) -> None:
@@ -236,7 +236,7 @@ async def test_do_not_call_is_honoured_at_once_and_everywhere(database_url: str)
 
         await flow.run("campaign.set_status", other.id, "start")
         await flow.schedule()
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_nobody_is_dialled_outside_the_window(database_url: str) -> None:
@@ -246,7 +246,7 @@ async def test_nobody_is_dialled_outside_the_window(database_url: str) -> None:
 
         enrolment = await flow.enrolment()
         assert enrolment.next_at == NOON.replace(day=5, hour=13)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_a_window_that_closed_before_dispatch_is_respected(database_url: str) -> None:
@@ -259,7 +259,7 @@ async def test_a_window_that_closed_before_dispatch_is_respected(database_url: s
         assert call.status is CallStatus.EXPIRED
         enrolment = await flow.enrolment()
         assert (enrolment.status, enrolment.attempts) == (EnrolmentStatus.RETRY_WAIT, 0)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_a_lead_without_a_known_zone_is_not_dialled(database_url: str) -> None:
@@ -267,7 +267,7 @@ async def test_a_lead_without_a_known_zone_is_not_dialled(database_url: str) -> 
         await flow.schedule()
 
         assert (await flow.enrolment()).status is EnrolmentStatus.REMOVED
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_a_paused_campaign_dials_no_more_and_goes_on_later(database_url: str) -> None:
@@ -275,12 +275,12 @@ async def test_a_paused_campaign_dials_no_more_and_goes_on_later(database_url: s
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         await flow.run("campaign.set_status", flow.campaign_id, "pause")
         await flow.drain()
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
         assert (await flow.enrolment()).status is EnrolmentStatus.RETRY_WAIT
 
         await flow.run("campaign.set_status", flow.campaign_id, "resume")
         await flow.drain()
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_a_canceled_campaign_ends_its_enrolments(database_url: str) -> None:
@@ -290,7 +290,7 @@ async def test_a_canceled_campaign_ends_its_enrolments(database_url: str) -> Non
         await flow.drain()
 
         assert (await flow.enrolment()).status is EnrolmentStatus.REMOVED
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_a_number_is_dialled_three_times_a_day_in_all_campaigns_together(
@@ -305,7 +305,7 @@ async def test_a_number_is_dialled_three_times_a_day_in_all_campaigns_together(
                 await work.campaigns.save(replace(other, status=CampaignStatus.RUNNING))
         await flow.schedule()
 
-        assert (await flow.voice.books()).accepted == 2
+        assert (await flow.voice.records()).accepted == 2
 
 
 async def test_failing_carriers_trip_the_breaker(database_url: str) -> None:
@@ -326,7 +326,7 @@ async def test_failing_carriers_trip_the_breaker(database_url: str) -> None:
         async with flow.store.begin() as work:
             campaign = await work.campaigns.get(flow.campaign_id)
         assert campaign.status is CampaignStatus.PAUSED
-        assert (await flow.voice.books()).accepted == 5
+        assert (await flow.voice.records()).accepted == 5
 
 
 async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: str) -> None:
@@ -348,7 +348,7 @@ async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: s
 
         (call,) = await flow.calls()
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_an_outage_of_the_provider_loses_nothing(database_url: str) -> None:

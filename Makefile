@@ -62,7 +62,7 @@ audit: install
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
-		--extra embedded --extra report -o requirements.txt
+		--extra embedded --extra report --extra uvloop -o requirements.txt
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
 		--extra dev -o requirements-dev.txt
 

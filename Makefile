@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 help:
 	@echo "make demo     run a whole campaign on embedded Redis and PostgreSQL"
 	@echo "make test     run the tests"
-	@echo "make lint     ruff and mypy, as CI runs them"
+	@echo "make lint     ruff, mypy and pyright, as CI runs them"
 	@echo "make audit    the dependencies: pins, licences, and what is known to be vulnerable"
 	@echo "make cov      the tests, with coverage"
 	@echo "make install  .venv with the ringline and arq commands, from the pinned requirements"
@@ -42,6 +42,7 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/pyright
 
 format: install
 	@$(BIN)/ruff check --fix .

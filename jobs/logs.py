@@ -14,16 +14,16 @@ Form = Literal["console", "json"]
 
 def configure(level: str = "INFO", form: Form = "console", stream: TextIO | None = None) -> None:
     """Sends the logs of this process to `stream` (stderr when None): lines to read, or JSON."""
-    stream = stream or sys.stderr
+    output: TextIO = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
-    ending: list[Processor] = [mask, _renderer(form, stream)]
+    ending: list[Processor] = [mask, _renderer(form, output)]
     structlog.configure(
         processors=[*COMMON, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=COMMON,

@@ -47,12 +47,11 @@ def connection_like(
 
     patience: seconds that connecting may take, where those options do not say.
     """
-    options = dict(pool.connection_kwargs)
+    options: dict[str, Any] = dict(pool.connection_kwargs)
     limit = options.pop("socket_timeout", None) or patience
     options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    return reporting(pool.connection_class)(
-        **options | {"protocol": protocol, "health_check_interval": 0}
-    )
+    options |= {"protocol": protocol, "health_check_interval": 0}
+    return reporting(pool.connection_class)(**options)
 
 
 async def connected_like(

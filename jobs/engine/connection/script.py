@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 
@@ -29,5 +29,4 @@ def pack(arguments: Sequence[Any]) -> bytes:
 
     Redis's own decoder knows no binary type, so bytes go as the older raw one.
     """
-    packed: bytes = msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER)
-    return packed
+    return cast("bytes", msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER))

@@ -20,6 +20,7 @@ from arq.connections import ArqRedis, RedisSettings, log_redis_info
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
+from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock, SystemClock
 from jobs.engine.connection.connect import require_supported_version
@@ -152,14 +153,14 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
-        self._channel = ScriptChannel(
-            self.pool.connection_pool, lambda: self._claiming.changed.set()
-        )
+        # redis-py leaves open whether the pool is asyncio's; arq's always is.
+        connections: ConnectionPool = self.pool.connection_pool  # pyright: ignore[reportAssignmentType]
+        self._channel = ScriptChannel(connections, lambda: self._claiming.changed.set())
         self._claims = QueueOperations(self._channel, self.queues, self.lease)
         self._claiming = Fetcher(
             self._claims,
             self,
-            self.pool.connection_pool,
+            connections,
             with_aborts=self.allow_abort_jobs,
             pauses=PollingInterval(
                 self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME

@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 help:
 	@echo "make demo     run a whole campaign on embedded Redis and PostgreSQL"
 	@echo "make test     run the tests"
-	@echo "make lint     ruff and mypy, as CI runs them"
+	@echo "make lint     ruff, mypy and pyright, as CI runs them"
 	@echo "make audit    the dependencies: pins, licences, and what is known to be vulnerable"
 	@echo "make cov      the tests, with coverage"
 	@echo "make install  .venv with the ringline and arq commands, from the pinned requirements"
@@ -42,6 +42,7 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/pyright
 
 format: install
 	@$(BIN)/ruff check --fix .
@@ -62,7 +63,7 @@ audit: install
 # The pins hold no index address; run this with `pip install uv` at hand.
 requirements:
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
-		--extra embedded --extra report -o requirements.txt
+		--extra embedded --extra report --extra uvloop -o requirements.txt
 	uv pip compile pyproject.toml --python-version 3.11 --universal --no-header --no-annotate \
 		--extra dev -o requirements-dev.txt
 

@@ -25,16 +25,16 @@ def configure(
     Raises:
         KeyError: The level is unknown.
     """
-    stream = stream or sys.stderr
+    output: TextIO = stream or sys.stderr
     level_number = logging.getLevelNamesMapping()[level.upper()]
-    last_processors: list[Processor] = [mask, _renderer(log_format, stream)]
+    last_processors: list[Processor] = [mask, _renderer(log_format, output)]
     structlog.configure(
         processors=[*COMMON, *last_processors],
         wrapper_class=structlog.make_filtering_bound_logger(level_number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=COMMON,

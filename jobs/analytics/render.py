@@ -29,11 +29,18 @@ class ReportFiles:
     hours: Path
 
 
+def require_charts() -> None:
+    """Raise UsageError unless the libraries of the HTML page are installed."""
+    _template()
+    _plotly_js()
+
+
 def write_report(report: Report, folder: Path) -> ReportFiles:
     """Writes all forms of the report into the folder, which is made if need be.
 
     Raises UsageError when the charts' library is not installed.
     """
+    require_charts()  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     files = ReportFiles(
         json=folder / "report.json",

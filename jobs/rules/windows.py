@@ -84,7 +84,7 @@ class WindowRules(Frozen):
     @cached_property
     def schedule(self) -> "_Schedule":
         """Equal rules share one, whatever they were read from."""
-        return _schedule(self)
+        return _schedule(self)  # pyright: ignore[reportArgumentType]  # frozen by model_config
 
 
 _ROUND_THE_CLOCK: Final = "00:00-24:00"

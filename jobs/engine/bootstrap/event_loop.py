@@ -1,4 +1,4 @@
-"""The event loop of a worker process: uvloop, which does not exist for Windows."""
+"""The event loop of a worker process: uvloop where it is installed, else asyncio's own."""
 
 import asyncio
 import logging
@@ -6,11 +6,6 @@ import os
 import sys
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
-
-if sys.platform == "win32":
-    from asyncio import new_event_loop
-else:
-    from uvloop import new_event_loop
 
 T = TypeVar("T")
 
@@ -26,7 +21,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     On uvloop, a no-op job costs a fifth less. A task that ignores its cancellation would keep
     `asyncio.run` waiting forever; here it is logged, and the process exits with code 1.
     """
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         try:
             return runner.run(main)
         finally:
@@ -47,3 +42,11 @@ async def _cancel_all() -> list[str]:
         return []
     _, stubborn = await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
     return sorted(task.get_name() for task in stubborn)
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # an extra; there is no uvloop for Windows
+        return asyncio.new_event_loop()
+    return new_event_loop()

@@ -27,7 +27,7 @@ _HEALTHY_AFTER: Final = 60.0
 """Seconds that a child has to live for its earlier deaths to be forgotten."""
 _KILL_AFTER: Final = 10.0
 """Seconds beyond the grace until a child that does not stop is killed."""
-_CHECKOUT: Final = Path(__file__).resolve().parents[2]
+_CHECKOUT: Final = Path(__file__).resolve().parents[3]
 
 
 @dataclass(slots=True, eq=False)
@@ -199,7 +199,7 @@ def _changes(folders: Sequence[Path]) -> AsyncIterator[object]:
     try:
         from watchfiles import PythonFilter, awatch
     except ImportError:
-        raise UsageError("--reload needs watchfiles: pip install watchfiles") from None
+        raise UsageError("--reload needs watchfiles: pip install 'ringline[reload]'") from None
     return awatch(*folders, watch_filter=PythonFilter(), ignore_permission_denied=True)
 
 

@@ -4,10 +4,11 @@ import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, overload
+from typing import Any, ClassVar, Final, cast, overload
 
 from arq.connections import ArqRedis
 from arq.cron import CronJob
+from arq.typing import WorkerCoroutine
 from arq.worker import Function, func
 
 from jobs.engine.client.pool import Pool
@@ -126,7 +127,7 @@ class JobFunctions(Sequence[Function]):
         for one in self.given:
             job = definition_of(one)
             if job is None or isinstance(one, Function | str):
-                made.append(func(one))
+                made.append(func(cast("WorkerCoroutine", one)))
             else:
                 made += job.arq_functions(one, settings)
         return made

@@ -53,6 +53,9 @@ class Pool(ArqRedis):
     it. What is not of one queue, such as redis-py's own commands, goes to this pool's.
     """
 
+    connection_pool: ConnectionPool
+    _pools: "dict[str | None, Pool]"
+
     def __init__(
         self,
         pool_or_conn: ConnectionPool | None = None,
@@ -100,7 +103,7 @@ class Pool(ArqRedis):
         """A pool over the connections of `redis`, whose owner closes them, with its serializer; but
         the default queue and the expiry are ours."""
         return cls(
-            redis.connection_pool,
+            redis.connection_pool,  # pyright: ignore[reportArgumentType]  # arq's is asyncio's
             job_serializer=redis.job_serializer,
             job_deserializer=redis.job_deserializer,
             clock=clock,

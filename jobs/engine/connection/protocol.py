@@ -111,9 +111,9 @@ class RedisProtocol(asyncio.Protocol):
         except InvalidResponse as error:
             self._fail(error)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._writable.set()
-        self._fail(RedisConnectionError(f"{_LOST}: {error}" if error else _LOST))
+        self._fail(RedisConnectionError(f"{_LOST}: {exc}" if exc else _LOST))
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -61,12 +61,11 @@ def make_connection(
     Returns:
         A connection that is not connected yet.
     """
-    options = dict(pool.connection_kwargs)
+    options: dict[str, Any] = dict(pool.connection_kwargs)
     limit = options.pop("socket_timeout", None) or timeout
     options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    return reporting_class(pool.connection_class)(
-        **options | {"protocol": protocol, "health_check_interval": 0}
-    )
+    options |= {"protocol": protocol, "health_check_interval": 0}
+    return reporting_class(pool.connection_class)(**options)
 
 
 async def open_connection(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 
@@ -39,5 +39,4 @@ def pack(arguments: Sequence[Any]) -> bytes:
     Returns:
         One argument, which the script decodes with `cmsgpack.unpack`.
     """
-    packed: bytes = msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER_BYTES)
-    return packed
+    return cast("bytes", msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER_BYTES))

@@ -163,6 +163,7 @@ class QueueOperations:
 
     async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> ReclaimReply:
         back: list[str] = []
+        now_ms = 0
         for queue in self._queues:
             at, seen = 0, BATCH
             while seen == BATCH:

@@ -63,7 +63,8 @@ class LazyRedisSettings(RedisSettings):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def resolve(self) -> str:
         """Its URL; raises as `resolve`."""

@@ -45,7 +45,8 @@ class Heartbeat:
         held: Callable[[], list[Claim]],
         on_lost: Callable[[Claim], None],
     ) -> None:
-        self._connections: ConnectionPool = redis.connection_pool
+        # redis-py leaves open whether the pool is asyncio's; arq's always is.
+        self._connections: ConnectionPool = redis.connection_pool  # pyright: ignore[reportAttributeAccessIssue]
         self._queues = queues
         self._lease = lease
         self._held = held

@@ -20,6 +20,7 @@ from arq.connections import ArqRedis, RedisSettings, log_redis_info
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
+from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock, SystemClock
 from jobs.engine.connection.connect import require_supported_version
@@ -202,6 +203,8 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
+        # redis-py leaves open whether the pool is asyncio's; arq's always is.
+        self._connections: ConnectionPool = self.pool.connection_pool  # pyright: ignore[reportAssignmentType]
         self._wire_completions()
         self._wire_claims()
 
@@ -213,9 +216,7 @@ class Worker(arq.worker.Worker):
             keep_result_forever=self.keep_result_forever,
             max_tries=self.max_tries,
         )
-        self._channel = ScriptChannel(
-            self.pool.connection_pool, lambda: self._fetcher.changed.set()
-        )
+        self._channel = ScriptChannel(self._connections, lambda: self._fetcher.changed.set())
         self._operations = QueueOperations(self._channel, self.queues, self.lease)
         receivers = list(self.observers)
         if self.on_dead_letter is not None:
@@ -267,7 +268,7 @@ class Worker(arq.worker.Worker):
         self._fetcher = Fetcher(
             self._operations,
             self._capacity,
-            self.pool.connection_pool,
+            self._connections,
             start=self._start,
             release=self._release,
             lease=self.lease,

@@ -186,13 +186,16 @@ def test_durations_are_shown_by_the_clock(seconds: float | None, text: str) -> N
 
 @pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
 def test_without_a_library_the_remedy_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     render._template.cache_clear()
     render._plotly_js.cache_clear()
-    with pytest.raises(UsageError, match="pip install"):
+    with pytest.raises(UsageError, match=r"pip install 'ringline\[report\]'"):
         as_html(make_report())
+    with pytest.raises(UsageError, match="pip install"):
+        write_report(make_report(), tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_plotly_knows_everything_that_a_chart_says() -> None:

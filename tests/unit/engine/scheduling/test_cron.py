@@ -86,15 +86,23 @@ def test_wrong_times_are_named(options: dict[str, object], says: str) -> None:
 async def checked(ctx: object) -> None: ...
 
 
-def test_a_job_is_given_by_its_name() -> None:
-    with pytest.raises(UsageError, match=r"checked is the job report\.checked: give its name"):
-        cron(checked, hour=1)
+@pytest.mark.parametrize(
+    "options", [{}, {"alone": True}, {"name": "nightly"}, {"missed": "once", "timezone": BERLIN}]
+)
+async def test_a_job_function_stands_for_the_name_of_its_job(options: dict[str, Any]) -> None:
+    by_function = cron(checked, hour=1, **options)
+    by_name = cron("report.checked", hour=1, **options)
+
+    assert (by_function.name, by_function.identity) == (by_name.name, by_name.identity)
+    for own_id in (f"{by_name.name}:123", "by-hand"):
+        assert await _enqueued_by(by_function, own_id) == await _enqueued_by(by_name, own_id)
+    Worker(cron_jobs=[cron(checked, hour=1), cron("report.checked", hour=2)], handle_signals=False)
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"alone": True}, "alone=True is for a job that is named"),
+        ({"alone": True}, "alone=True is for jobs"),
         ({"missed": "all", "unique": False}, "missed='all' goes by the ids"),
     ],
 )
@@ -180,16 +188,27 @@ def test_arqs_worker_takes_it() -> None:
     assert schedule.name == "cron:campaign.tick"
 
 
-async def test_a_cron_by_name_only_enqueues() -> None:
+async def _enqueued_by(schedule: Cron, own_id: str) -> list[object]:
+    """What the schedule enqueues when it runs under this id."""
+
     class Redis:
         async def enqueue_job(self, *args: object, **options: object) -> None:
             enqueued.append((args, options))
 
+        async def eval(self, *args: object) -> None: ...
+
     enqueued: list[object] = []
-    schedule = cron("campaign.tick")
-    for own_id in ("cron:campaign.tick:123", "by-hand"):
-        await schedule.coroutine({"redis": Redis(), "job_id": own_id})
-    assert enqueued == [
-        (("campaign.tick",), {"_job_id": "campaign.tick:123"}),
-        (("campaign.tick",), {"_job_id": "campaign.tick:by-hand"}),
-    ]
+    await schedule.coroutine({"redis": Redis(), "job_id": own_id})
+    return enqueued
+
+
+@pytest.mark.parametrize(
+    ("own_id", "job_id"),
+    [
+        ("cron:campaign.tick:123", "campaign.tick:123"),
+        ("by-hand", "campaign.tick:by-hand"),
+    ],
+)
+async def test_a_cron_by_name_only_enqueues(own_id: str, job_id: str) -> None:
+    enqueued = await _enqueued_by(cron("campaign.tick"), own_id)
+    assert enqueued == [(("campaign.tick",), {"_job_id": job_id})]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobs.cli.enqueue import keyword, value
+from jobs.cli.commands.enqueue import keyword, value
 from jobs.cli.params import DURATION
 from jobs.clock import SystemClock, clock_from
 from jobs.engine.connection.urls import Address

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from jobs import embedded
-from jobs.cli import servers as commands
+from jobs.cli.commands import servers as commands
 from jobs.embedded import Servers
 from jobs.embedded.holder import GRACE
 from jobs.embedded.resolve import database_url, redis_url

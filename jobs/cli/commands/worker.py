@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from jobs.cli.number import Number
+from jobs.cli.params import Number
 from jobs.cli.resources import settings_of
 from jobs.context import DomainSettings
 from jobs.embedded import resolve

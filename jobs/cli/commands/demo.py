@@ -6,8 +6,8 @@ import click
 
 from jobs.analytics.render import as_json, require_charts
 from jobs.cli import interruptible
-from jobs.cli.number import Number
 from jobs.cli.output import CONSOLE
+from jobs.cli.params import Number
 from jobs.demo import console
 from jobs.demo.run import Options, Result, play
 from jobs.demo.scenario import Scenario, made_up, replayed

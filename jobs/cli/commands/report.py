@@ -8,7 +8,7 @@ import click
 from jobs.analytics.render import require_charts, write_report
 from jobs.analytics.report import build_report
 from jobs.analytics.rollup import roll_up
-from jobs.cli.campaign import TENANT, find_campaign
+from jobs.cli.commands.campaign import TENANT, find_campaign
 from jobs.cli.resources import opened_store
 from jobs.clock import clock_from
 from jobs.settings import get_settings

@@ -16,7 +16,13 @@ from redis.asyncio import ConnectionPool
 from jobs.clock import Clock, SystemClock
 from jobs.engine.client.batch import Batch, Group, Place
 from jobs.engine.client.job import Job
-from jobs.engine.client.request import JobFunction, JobRequest, name_and_queue, times
+from jobs.engine.client.request import (
+    JobFunction,
+    JobRequest,
+    name_and_queue,
+    require_arguments,
+    times,
+)
 from jobs.engine.connection.connect import connect_pool, connection_failure
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.protocol import Argument
@@ -224,6 +230,7 @@ class Pool(ArqRedis):
             name, queue = function, None
         else:
             name, queue = name_and_queue(function)
+            require_arguments(function, args, kwargs)
         place = self._place(name, _queue_name or queue, _defer_by, _defer_until, _expires)
         payload = serialize_job(
             name, args, kwargs, _job_try, timestamp_ms(), serializer=self.job_serializer

@@ -1,6 +1,6 @@
 """A job to be enqueued: its function, its arguments, and when."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec
@@ -10,6 +10,7 @@ from arq.utils import to_ms
 
 from jobs.clock import Clock
 from jobs.engine.definition.job import definition_of
+from jobs.engine.definition.round_trip import require_round_trip
 from jobs.errors import UsageError
 
 P = ParamSpec("P")
@@ -58,9 +59,27 @@ def times(
 
 
 def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:
-    """A job by its function, for `enqueue_many`; the type checker checks the arguments."""
+    """Return a job by its function, for `enqueue_many`; the type checker checks the arguments.
+
+    Raises:
+        ValidationError: The job would not receive an argument equal to what is sent.
+    """
     name, queue = name_and_queue(function)
+    require_arguments(function, args, kwargs)
     return JobRequest(name, args, kwargs, queue=queue)
+
+
+def require_arguments(
+    function: Callable[..., object], args: Sequence[Any], kwargs: dict[str, Any]
+) -> None:
+    """Check the arguments of a job that is enqueued by its function.
+
+    Raises:
+        ValidationError: The job would not receive an argument equal to what is sent.
+    """
+    definition = definition_of(function)
+    if definition is not None:
+        require_round_trip(definition, args, kwargs)
 
 
 def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast, get_type_hints
 import pydantic
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
+from pydantic_core import ArgsKwargs
 
 from jobs.engine.definition.retry import RetryPolicy
 from jobs.errors import UsageError, ValidationError
@@ -121,7 +122,17 @@ def _checker(name: str, body: Body) -> Callable[..., Arguments]:
         [p.replace(annotation=hints[p.name]) for p in parameters]
     )
     collect.__annotations__ = hints
-    return pydantic.validate_call(config={"arbitrary_types_allowed": True})(collect)
+    function: Any = collect  # a type adapter also takes functions, whose calls it validates
+    validator = pydantic.TypeAdapter(function, config={"arbitrary_types_allowed": True}).validator
+
+    def validate(*args: Any, **kwargs: Any) -> Arguments:
+        # Models are written by the names of their fields; other producers may use aliases.
+        validated: Arguments = validator.validate_python(
+            ArgsKwargs(args, kwargs), by_name=True, by_alias=True
+        )
+        return validated
+
+    return validate
 
 
 def _hint(name: str, body: Body, parameter: inspect.Parameter) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import orjson
 from arq.jobs import DeserializationError, ResultNotFound, SerializationError
 from arq.worker import JobExecutionFailed, RetryJob
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from jobs import errors
@@ -156,12 +156,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseException):
         return {_ERROR: {"type": _name_of(type(value)), "message": _message(value)}}
     if isinstance(value, BaseModel):
-        return _escaped(value.model_dump(round_trip=True, by_alias=True))
+        return _escaped(_fields_of(value))
     if is_dataclass(value) and not isinstance(value, type):
         return _escaped({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, tuple | set | frozenset | deque):
         return _escaped(list(value))
     return to_jsonable_python(value)
+
+
+def _fields_of(model: BaseModel) -> Any:
+    """Return a model's fields by their names, the excluded ones included.
+
+    The written form is the inverse of validation by name. Aliases for serialization, excluded
+    fields and custom serializers are meant for other readers than the job.
+    """
+    if isinstance(model, RootModel):
+        return model.root
+    return {**model.__dict__, **(model.__pydantic_extra__ or {})}
 
 
 def _name_of(kind: type[BaseException]) -> str:

@@ -13,10 +13,7 @@ from tests.packaging.clean_environment import (
     ROOT,
     SAMPLE_TABLE,
     Environment,
-    build_wheel,
-    create_environment,
     metadata_of,
-    missing_build_tools,
 )
 
 PROJECT: Final = {
@@ -69,19 +66,6 @@ WORKERS: Final = {
     "arq": ("python", "-m", "arq", "shop.WorkerSettings", "--burst"),
 }
 NEEDS_PYTEST: Final = ("jobs.testing.plugin", "jobs.testing.servers")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    reason = missing_build_tools()
-    if reason is not None:
-        pytest.skip(reason)
-    return build_wheel(tmp_path_factory.mktemp("build"))
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
-    return create_environment(tmp_path_factory.mktemp("clean") / "venv", wheel)
 
 
 @pytest.fixture

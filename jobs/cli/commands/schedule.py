@@ -1,4 +1,4 @@
-"""`ringline schedule`: the crons."""
+"""`ringline schedule list`: the crons."""
 
 import json
 from dataclasses import dataclass
@@ -27,9 +27,22 @@ class Entry:
     next_run: datetime
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def schedule(as_json: bool) -> None:
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group(invoke_without_command=True)
+@AS_JSON
+@click.pass_context
+def schedule(context: click.Context, as_json: bool) -> None:
+    """List the crons; without a command, as `list`."""
+    context.default_map = {"list": {"as_json": as_json}}
+    if context.invoked_subcommand is None:
+        context.invoke(list_schedules, as_json=as_json)
+
+
+@schedule.command("list")
+@AS_JSON
+def list_schedules(as_json: bool) -> None:
     """Show the crons and when each runs next, by the business clock (JOBS_CLOCK)."""
     now = clock_from(get_settings().jobs_clock).now()
     entries = sorted(all_entries(now), key=lambda entry: entry.next_run)

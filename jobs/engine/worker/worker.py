@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from signal import Signals
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import arq.worker
 from arq.connections import ArqRedis, RedisSettings, log_redis_info
@@ -27,6 +27,7 @@ from jobs.engine.connection.connect import require_supported_version
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.script_channel import ScriptChannel
+from jobs.engine.definition.job import Body
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
 from jobs.engine.monitoring.health import HealthKeys, WorkerHealth
@@ -86,7 +87,7 @@ class Worker(arq.worker.Worker):
 
     def __init__(
         self,
-        functions: Sequence[Function | WorkerCoroutine] = (),
+        functions: Sequence[Function | Body] = (),
         *,
         queues: Sequence[str] | None = None,
         lease: float = 15,
@@ -107,7 +108,7 @@ class Worker(arq.worker.Worker):
         ]
         zone = arq_options.get("timezone")
         self._counts = JobCounts()
-        super().__init__(functions, **arq_options)
+        super().__init__(cast("Sequence[Function | WorkerCoroutine]", functions), **arq_options)
         refuse_duplicate_names(self.cron_jobs)
         self._zone = local_zone() if zone is None else as_zoneinfo(zone)
         self.queues = served_queues(queues or [self.queue_name])

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 
+from jobs.cli import main
 from jobs.cli.commands.schedule import all_entries
 from jobs.settings import get_settings
 
@@ -42,3 +44,14 @@ def test_a_default_queue_of_ones_own_takes_no_schedule_away(
     monkeypatch.setenv("TASK_DEFAULT_QUEUE", "background")
     get_settings.cache_clear()
     assert all_entries(now) == usual
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["list"], ["list", "--json"], ["--json"], ["--json", "list"]]
+)
+def test_the_crons_are_listed(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, ["schedule", *arguments])
+
+    assert result.exit_code == 0
+    assert "cron:campaign.tick" in result.stdout
+    assert result.stdout.startswith("{") == ("--json" in arguments)

@@ -1,49 +1,45 @@
-"""The README's examples, run as printed."""
+"""The examples of the README and of the pages it links to, run as printed."""
 
+import asyncio
+import json
 import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from jobs.store.postgres.migrate import upgrade
+from tests.docs.pages import ROOT, blocks, name_of
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 BIN = Path(sys.executable).parent
 TIMEOUT = 90
 
 PEOPLE = "name,phone,timezone\nAnn Example,+1 212 555 0101,America/New_York\nBroken,12,\n"
-ELSEWHERE = re.compile(r"make (demo|test)|\. \.venv|ringline (up|migrate|chaos)")
-"""Set-up and long runs, which other tests run; here the servers are those of the test."""
-GOES_ON = re.compile(r"ringline worker|--watch")
-"""Commands that run until they are told to stop."""
+PAGES = [ROOT / "docs" / name for name in ("calling.md", "operations.md", "recovery.md")]
+PYTEST = (
+    *("-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-q"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+)
 
 
-def blocks(language: str) -> Iterator[tuple[str, str]]:
-    """(heading, code) of each fenced block."""
-    heading = ""
-    fenced = r"^(#+ [^\n]*|```\w*\n.*?^```)$"
-    parts = re.split(fenced, README.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for part in parts:
-        if part.startswith("#"):
-            heading = part.lstrip("# ")
-        elif part.startswith(f"```{language}\n"):
-            yield heading, part.split("\n", 1)[1].removesuffix("```")
+def python(page: Path, heading: str) -> str:
+    """Return the Python example under a heading."""
+    (code,) = [one.code for one in blocks(page, "python") if one.heading == heading]
+    return code
 
 
-PYTHON = dict(blocks("python"))
-COMMANDS = [
-    line.split(" #")[0].strip()
-    for _, code in blocks("console")
-    for line in code.splitlines()
-    if not ELSEWHERE.match(line)
-]
+def commands(page: Path) -> list[str]:
+    """Return the commands of a page, without comments."""
+    lines = "\n".join(one.code for one in blocks(page, "console")).splitlines()
+    return [line.partition(" #")[0].strip() for line in lines if line]
 
 
 @pytest.fixture
@@ -52,77 +48,204 @@ def folder(tmp_path: Path, redis_url: str, database_url: str) -> Path:
     upgrade(database_url)
     (tmp_path / ".env").write_text(f"REDIS_URL={redis_url}\nDATABASE_URL={database_url}\n")
     (tmp_path / "people.csv").write_text(PEOPLE)
-    (tmp_path / "billing.py").write_text(PYTHON["A new job"])
-    (tmp_path / "test_billing.py").write_text(PYTHON["Test it"])
-    (tmp_path / "edited.py").write_text(PYTHON["Enqueue a job"])
+    (tmp_path / "billing.py").write_text(python(README, "Write a job"))
+    (tmp_path / "test_billing.py").write_text(python(README, "Test a job"))
+    (tmp_path / "edited.py").write_text(python(README, "Enqueue a job"))
     return tmp_path
 
 
-def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+def environment(folder: Path) -> dict[str, str]:
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    found = {"PATH": path, "HOME": str(folder), "PYTHONPATH": str(folder)}
-    return subprocess.run(  # noqa: S603  # the README's own commands
-        command, cwd=folder, env=found, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    return {"PATH": path, "HOME": str(folder), "PYTHONPATH": str(folder)}
 
 
-@pytest.mark.parametrize("shell", ["bash -O expand_aliases -s", "sh -s"])
-def test_a_shell_finds_the_command_and_not_its_own(folder: Path, shell: str) -> None:
-    """Every shell has a command `jobs`. The lines are read one by one, as those that are typed."""
+def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603  # the documentation's own commands
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True,
+        timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+
+
+def must(folder: Path, *command: str) -> str:
+    """Run a command, which must succeed, and return its output."""
+    done = run(folder, *command)
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def worker(folder: Path, *queues: str) -> Iterator[None]:
+    """Run a worker beside the block; it must stop by itself when told to."""
+    words = [str(BIN / "ringline"), "worker", *queues, "--loglevel", "WARNING"]
+    child = subprocess.Popen(words, cwd=folder, env=environment(folder))  # noqa: S603  # ours
+    try:
+        yield
+    finally:
+        child.terminate()
+        status = child.wait(TIMEOUT)
+    assert status == 0
+
+
+@pytest.mark.parametrize("shell", ["bash -O expand_aliases -es", "sh -es"])
+def test_the_tour_works_when_pasted(tmp_path: Path, shell: str) -> None:
+    """Without settings, on embedded servers. The shell reads line by line, as from a terminal."""
     words = shell.split()
     if shutil.which(words[0]) is None or not (BIN / "activate").exists():
         pytest.skip(f"there is no {words[0]}, or this Python is in no environment of its own")
-    (folder / ".venv").symlink_to(BIN.parent)
-    tour = next(code for _, code in blocks("console") if ". .venv" in code)
-    before, found, _ = tour.partition("ringline up")
-    assert found
-    done = subprocess.run(  # noqa: S603  # the README's own commands
-        words, input=f"{before}ringline status\n", cwd=folder, env={"PATH": os.environ["PATH"]},
-        capture_output=True, text=True, timeout=TIMEOUT, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "lead_tasks" in done.stdout
-
-
-def test_the_commands_of_the_tour_work(folder: Path) -> None:
-    assert len(COMMANDS) >= 8
-    for line in COMMANDS:
-        words = shlex.split(line)
-        if words[-1] == "ID":
-            continue  # there is no dead letter to show
-        if GOES_ON.search(line):
-            _runs_until_told_to_stop(folder, words)
-            continue
-        done = run(folder, *words)
-        # Whether the check still hears of a worker depends on how long ago the last one left.
-        expected = (0, 1) if "--check" in line else (0,)
-        assert done.returncode in expected, f"{line}\n{done.stdout}{done.stderr}"
-    rejected = (folder / "rejected.csv").read_text()
-    assert "12" in rejected
-
-
-def _runs_until_told_to_stop(folder: Path, words: list[str]) -> None:
-    # `timeout` sends what a person would: the program has to come up first, and to end by itself.
-    done = run(folder, "timeout", "--signal", signal.SIGTERM.name, "--preserve-status", "6", *words)
-    assert done.returncode in (0, -signal.SIGTERM, 128 + signal.SIGTERM), done.stderr
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    (tour,) = [one.code for one in blocks(README, "console") if one.heading == "Tour"]
+    assert len(tour.splitlines()) == 10
+    try:
+        done = subprocess.run(  # noqa: S603  # the README's own commands
+            words, input=tour, cwd=tmp_path, env={"PATH": os.environ["PATH"]},
+            capture_output=True, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+    finally:
+        run(tmp_path, "ringline", "down")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"pong"' in done.stdout
+    assert "1 added, 0 duplicates, 1 rejected" in done.stdout
+    assert (tmp_path / "out/report/report.html").exists()
 
 
 def test_the_new_job_runs_under_both_commands(folder: Path) -> None:
-    for command in (["ringline", "worker", "--burst"], ["arq", "--burst"]):
-        words = [command[0], *command[1:-1], "billing.WorkerSettings", command[-1]]
-        done = run(folder, *words)
-        assert done.returncode == 0, done.stdout + done.stderr
+    must(folder, "ringline", "lead", "import", "people.csv", "--source", "spring")
+    made = must(folder, "ringline", "campaign", "create", "spring", "--source", "spring")
+    campaign_id = made.split()[0]
+    code = (
+        "import asyncio, sys, uuid, jobs, billing\n"
+        "async def main():\n"
+        "    async with await jobs.create_pool() as redis:\n"
+        "        id_ = uuid.UUID(sys.argv[1])\n"
+        "        await redis.enqueue_job(billing.invoice_campaign, id_)\n"
+        "asyncio.run(main())\n"
+    )
+    for command in (["ringline", "worker"], ["arq"]):
+        must(folder, sys.executable, "-c", code, campaign_id)
+        must(folder, *command, "billing.WorkerSettings", "--burst")
+    queues = json.loads(must(folder, "ringline", "status", "--json"))["queues"]
+    assert {one["queue"]: one["waiting"] for one in queues}["analytics_tasks"] == 2
 
 
 def test_the_new_jobs_test_passes(folder: Path) -> None:
-    options = ["-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-q"]
-    done = run(folder, sys.executable, "-m", "pytest", *options, "test_billing.py")
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    output = must(folder, sys.executable, "-m", "pytest", *PYTEST, "test_billing.py")
+    assert "1 passed" in output
 
 
 def test_a_service_enqueues_as_shown(folder: Path) -> None:
     code = "import asyncio, uuid, edited; asyncio.run(edited.lead_was_edited(uuid.uuid4()))"
-    done = run(folder, sys.executable, "-c", code)
-    assert done.returncode == 0, done.stderr
-    status = run(folder, "ringline", "status", "--json")
-    assert '"length": 3' in status.stdout, status.stdout
+    must(folder, sys.executable, "-c", code)
+    assert '"length": 3' in must(folder, "ringline", "status", "--json")
+
+
+def test_a_domain_runs_under_arqs_command(folder: Path) -> None:
+    must(folder, "arq", "jobs.lead.WorkerSettings", "--burst")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_commands_of_a_page_work(folder: Path, database_url: str, page: Path) -> None:
+    """With a campaign that no worker moves on, so that it can be paused. ID is a dead letter's or a
+    lead's."""
+    for line in (
+        "ringline lead import people.csv --source spring",
+        "ringline campaign create spring --source spring",
+        "ringline campaign start spring",
+    ):
+        must(folder, *shlex.split(line))
+    lead_id = asyncio.run(a_lead(database_url))
+    with worker(folder, "default,lead_tasks"):
+        for line in commands(page):
+            if line.startswith("ringline chaos"):
+                continue  # tests/chaos runs it
+            words = shlex.split(line)
+            if "ID" in words:
+                words[words.index("ID")] = lead_id if "enqueue" in words else dead_letter(folder)
+            must(folder, *words)
+    if page.name == "calling.md":
+        assert "12" in (folder / "rejected.csv").read_text()
+
+
+async def a_lead(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        return str(await connection.fetchval("SELECT id FROM leads"))
+    finally:
+        await connection.close()
+
+
+def dead_letter(folder: Path) -> str:
+    """Make a job fail permanently, and return its id."""
+    words = "ringline enqueue default.scripted --wait fail:ValidationError"
+    return run(folder, *words.split()).stdout.split()[0]
+
+
+def test_a_job_moved_from_celery_runs(folder: Path) -> None:
+    page = ROOT / "docs/migrating-from-celery.md"
+    (folder / "notes.py").write_text(python(page, "One task, before and after"))
+    code = (
+        "import asyncio, uuid, jobs, notes\n"
+        "async def main():\n"
+        "    async with await jobs.create_pool() as redis:\n"
+        "        job = await redis.enqueue_job(\n"
+        "            'notes.add', uuid.uuid4(), 'text', _queue_name='notes_tasks'\n"
+        "        )\n"
+        "        await job.result(timeout=30)\n"
+        "asyncio.run(main())\n"
+    )
+    (command,) = commands(page)
+    with worker(folder, *shlex.split(command)[2:]):
+        must(folder, sys.executable, "-c", code)
+
+
+def test_pickles_of_arq_run_during_a_migration(folder: Path, redis_url: str) -> None:
+    """arq's producer, its defaults; the reader of results accepts both serializers."""
+    page = ROOT / "docs/migrating-from-arq.md"
+    code = python(page, "Step by step")
+    settings = f"Lazy({redis_url!r})"
+    code = code.replace("RedisSettings()", settings)
+    code = f"from jobs.engine import LazyRedisSettings as Lazy\n{code}"
+    (folder / "mymodule.py").write_text(code)
+    producer = (
+        "import asyncio\n"
+        "from arq import create_pool\n"
+        "from jobs.engine import LazyRedisSettings, deserialize_or_unpickle\n"
+        "async def main():\n"
+        "    redis = await create_pool(\n"
+        f"        LazyRedisSettings({redis_url!r}), job_deserializer=deserialize_or_unpickle\n"
+        "    )\n"
+        "    job = await redis.enqueue_job('send_invoice', 7)\n"
+        "    print(await job.result(timeout=30))\n"
+        "    await redis.aclose(close_connection_pool=True)\n"
+        "asyncio.run(main())\n"
+    )
+    (command,) = commands(page)
+    with worker(folder, *shlex.split(command)[2:]):
+        assert must(folder, sys.executable, "-c", producer).strip() == "7"
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_tests_of_the_testing_page_pass(folder: Path, number: int) -> None:
+    examples = blocks(ROOT / "docs/testing.md", "python")
+    assert len(examples) == 3
+    (folder / "test_example.py").write_text(examples[number].code)
+    must(folder, sys.executable, "-m", "pytest", *PYTEST, "test_example.py")
+
+
+def test_the_settings_are_read_as_shown(folder: Path) -> None:
+    (example,) = blocks(ROOT / "docs/settings.md", "python")
+    assert must(folder, sys.executable, "-c", example.code).strip() == "3"
+
+
+def test_the_wait_for_replicas_works(folder: Path) -> None:
+    (example,) = blocks(ROOT / "docs/redis.md", "python")
+    body = re.sub("^", "        ", example.code, flags=re.MULTILINE)
+    code = (
+        "import asyncio, uuid, jobs\n"
+        "async def main():\n"
+        "    lead_id, job_id = uuid.uuid4(), 'one'\n"
+        "    async with await jobs.create_pool() as pool:\n"
+        f"{body}\n"
+        "        print(replicas)\n"
+        "asyncio.run(main())\n"
+    )
+    assert must(folder, sys.executable, "-c", code).strip() == "0"  # there are none

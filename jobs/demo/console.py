@@ -24,7 +24,9 @@ from jobs.engine import DeadLetter
 LINE_INTERVAL: Final = 5.0
 """Minimum seconds between two lines about one stage."""
 MAX_DEAD_LETTERS: Final = 20
-"""Dead letters to print at most."""
+"""Maximum number of dead letters to print."""
+ACRONYMS: Final = frozenset({"acd", "aht", "asr"})
+"""Names of metrics to print in capitals."""
 
 
 class Stage(Protocol):
@@ -160,7 +162,8 @@ def print_metrics(console: Console, report: Report) -> None:
     ):
         table.add_row(name, f"{figure:,}")
     for name, value in report.metrics.items():
-        table.add_row(name.replace("_", " "), _metric(value))
+        label = name.upper() if name in ACRONYMS else name.replace("_", " ")
+        table.add_row(label, _metric(value))
     console.print(table)
 
 

@@ -27,7 +27,7 @@ from jobs.privacy.fields import masked, named
 )
 @click.option("--defer-by", type=DURATION, help="Delay before the job runs, such as 90s or 5m.")
 @click.option("--id", "job_id", help="Job id. It must not be in use.")
-@click.option("--queue", help="Queue to use instead of the one that the job's name implies.")
+@click.option("--queue", help="Queue.  [default: implied by the job's name]")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it, masked.")
 def enqueue(
     name: str,

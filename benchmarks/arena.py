@@ -1,4 +1,4 @@
-"""Runs contestants' processes against the server, and reads what they report."""
+"""Runs the contestants' processes against the server and reads their reports."""
 
 import contextlib
 import os
@@ -18,23 +18,35 @@ from benchmarks.contestants.order import Order
 from benchmarks.lineup import Contestant
 from benchmarks.server import Server
 
-PATIENCE: Final = 60.0
-"""Seconds without a report after which a contestant is given up."""
-_GLANCE: Final = 1.0
+REPORT_TIMEOUT: Final = 60.0
+"""Seconds without a report after which a contestant has failed."""
+_CHECK_INTERVAL: Final = 1.0
+"""Seconds between two checks that a process is alive."""
 REPORTS: Final = 200
-"""Reports of a run: enough to see its end, too few to be felt."""
+"""Reports per run: enough to time its end, too few to cost anything."""
 
 
 class ContestantError(Exception):
-    """A contestant's process ended, or fell silent."""
+    """A contestant's process exited or stopped reporting.
 
-    def __init__(self, name: str, said: str) -> None:
-        super().__init__(f"{name} did not do its part: {said.strip()[-500:] or 'no word'}")
+    Args:
+        name: Name of the contestant.
+        output: Standard error of its processes.
+    """
+
+    def __init__(self, name: str, output: str) -> None:
+        super().__init__(f"{name} failed: {output.strip()[-500:] or 'no output'}")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """pid: of the process. value: what it says, by its job. at: seconds, of the machine's clock."""
+    """Report of a contestant's process.
+
+    Attributes:
+        pid: Process id.
+        value: Jobs done so far, or the latency of one job in nanoseconds.
+        at: Time in seconds, by `time.monotonic()`.
+    """
 
     pid: int
     value: int
@@ -43,7 +55,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """per_s: jobs a second. worker_us, redis_us: microseconds of CPU a job."""
+    """Figures of one run.
+
+    Attributes:
+        per_s: Jobs per second.
+        worker_us: CPU microseconds per job of the contestant's processes.
+        redis_us: CPU microseconds per job of Redis.
+    """
 
     per_s: float
     worker_us: float
@@ -52,7 +70,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Where a team stands. jobs: done so far. at: seconds. The others: seconds of CPU so far."""
+    """State of a team at one time.
+
+    Attributes:
+        jobs: Jobs done so far.
+        at: Time in seconds.
+        worker_cpu: CPU seconds used so far by the team's processes.
+        redis_cpu: CPU seconds used so far by Redis.
+    """
 
     jobs: int
     at: float
@@ -60,6 +85,14 @@ class Reading:
     redis_cpu: float
 
     def run_since(self, before: "Reading") -> Run:
+        """Return the figures between two readings.
+
+        Args:
+            before: Earlier reading.
+
+        Returns:
+            The figures.
+        """
         jobs = self.jobs - before.jobs
         return Run(
             per_s=jobs / (self.at - before.at),
@@ -69,43 +102,70 @@ class Reading:
 
 
 class Team:
-    """The processes of one contestant, and the pipe by which they report."""
+    """Processes of one contestant and the pipe that they report through.
+
+    Args:
+        name: Name of the contestant.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._processes: list[psutil.Popen] = []
         self._read_end, self._write_end = os.pipe()
         self._unread = b""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
 
     def start(self, contestant: Contestant, module: str, order: Order) -> psutil.Popen:
+        """Start a process.
+
+        Args:
+            contestant: Contestant whose environment and options it uses.
+            module: Module in `benchmarks.contestants` to run.
+            order: Role and parameters of the process.
+
+        Returns:
+            The process.
+
+        Raises:
+            ContestantError: The environment cannot be created.
+        """
         try:
-            home = environments.python(contestant.environment, contestant.requirements)
+            python = environments.python(contestant.environment, contestant.requirements)
         except subprocess.CalledProcessError as error:
             raise ContestantError(self._name, f"{error}") from error
         order = replace(
             order, pipe=self._write_end, options=contestant.options, uvloop=contestant.uvloop
         )
         process = psutil.Popen(
-            [str(home), "-m", f"benchmarks.contestants.{module}", order.written()],
+            [str(python), "-m", f"benchmarks.contestants.{module}", order.to_json()],
             cwd=environments.ROOT,
             pass_fds=[self._write_end],
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
+            stderr=self._stderr,
             start_new_session=True,
         )
         self._processes.append(process)
         return process
 
-    def report(self, patience: float = PATIENCE) -> Report:
-        """The next report. Raises ContestantError when there is none within `patience` seconds."""
-        deadline = time.monotonic() + patience
+    def report(self, timeout: float = REPORT_TIMEOUT) -> Report:
+        """Wait for the next report.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            The report.
+
+        Raises:
+            ContestantError: No report arrived in time, or all processes exited.
+        """
+        deadline = time.monotonic() + timeout
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._read_end], [], [], _GLANCE)
+            ready, _, _ = select.select([self._read_end], [], [], _CHECK_INTERVAL)
             if ready:
                 self._unread += os.read(self._read_end, 65536)
             elif time.monotonic() > deadline or not self._alive():
-                raise ContestantError(self._name, self.said())
+                raise ContestantError(self._name, self.stderr())
         line, _, self._unread = self._unread.partition(b"\n")
         pid, value, at_ns = map(int, line.split())
         return Report(pid, value, at_ns / 1e9)
@@ -113,44 +173,64 @@ class Team:
     def _alive(self) -> bool:
         return any(process.poll() is None for process in self._processes)
 
-    def said(self) -> str:
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace")
+    def stderr(self) -> str:
+        """Return the standard error of the processes so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
 
     def cpu(self) -> float:
-        """Seconds of CPU used so far by the processes that still run."""
+        """Return the CPU seconds used so far by the running processes."""
         return sum(_cpu(process) for process in self._processes if process.is_running())
 
     def rss(self) -> int:
-        """Bytes in memory."""
+        """Return the resident memory of the processes, in bytes."""
         return sum(int(process.memory_info().rss) for process in self._processes)
 
     def close(self) -> None:
-        """End the processes, at once: what they leave behind is of no use."""
+        """Kill the processes and close the pipe."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         os.close(self._read_end)
         os.close(self._write_end)
-        self._said.close()
+        self._stderr.close()
 
 
 class Arena:
-    """Where contestants run, one at a time, each on an empty server."""
+    """Runs contestants one at a time, each on an empty server.
+
+    Args:
+        server: The Redis server.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
 
-    def order(self, contestant: Contestant, **wanted: Any) -> Order:
-        """An order for a contestant, at its best setting where nothing else is wanted."""
+    def order(self, contestant: Contestant, **overrides: Any) -> Order:
+        """Make an order to run a worker.
+
+        Args:
+            contestant: Contestant to run.
+            overrides: Fields that differ from the contestant's best setting.
+
+        Returns:
+            The order.
+        """
         order = Order("work", self.server.url, concurrency=contestant.concurrency)
-        return replace(order, **wanted)
+        return replace(order, **overrides)
 
     @contextlib.contextmanager
     def team(self, contestant: Contestant) -> Iterator[Team]:
-        """The contestant's processes, ended when the block is left; the server is empty before."""
-        self.server.empty()
+        """Flush the server, and provide a team that is closed after the block.
+
+        Args:
+            contestant: Contestant of the team.
+
+        Returns:
+            A context manager with the team.
+        """
+        self.server.flush()
         team = Team(contestant.name)
         try:
             yield team
@@ -158,13 +238,21 @@ class Arena:
             team.close()
 
     def produce(self, contestant: Contestant, order: Order) -> None:
-        """Run a producer until all is enqueued."""
+        """Run a producer until all jobs are enqueued.
+
+        Args:
+            contestant: Contestant whose producer runs.
+            order: Order of the producer.
+
+        Raises:
+            ContestantError: The producer failed.
+        """
         team = Team(contestant.name)
         try:
             module = contestant.producer or contestant.module
             process = team.start(contestant, module, order)
             if process.wait() != 0:
-                raise ContestantError(contestant.name, team.said())
+                raise ContestantError(contestant.name, team.stderr())
         finally:
             team.close()
 
@@ -175,64 +263,117 @@ class Arena:
         *,
         processes: int = 1,
         deferred: int = 0,
-        **wanted: Any,
+        **overrides: Any,
     ) -> Run:
-        """Fill the queue with `count` jobs, then start workers and see how fast it is emptied.
-        deferred: how many jobs for later are in the queue, too."""
-        order = self.order(contestant, every=max(count // REPORTS, 1), **wanted)
+        """Fill the queue, then start workers and time them.
+
+        Args:
+            contestant: Contestant to run.
+            count: Number of jobs to time.
+            processes: Number of worker processes.
+            deferred: Number of deferred jobs that are also in the queue.
+            overrides: Fields of the order.
+
+        Returns:
+            The figures.
+        """
+        order = self.order(contestant, every=max(count // REPORTS, 1), **overrides)
         with self.team(contestant) as team:
             if deferred:
                 self.produce(contestant, replace(order, role="defer", count=deferred))
-            self.produce(contestant, replace(order, role="produce", count=count + _beyond(count)))
+            self.produce(contestant, replace(order, role="produce", count=count + _surplus(count)))
             for _ in range(processes):
                 team.start(contestant, contestant.module, order)
             return self._timed(team, count - 1, order.every, processes)
 
-    def live(self, contestant: Contestant, count: int, **wanted: Any) -> Run:
-        """Enqueue `count` jobs while a worker is at work."""
-        order = self.order(contestant, every=max(count // REPORTS, 1), **wanted)
+    def live(self, contestant: Contestant, count: int, **overrides: Any) -> Run:
+        """Enqueue jobs while a worker runs them.
+
+        Args:
+            contestant: Contestant to run.
+            count: Number of jobs to time.
+            overrides: Fields of the order.
+
+        Returns:
+            The figures.
+        """
+        order = self.order(contestant, every=max(count // REPORTS, 1), **overrides)
         with self.team(contestant) as team:
             self.warm_up(team, contestant, order)
             module = contestant.producer or contestant.module
-            producing = replace(order, role="produce", count=count + _beyond(count))
+            producer_order = replace(order, role="produce", count=count + _surplus(count))
             producer = Team(contestant.name)
             try:
-                producer.start(contestant, module, producing)
+                producer.start(contestant, module, producer_order)
                 return self._timed(team, count, order.every)
             finally:
                 producer.close()
 
     def enqueue(self, contestant: Contestant, count: int) -> Run:
-        """Enqueue `count` jobs; `worker_us` is the producer's."""
+        """Time a producer.
+
+        Args:
+            contestant: Contestant whose producer runs.
+            count: Number of jobs to enqueue.
+
+        Returns:
+            The figures; `worker_us` is the producer's.
+        """
         order = self.order(contestant, role="produce", count=count)
         with self.team(contestant) as team:
             team.start(contestant, contestant.producer or contestant.module, order)
             first = self.reading(team, team.report())
             return self.reading(team, team.report()).run_since(first)
 
-    def pinged(self, contestant: Contestant, pings: int, seed: int) -> list[float]:
-        """Milliseconds that each of `pings` jobs, sent now and then, waited for its start."""
+    def ping(self, contestant: Contestant, pings: int, seed: int) -> list[float]:
+        """Measure the latency of single jobs, enqueued at random intervals.
+
+        Args:
+            contestant: Contestant to run.
+            pings: Number of jobs.
+            seed: Seed of the intervals.
+
+        Returns:
+            Milliseconds from enqueue to start, per job.
+        """
         order = self.order(contestant, concurrency=10)
         with self.team(contestant) as team:
             self.warm_up(team, contestant, order)
-            pinging = replace(order, role="ping", job="stamp", count=pings, seed=seed)
-            self.produce(contestant, pinging)
+            ping_order = replace(order, role="ping", job="stamp", count=pings, seed=seed)
+            self.produce(contestant, ping_order)
             return [team.report().value / 1e6 for _ in range(pings)]
 
     def warm_up(self, team: Team, contestant: Contestant, order: Order) -> None:
-        """Start a worker, and return when it has done a first job."""
+        """Start a worker and wait until it has run a first job.
+
+        Args:
+            team: Team of the worker.
+            contestant: Contestant to run.
+            order: Order of the worker.
+        """
         team.start(contestant, contestant.module, order)
         self.produce(contestant, replace(order, role="produce", job="noop", count=1))
         team.report()
 
     def reading(self, team: Team, report: Report, jobs: int | None = None) -> Reading:
-        """Where a team stands at its report. jobs: by default what the report says."""
+        """Read the state of a team.
+
+        Args:
+            team: The team.
+            report: Its latest report.
+            jobs: Jobs done so far; None means the value of the report.
+
+        Returns:
+            The reading.
+        """
         done = report.value if jobs is None else jobs
         return Reading(done, report.at, team.cpu(), self.server.cpu())
 
     def _timed(self, team: Team, last: int, every: int, processes: int = 1) -> Run:
-        """From the moment when all processes have begun until job number `last` is done, so far as
-        processes say that report one job in `every`."""
+        """Time a run from the first report of the last process until job number `last` is done.
+
+        Each process reports every `every` jobs, so the end is accurate to that number.
+        """
         done: dict[int, int] = {}
         while len(done) < processes:
             report = team.report()
@@ -244,9 +385,11 @@ class Arena:
         return self.reading(team, report, sum(done.values())).run_since(first)
 
 
-def _beyond(count: int) -> int:
-    """How many jobs more there are than are timed: the clock stops while all is still under way, so
-    that those who claim or finish by the batch gain nothing at either end."""
+def _surplus(count: int) -> int:
+    """Return the number of additional jobs that are not timed.
+
+    The clock stops while jobs are still running, so that batching gains no advantage at the end.
+    """
     return max(count // 20, 5)
 
 

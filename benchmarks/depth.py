@@ -1,4 +1,4 @@
-"""What a job costs in a long queue, and whether the worker's memory grows."""
+"""Cost per job in a long queue, and memory of the worker."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,20 +10,27 @@ from benchmarks.arena import Reading, Run
 from benchmarks.plan import Plan
 from benchmarks.tables import Table, costs, median_run, per_s, raw_runs
 
-MOST: Final = 1_000_000
+LONG_QUEUE: Final = 1_000_000
 DEFERRED: Final = 100_000
 MARKS: Final = (1.0, 0.9, 0.5, 0.1, 0.01, 0.001)
-"""Shares of the queue that are left where a reading is taken."""
+"""Shares of the queue that are left when a reading is taken."""
 
 
 def depth(plan: Plan) -> list[Table]:
-    """One long queue, emptied once, and a shorter one with many jobs for later."""
-    return [*_million(plan), _with_deferred(plan)]
+    """Measure a long queue, drained once, and a shorter queue with many deferred jobs.
+
+    Args:
+        plan: Rounds and scale of the run.
+
+    Returns:
+        Tables of the cost by queue length, of the worker's memory, and of deferred jobs.
+    """
+    return [*_long_queue(plan), _with_deferred(plan)]
 
 
-def _million(plan: Plan) -> list[Table]:
+def _long_queue(plan: Plan) -> list[Table]:
     ours, arena = lineup.OURS, plan.arena
-    count = plan.count(MOST)
+    count = plan.count(LONG_QUEUE)
     every = max(count // 1000, 1)
     order = arena.order(ours, every=every)
     marks = [round(count * share) for share in MARKS]
@@ -45,7 +52,7 @@ def _million(plan: Plan) -> list[Table]:
         for more, less in pairwise(readings)
     }
     rows = [[band, per_s(run.per_s), *costs(run)] for band, run in bands.items()]
-    head = ["in the queue", "jobs", "CPU of the worker a job", "CPU of Redis a job"]
+    head = ["in the queue", "jobs", "worker CPU per job", "Redis CPU per job"]
     note = f"{count:,} no-op jobs, one worker process, results kept; one run."
     return [
         Table("Depth of the queue", note, head, rows, raw_runs({b: [r] for b, r in bands.items()})),
@@ -60,14 +67,14 @@ def _million(plan: Plan) -> list[Table]:
 
 
 def _with_deferred(plan: Plan) -> Table:
-    one, deferred = lineup.OURS, plan.count(DEFERRED)
+    ours, deferred = lineup.OURS, plan.count(DEFERRED)
 
     def measure(deferred: int, _: int) -> Run:
-        return plan.arena.drain(one, plan.count(one.count), deferred=deferred)
+        return plan.arena.drain(ours, plan.count(ours.count), deferred=deferred)
 
-    runs = plan.in_turn({f"{number:,}": partial(measure, number) for number in (0, deferred)})
-    medians = {way: median_run(found) for way, found in runs.items()}
-    rows = [[way, per_s(run.per_s), *costs(run)] for way, run in medians.items()]
-    head = ["deferred jobs in the queue", "jobs", "CPU of the worker a job", "CPU of Redis a job"]
+    runs = plan.run_rounds({f"{number:,}": partial(measure, number) for number in (0, deferred)})
+    medians = {number: median_run(found) for number, found in runs.items()}
+    rows = [[number, per_s(run.per_s), *costs(run)] for number, run in medians.items()]
+    head = ["deferred jobs in the queue", "jobs", "worker CPU per job", "Redis CPU per job"]
     note = "No-op jobs, one worker process, results kept."
-    return Table("Jobs for later", note, head, rows, raw_runs(runs))
+    return Table("Deferred jobs in the queue", note, head, rows, raw_runs(runs))

@@ -1,4 +1,4 @@
-"""Jobs a second that one producer enqueues."""
+"""Jobs that one producer enqueues per second."""
 
 from typing import Final
 
@@ -11,9 +11,16 @@ GATHERED: Final = 10_000
 
 
 def enqueuing(plan: Plan) -> list[Table]:
-    """Ours by `enqueue_many`, and as arq's by many `enqueue_job` at once."""
+    """Measure `enqueue_many` against concurrent `enqueue_job` calls, ours and arq's.
+
+    Args:
+        plan: Rounds and scale of the run.
+
+    Returns:
+        One table.
+    """
     enqueue = plan.arena.enqueue
-    runs = plan.in_turn(
+    runs = plan.run_rounds(
         {
             "ours: enqueue_many": lambda _: enqueue(lineup.OURS, plan.count(MANY)),
             "ours: gathered enqueue_job": lambda _: enqueue(
@@ -22,11 +29,11 @@ def enqueuing(plan: Plan) -> list[Table]:
             "arq: gathered enqueue_job": lambda _: enqueue(lineup.ARQ_BEST, plan.count(GATHERED)),
         }
     )
-    medians = {way: median_run(found) for way, found in runs.items()}
+    medians = {method: median_run(found) for method, found in runs.items()}
     first = next(iter(medians.values()))
     rows = [
-        [way, per_s(run.per_s), ratio(first.per_s, run.per_s), *costs(run)]
-        for way, run in medians.items()
+        [method, per_s(run.per_s), ratio(first.per_s, run.per_s), *costs(run)]
+        for method, run in medians.items()
     ]
-    head = ["", "jobs", "enqueue_many to it", "CPU of the producer a job", "CPU of Redis a job"]
-    return [Table("Enqueuing", "No worker runs meanwhile.", head, rows, raw_runs(runs))]
+    head = ["", "jobs", "enqueue_many vs. it", "producer CPU per job", "Redis CPU per job"]
+    return [Table("Enqueuing", "No worker is running.", head, rows, raw_runs(runs))]

@@ -1,4 +1,4 @@
-"""A virtual environment for each other library, made when it is first needed, in `.bench/`."""
+"""Virtual environments of the other libraries, created on first use in `.bench/`."""
 
 import subprocess
 import sys
@@ -12,19 +12,27 @@ HOME: Final = ROOT / ".bench"
 
 
 def python(name: str, requirements: Sequence[str]) -> Path:
-    """The Python in which `requirements` are installed; this one where there are none.
+    """Return the Python of a virtual environment, and create the environment if needed.
 
-    Raises subprocess.CalledProcessError when they cannot be installed.
+    Args:
+        name: Folder name of the environment.
+        requirements: Pinned packages; empty for this process's own environment.
+
+    Returns:
+        Path of the Python executable.
+
+    Raises:
+        subprocess.CalledProcessError: The packages cannot be installed.
     """
     if not requirements:
         return Path(sys.executable)
     home = HOME / name
-    found, stamp = home / "bin/python", home / "installed.txt"
-    wanted = "\n".join([sys.version, *requirements])
-    if not stamp.exists() or stamp.read_text() != wanted:
+    executable, stamp = home / "bin/python", home / "installed.txt"
+    expected = "\n".join([sys.version, *requirements])
+    if not stamp.exists() or stamp.read_text() != expected:
         print(f"installing {name}", file=sys.stderr, flush=True)
         venv.create(home, with_pip=True, clear=True)
-        pip = [str(found), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
+        pip = [str(executable), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
         subprocess.run([*pip, *requirements], check=True)
-        stamp.write_text(wanted)
-    return found
+        stamp.write_text(expected)
+    return executable

@@ -1,4 +1,4 @@
-"""What a worker costs that has nothing to do."""
+"""Cost of an idle worker."""
 
 import time
 from typing import Final
@@ -9,27 +9,36 @@ from benchmarks.plan import Plan
 from benchmarks.tables import Table
 
 SECONDS: Final = 20.0
+"""Length of the measurement at scale 1."""
 SETTLING: Final = 2.0
+"""Seconds between the warm-up job and the measurement."""
 CONTESTANTS: Final = (lineup.OURS, lineup.ARQ_100)
 
 
 def idle(plan: Plan) -> list[Table]:
-    """CPU and commands of a worker whose queue is empty; one run."""
-    found = {one.name: _idle(plan, one) for one in plan.taking_part(CONTESTANTS)}
+    """Measure CPU and Redis commands of a worker with an empty queue, in one run.
+
+    Args:
+        plan: Scale and contestants of the run.
+
+    Returns:
+        One table.
+    """
+    found = {contestant.name: _idle(plan, contestant) for contestant in plan.select(CONTESTANTS)}
     rows = [
         [name, f"{worker:.2%}", f"{redis:.2%}", f"{commands:,.1f}"]
         for name, (worker, redis, commands) in found.items()
     ]
-    head = ["", "worker, of a core", "Redis, of a core", "Redis commands a second"]
-    note = f"Over {SECONDS * plan.scale:g} s; commands inside of scripts count, too."
+    head = ["", "worker, % of a core", "Redis, % of a core", "Redis commands/s"]
+    note = f"Over {SECONDS * plan.scale:g} s; commands inside scripts are counted."
     return [Table("An idle worker", note, head, rows, found)]
 
 
-def _idle(plan: Plan, one: Contestant) -> tuple[float, float, float]:
-    """Shares of a core of the worker and of Redis, and commands a second."""
+def _idle(plan: Plan, contestant: Contestant) -> tuple[float, float, float]:
+    """Return the core shares of the worker and of Redis, and the commands per second."""
     arena, seconds = plan.arena, SECONDS * plan.scale
-    with arena.team(one) as team:
-        arena.warm_up(team, one, arena.order(one))
+    with arena.team(contestant) as team:
+        arena.warm_up(team, contestant, arena.order(contestant))
         time.sleep(SETTLING)
         worker, redis, commands = team.cpu(), arena.server.cpu(), arena.server.commands()
         time.sleep(seconds)

@@ -1,20 +1,29 @@
-"""Who takes part, in which version, at which setting, and why at that one."""
+"""Contestants with their versions and settings, and the reason for each setting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 Setting = tuple[int, Mapping[str, Any]]
-"""Concurrency and options."""
+"""Concurrency and options of a contestant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """module: of benchmarks.contestants. concurrency: jobs at once, or claimed at once. count:
-    jobs that it drains in some seconds. why: that setting. requirements: of its own environment;
-    none: this one. options: for its module. producer: the module that enqueues, if another one.
-    uvloop: whether it runs on it, where it is installed. tried: the settings of which the best was
-    taken, for `python -m benchmarks settings`."""
+    """A job library at one setting.
+
+    Attributes:
+        name: Name in the tables and the JSON results.
+        module: Module in `benchmarks.contestants`.
+        concurrency: Concurrent jobs, or batch size of a claim.
+        count: Number of jobs that takes a few seconds to drain.
+        why: Description of the setting.
+        requirements: Pinned packages of its virtual environment; empty for this environment.
+        options: Options for the module.
+        producer: Module that enqueues, if it is not `module`.
+        uvloop: Runs on uvloop if it is installed.
+        tried: Settings that `python -m benchmarks settings` compares; the best is in use.
+    """
 
     name: str
     module: str
@@ -29,12 +38,12 @@ class Contestant:
 
     @property
     def environment(self) -> str:
-        """The folder of its environment."""
+        """Folder name of the virtual environment."""
         return self.module.removeprefix("with_")
 
     @property
     def version(self) -> str:
-        """Of the library, where that is not part of this project's own environment."""
+        """Version of the library; empty if it runs in this environment."""
         return ", ".join(self.requirements[:1]).rpartition("==")[2]
 
 
@@ -43,7 +52,7 @@ OURS: Final = Contestant(
     "ours",
     1000,
     100_000,
-    "JSON; leases, fencing, dead letters and outcome counters are on; uvloop, as in `ringline worker`",
+    "JSON; leases, fencing, dead letters and outcome counters on; uvloop, as in `ringline worker`",
     tried=((100, {}), (250, {}), (500, {}), (1000, {}), (2000, {})),
 )
 OURS_STOCK_PRODUCER: Final = replace(OURS, name="ours, enqueued by arq", producer="stock_arq")
@@ -53,7 +62,7 @@ BARE_LOOP: Final = Contestant(
     "bare_loop",
     250,
     150_000,
-    "two batches of 250 at once",
+    "two concurrent batches of 250",
     producer="ours",
     tried=((100, {}), (250, {}), (500, {})),
 )
@@ -62,7 +71,7 @@ ARQ_100: Final = Contestant(
     "stock_arq",
     100,
     4_000,
-    "JSON in place of pickle, the rest as it is by default: it polls twice a second",
+    "JSON instead of pickle, else the defaults: it polls twice per second",
     uvloop=False,
 )
 ARQ_BEST: Final = Contestant(
@@ -70,7 +79,7 @@ ARQ_BEST: Final = Contestant(
     "stock_arq",
     100,
     4_000,
-    "JSON in place of pickle, no pause between polls",
+    "JSON instead of pickle, no delay between polls",
     options={"poll_delay": 0},
     uvloop=False,
     tried=(
@@ -84,7 +93,7 @@ ARQ_BEST: Final = Contestant(
 ARQ_UVLOOP: Final = replace(
     ARQ_BEST,
     name="arq at its best, on uvloop",
-    why="the same, in a program that starts its worker on uvloop; its own command does not",
+    why="the same, started on uvloop by a program; the arq command does not use uvloop",
     uvloop=True,
 )
 OURS_LOGGED: Final = replace(OURS, name="ours, one line a job", options={"log": True})
@@ -102,7 +111,7 @@ SAQ: Final = Contestant(
         "redis==7.4.1",
         "hiredis==3.5.0",
         "orjson==3.13.0",
-        "typing-extensions==4.16.0",  # it needs it, but does not ask for it
+        "typing-extensions==4.16.0",  # an undeclared dependency of saq
         "uvloop==0.23.0",
     ),
     tried=((10, {}), (30, {}), (100, {})),
@@ -112,7 +121,7 @@ STREAQ: Final = Contestant(
     "with_streaq",
     300,
     3_000,
-    "uvloop, no log lines; it prefetches as many as it runs at once",
+    "uvloop, no log lines; it prefetches as many jobs as it runs concurrently",
     ("streaq==7.2.0", "coredis==6.9.0", "anyio==4.16.0", "uvloop==0.23.0"),
     tried=((16, {}), (100, {}), (300, {}), (100, {"prefetch": 500})),
 )
@@ -121,8 +130,8 @@ TASKIQ: Final = Contestant(
     "with_taskiq",
     100,
     5_000,
-    "its stream, which takes 100 at a time, 1,000 connections; orjson, hiredis, uvloop, arguments "
-    "not parsed",
+    "stream broker, which reads 100 at a time, 1,000 connections; orjson, hiredis, uvloop, "
+    "arguments not parsed",
     (
         "taskiq==0.13.0",
         "taskiq-redis==1.2.4",
@@ -144,7 +153,7 @@ CELERY: Final = Contestant(
     "with_celery",
     8,
     3_000,
-    "8 threads, prefetching without limit; no gossip, mingle, heartbeat, rate limits",
+    "8 threads, unlimited prefetch; no gossip, mingle, heartbeat or rate limits",
     ("celery[redis]==5.7.0", "kombu==5.7.0", "redis==8.1.0", "hiredis==3.5.0"),
     {"pool": "threads"},
     tried=(
@@ -159,7 +168,7 @@ DRAMATIQ: Final = Contestant(
     "with_dramatiq",
     8,
     10_000,
-    "8 threads; it prefetches twice as many",
+    "8 threads; it prefetches twice as many jobs",
     ("dramatiq[redis]==2.2.1", "redis==8.1.0", "hiredis==3.5.0"),
     tried=((4, {}), (8, {}), (32, {}), (8, {"prefetch": 200})),
 )
@@ -168,8 +177,8 @@ DOCKET: Final = Contestant(
     "with_docket",
     100,
     4_000,
-    "looks for free slots every 10 ms instead of 250, 1,000 connections; hiredis, uvloop; a result "
-    "of None is not stored, but the task's record is kept",
+    "checks for free capacity every 10 ms instead of 250, 1,000 connections; hiredis, uvloop; a "
+    "result of None is not stored, but the task's record is kept",
     ("pydocket==0.27.0", "redis==8.1.0", "hiredis==3.5.0", "uvloop==0.23.0"),
     {"check_ms": 10},
     tried=(
@@ -180,9 +189,7 @@ DOCKET: Final = Contestant(
         (100, {}),
     ),
 )
-BLPOP: Final = Contestant(
-    "bare BLPOP", "blpop", 1, 1, "a list in Redis, and one client that waits for it"
-)
+BLPOP: Final = Contestant("bare BLPOP", "blpop", 1, 1, "a Redis list and one blocking client")
 
 COROUTINE_PEERS: Final = (ARQ_BEST, SAQ, STREAQ, TASKIQ, DOCKET)
 ALL: Final = (OURS, BARE_LOOP, ARQ_100, ARQ_UVLOOP, *COROUTINE_PEERS, CELERY, DRAMATIQ)

@@ -1,10 +1,10 @@
-"""The outbox: how fast a backlog drains, and what telling the relays costs.
+"""Outbox benchmarks: relay rate of a backlog, and cost of notifying the relays.
 
     python benchmarks/outbox.py drain [--rows N] [--held]
     python benchmarks/outbox.py notify [--seconds S]
 
-On embedded servers of its own, in a folder that is removed afterwards. `--held`: with an old
-transaction open meanwhile, so that PostgreSQL may not remove what is deleted.
+Runs on temporary embedded servers. `--held` keeps an old transaction open, so that PostgreSQL
+cannot vacuum deleted rows.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from jobs.store.postgres import migrate
 from jobs.store.postgres.store import PostgresStore
 
 STEP: Final = 100_000
-TICK: Final = os.sysconf("SC_CLK_TCK")
+"""Rows between two printed lines."""
+TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 FILL: Final = (
     "INSERT INTO outbox (id, function, args, kwargs) SELECT uuidv7(), 'default.ping', '[]', '{}' "
@@ -45,8 +46,16 @@ BACKEND: Final = (
 
 
 async def drain(servers: embedded.Servers, rows: int, *, held: bool) -> None:
-    """Prints the rate for each hundred thousand rows, and the CPU a row, which a busy machine
-    changes less: of this process, of Redis, and of the PostgreSQL process that serves it."""
+    """Relay a backlog; print the rate and the CPU per row after every `STEP` rows.
+
+    The CPU covers this process, Redis, and the PostgreSQL backend of the relay. It varies less on
+    a busy machine than the rate.
+
+    Args:
+        servers: Embedded servers with an empty database.
+        rows: Number of outbox rows.
+        held: Keep an old transaction open.
+    """
     observer = await asyncpg.connect(servers.database_url)
     holder = await asyncpg.connect(servers.database_url)
     await observer.execute(FILL, rows)
@@ -69,59 +78,66 @@ async def drain(servers: embedded.Servers, rows: int, *, held: bool) -> None:
             }
 
         done, mark = 0, 0
-        began, used = time.perf_counter(), await cpu()
+        started, used = time.perf_counter(), await cpu()
         while count := await store.relay(timedelta()):
             done += count
             if done - mark < STEP:
                 continue
-            took, now = time.perf_counter() - began, await cpu()
+            elapsed, now = time.perf_counter() - started, await cpu()
             each = ", ".join(
                 f"{name} {(now[name] - used[name]) / (done - mark) * 1e6:.1f}" for name in now
             )
             dead, vacuums, size = await observer.fetchrow(STATE) or (0, 0, 0)
             print(
-                f"{done:>9,} {(done - mark) / took:>8,.0f}/s   µs CPU a row: {each}   "
-                f"{dead:,} dead, {vacuums} vacuums, {size / 1e6:.0f} MB",
+                f"{done:>9,} {(done - mark) / elapsed:>8,.0f}/s   CPU µs per row: {each}   "
+                f"{dead:,} dead rows, {vacuums} vacuums, {size / 1e6:.0f} MB",
                 flush=True,
             )
             mark = done
-            began, used = time.perf_counter(), await cpu()
+            started, used = time.perf_counter(), await cpu()
         assert await pool.zcard("default") == rows
         assert await store.outbox_size() == 0
-        began = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(10):
             await store.relay(timedelta())
-        print(f"a look at all when there is nothing: {(time.perf_counter() - began) * 100:.1f} ms")
+        print(f"relay of an empty outbox: {(time.perf_counter() - started) * 100:.1f} ms")
         await store.close()
     await holder.close()
     await observer.close()
 
 
 def _cpu_of(pid: int) -> float:
-    """Seconds of CPU that a process has used; 0 where it cannot be seen."""
+    """Return the CPU seconds that a process has used; 0 if they cannot be read."""
     path = Path(f"/proc/{pid}/stat")
     if not path.exists():
         return 0.0
     fields = path.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 async def notify(servers: embedded.Servers, seconds: float) -> None:
-    """Prints the commits a second of 1, 4 and 16 connections, each inserting one row, where no
-    transaction notifies, one a second does (as the outbox has it), or each does; twice, in turn."""
+    """Print commits per second with no, one per second, and one per commit notifications.
+
+    Each transaction inserts one row, over 1, 4 and 16 connections. The outbox notifies at most
+    once per second. All combinations run twice.
+
+    Args:
+        servers: Embedded servers with an empty database.
+        seconds: Length of each measurement.
+    """
     listener = await asyncpg.connect(servers.database_url)
     await listener.execute("CREATE TABLE noted (id bigserial PRIMARY KEY, text text)")
     await listener.add_listener("bench", lambda *_: None)
-    every: dict[str, float] = {"never": float("inf"), "once a second": 1.0, "each": 0.0}
+    intervals: dict[str, float] = {"never": float("inf"), "every second": 1.0, "every commit": 0.0}
     for _ in range(2):
         for connections in (1, 4, 16):
-            for name, pause in every.items():
-                rate = await _commits(servers.database_url, connections, pause, seconds)
+            for name, interval in intervals.items():
+                rate = await _commits(servers.database_url, connections, interval, seconds)
                 print(f"{connections:>3} connections, notifying {name:<14} {rate:>7,.0f}/s")
     await listener.close()
 
 
-async def _commits(url: str, connections: int, pause: float, seconds: float) -> float:
+async def _commits(url: str, connections: int, interval: float, seconds: float) -> float:
     open_ = [await asyncpg.connect(url) for _ in range(connections)]
     last, done = time.monotonic(), 0
     end = last + seconds
@@ -129,7 +145,7 @@ async def _commits(url: str, connections: int, pause: float, seconds: float) -> 
     async def commit(connection: Any) -> None:
         nonlocal last, done
         while (now := time.monotonic()) < end:
-            notifies = now - last >= pause
+            notifies = now - last >= interval
             async with connection.transaction():
                 await connection.execute("INSERT INTO noted (text) VALUES ('x')")
                 if notifies:
@@ -137,17 +153,21 @@ async def _commits(url: str, connections: int, pause: float, seconds: float) -> 
             last = now if notifies else last
             done += 1
 
-    began = time.monotonic()
+    started = time.monotonic()
     await asyncio.gather(*map(commit, open_))
-    took = time.monotonic() - began
+    elapsed = time.monotonic() - started
     for connection in open_:
         await connection.close()
-    return done / took
+    return done / elapsed
 
 
 @asynccontextmanager
-async def own_servers() -> AsyncIterator[embedded.Servers]:
-    """Embedded servers with an empty, migrated database."""
+async def temporary_servers() -> AsyncIterator[embedded.Servers]:
+    """Run embedded servers with an empty, migrated database while the block runs.
+
+    Returns:
+        A context manager with the servers.
+    """
     home = Path(tempfile.mkdtemp(prefix="ringline-bench-"))
     try:
         servers = await asyncio.to_thread(embedded.use, home)
@@ -159,23 +179,29 @@ async def own_servers() -> AsyncIterator[embedded.Servers]:
 
 
 async def run(part: Callable[[embedded.Servers], Any]) -> None:
-    async with own_servers() as servers:
+    """Run one benchmark on temporary servers.
+
+    Args:
+        part: The benchmark.
+    """
+    async with temporary_servers() as servers:
         await part(servers)
 
 
 def main() -> None:
+    """Run the benchmark named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parts = parser.add_subparsers(dest="part", required=True)
-    draining = parts.add_parser("drain")
-    draining.add_argument("--rows", type=int, default=1_000_000)
-    draining.add_argument("--held", action="store_true")
-    notifying = parts.add_parser("notify")
-    notifying.add_argument("--seconds", type=float, default=3)
-    given = parser.parse_args()
-    if given.part == "drain":
-        asyncio.run(run(lambda servers: drain(servers, given.rows, held=given.held)))
+    drain_parser = parts.add_parser("drain")
+    drain_parser.add_argument("--rows", type=int, default=1_000_000)
+    drain_parser.add_argument("--held", action="store_true")
+    notify_parser = parts.add_parser("notify")
+    notify_parser.add_argument("--seconds", type=float, default=3)
+    arguments = parser.parse_args()
+    if arguments.part == "drain":
+        asyncio.run(run(lambda servers: drain(servers, arguments.rows, held=arguments.held)))
     else:
-        asyncio.run(run(lambda servers: notify(servers, given.seconds)))
+        asyncio.run(run(lambda servers: notify(servers, arguments.seconds)))
 
 
 if __name__ == "__main__":

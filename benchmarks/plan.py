@@ -1,4 +1,4 @@
-"""How much is measured, and who takes part."""
+"""Plan of a run: rounds, scale, and the contestants that take part."""
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,8 +15,14 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """rounds: runs of each measurement. scale: by which the counts are multiplied. only: the
-    modules of those who take part; all, where it is empty."""
+    """Parameters of a run.
+
+    Attributes:
+        arena: Runs the contestants.
+        rounds: Runs of each measurement.
+        scale: Factor for all job counts.
+        only: Modules of the contestants that take part; empty for all.
+    """
 
     arena: Arena
     rounds: int = 3
@@ -24,26 +30,59 @@ class Plan:
     only: Collection[str] = ()
 
     def count(self, jobs: int) -> int:
+        """Scale a number of jobs.
+
+        Args:
+            jobs: Number at scale 1.
+
+        Returns:
+            The scaled number, at least 5.
+        """
         return max(round(jobs * self.scale), 5)
 
     def contest(
         self, contestants: Iterable[Contestant], measure: Callable[[Contestant, int], F]
     ) -> dict[str, list[F]]:
-        """What `measure(contestant, round)` found, by name, for those who take part."""
-        taking_part = self.taking_part(contestants)
-        return self.in_turn({one.name: partial(measure, one) for one in taking_part})
+        """Measure each selected contestant in every round.
 
-    def taking_part(self, contestants: Iterable[Contestant]) -> list[Contestant]:
-        return [one for one in contestants if not self.only or one.module in self.only]
+        Args:
+            contestants: Candidates.
+            measure: Called with a contestant and the number of the round.
 
-    def in_turn(self, ways: Mapping[K, Callable[[int], F]]) -> dict[K, list[F]]:
-        """What each of `ways`, called with the number of the round, found: all of them in turn,
-        round after round. One that fails is said so and left out from there on."""
-        found: dict[K, list[F]] = {name: [] for name in ways}
+        Returns:
+            Name of each contestant: the results of its rounds.
+        """
+        return self.run_rounds(
+            {item.name: partial(measure, item) for item in self.select(contestants)}
+        )
+
+    def select(self, contestants: Iterable[Contestant]) -> list[Contestant]:
+        """Return the contestants that take part.
+
+        Args:
+            contestants: Candidates.
+
+        Returns:
+            The candidates that `only` allows.
+        """
+        return [item for item in contestants if not self.only or item.module in self.only]
+
+    def run_rounds(self, measurements: Mapping[K, Callable[[int], F]]) -> dict[K, list[F]]:
+        """Run all measurements one after the other, round by round.
+
+        A measurement that fails is reported on stderr and left out of the results.
+
+        Args:
+            measurements: Called with the number of the round.
+
+        Returns:
+            Key of each measurement: the results of its rounds.
+        """
+        found: dict[K, list[F]] = {name: [] for name in measurements}
         for number in range(self.rounds):
             for name in list(found):
                 try:
-                    found[name].append(ways[name](number))
+                    found[name].append(measurements[name](number))
                 except ContestantError as error:
                     print(error, file=sys.stderr, flush=True)
                     del found[name]

@@ -1,4 +1,4 @@
-"""The Redis that all contestants share: the embedded Valkey, on a port of the loopback."""
+"""Redis server shared by all contestants: the embedded Valkey on a loopback port."""
 
 import contextlib
 import socket
@@ -13,11 +13,19 @@ import redis
 
 from jobs.embedded import binaries
 
-_PATIENCE: Final = 10.0
+_READY_TIMEOUT: Final = 10.0
 
 
 class Server:
-    """url: its database 0, which is emptied before each run."""
+    """A running Redis server.
+
+    Args:
+        process: Process of the server.
+        port: Its port on the loopback.
+
+    Attributes:
+        url: URL of database 0, which is flushed before each run.
+    """
 
     def __init__(self, process: psutil.Process, port: int) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -25,28 +33,35 @@ class Server:
         self._client = redis.Redis(port=port)
 
     def cpu(self) -> float:
-        """Seconds of CPU used so far, all threads."""
+        """Return the CPU seconds used so far by all threads."""
         used = self._process.cpu_times()
         return float(used.user + used.system)
 
     def commands(self) -> int:
-        """Commands processed so far, those inside of scripts included, as Redis counts them."""
+        """Return the number of commands processed so far, including commands inside scripts."""
         return int(self._info("stats")["total_commands_processed"])
 
     def version(self) -> str:
-        about = self._info("server")
-        return f"{about.get('server_name', 'redis')} {about.get('valkey_version', '')}".strip()
+        """Return the name and version of the server."""
+        info = self._info("server")
+        return f"{info.get('server_name', 'redis')} {info.get('valkey_version', '')}".strip()
 
     def _info(self, section: str) -> dict[str, Any]:
-        found = self._client.info(section)
-        assert isinstance(found, dict)
-        return found
+        info = self._client.info(section)
+        assert isinstance(info, dict)
+        return info
 
-    def empty(self) -> None:
+    def flush(self) -> None:
+        """Delete all keys."""
         self._client.flushall()
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        """Wait until the server responds.
+
+        Raises:
+            redis.ConnectionError: The server exited, or does not respond in time.
+        """
+        deadline = time.monotonic() + _READY_TIMEOUT
         while True:
             try:
                 self._client.ping()
@@ -60,7 +75,11 @@ class Server:
 
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
-    """A server with nothing on disk, while the block runs."""
+    """Run a server without persistence while the block runs.
+
+    Returns:
+        A context manager with the server.
+    """
     port = free_port()
     command = [str(binaries.redis_server()), "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--save", "", "--appendonly", "no"]
@@ -76,7 +95,8 @@ def running() -> Iterator[Server]:
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
+    """Return a free port on the loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port

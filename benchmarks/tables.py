@@ -1,4 +1,4 @@
-"""What was measured, as Markdown tables."""
+"""Results as Markdown tables."""
 
 import math
 import statistics
@@ -15,7 +15,15 @@ _END: Final = "<!-- end of what was measured -->"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One finding. raw: each value that was measured, for the JSON file."""
+    """Results of one measurement.
+
+    Attributes:
+        title: Heading.
+        note: Conditions of the measurement.
+        head: Column titles.
+        rows: Cells of each row.
+        raw: All measured values, for the JSON file.
+    """
 
     title: str
     note: str
@@ -24,67 +32,117 @@ class Table:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     def markdown(self) -> str:
+        """Return the table with its heading and note.
+
+        Returns:
+            Markdown text.
+        """
         lines = [_line(self.head), _line(["---"] * len(self.head)), *map(_line, self.rows)]
         return f"### {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
 
 
-def updated(text: str, tables: str) -> str:
-    """`text` with `tables` between its two marks. Raises ValueError where it has none."""
+def replace_tables(text: str, tables: str) -> str:
+    """Replace the tables of a Markdown document.
+
+    Args:
+        text: Document with a begin and an end mark.
+        tables: New text between the marks.
+
+    Returns:
+        The new document.
+
+    Raises:
+        ValueError: The document lacks a mark.
+    """
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise ValueError(f"no place for the tables: write {_BEGIN} and {_END} where they belong")
+        raise ValueError(f"no place for the tables: add the marks {_BEGIN} and {_END}")
     return f"{before}{begin}\n\n{tables}\n{end}{after}"
 
 
-def introduced(contestants: Sequence[Contestant]) -> Table:
-    """Who takes part, and how."""
-    rows = [[one.name, one.version, f"{one.concurrency:,}", one.why] for one in contestants]
-    head = ["", "version", "at once", "setting"]
-    return Table("Contestants", "Each at its best setting of those tried.", head, rows)
+def contestants_table(contestants: Sequence[Contestant]) -> Table:
+    """Build the table of the contestants and their settings.
+
+    Args:
+        contestants: Contestants of the run.
+
+    Returns:
+        The table.
+    """
+    rows = [[item.name, item.version, f"{item.concurrency:,}", item.why] for item in contestants]
+    head = ["", "version", "concurrency", "setting"]
+    return Table("Contestants", "Each at the best of the settings tried.", head, rows)
 
 
 def median_run(runs: Sequence[Run]) -> Run:
-    """Each figure's own median."""
+    """Return the median of each figure.
+
+    Args:
+        runs: Runs of one contestant.
+
+    Returns:
+        The medians, which may come from different runs.
+    """
     return Run(*(statistics.median(getattr(run, name) for run in runs) for name in Run.__slots__))
 
 
 def raw_runs(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[dict[str, float]]]:
+    """Convert runs to JSON-compatible values.
+
+    Args:
+        runs: Name of each contestant: its runs.
+
+    Returns:
+        Name of each contestant: the figures of its runs.
+    """
     return {name: [asdict(run) for run in rounds] for name, rounds in runs.items()}
 
 
 def per_s(value: float) -> str:
+    """Format a rate per second."""
     return f"{value:,.0f}/s"
 
 
 def microseconds(value: float) -> str:
+    """Format microseconds."""
     return f"{value:,.1f} µs"
 
 
 def costs(run: Run) -> tuple[str, str]:
-    """The CPU that a job takes, of its process and of Redis."""
+    """Format the CPU per job of the process and of Redis."""
     return microseconds(run.worker_us), microseconds(run.redis_us)
 
 
 def milliseconds(value: float) -> str:
+    """Format milliseconds."""
     return f"{value:,.2f} ms"
 
 
 def ratio(ours: float, theirs: float) -> str:
+    """Format a quotient."""
     value = ours / theirs
     return f"{value:.2f}x" if value < 10 else f"{value:.0f}x"
 
 
 def spread(values: Iterable[float]) -> str:
-    """The least and the most."""
-    found = sorted(values)
-    return f"{found[0]:,.0f} to {found[-1]:,.0f}"
+    """Format the minimum and the maximum."""
+    ordered = sorted(values)
+    return f"{ordered[0]:,.0f} to {ordered[-1]:,.0f}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that `percent` of them do not exceed, by the nearest rank."""
-    found = sorted(values)
-    return found[max(math.ceil(len(found) * percent / 100), 1) - 1]
+    """Return a percentile by the nearest-rank method.
+
+    Args:
+        values: Measured values, at least one.
+        percent: Percentile, from 0 to 100.
+
+    Returns:
+        The smallest value that at least `percent` of the values do not exceed.
+    """
+    ordered = sorted(values)
+    return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
 
 
 def _line(cells: Sequence[str]) -> str:

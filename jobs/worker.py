@@ -1,4 +1,4 @@
-"""`python -m jobs.worker QUEUES [N]` is `ringline worker QUEUES [N]`."""
+"""`python -m jobs.worker QUEUES [N]`: same as `ringline worker QUEUES [N]`."""
 
 import sys
 

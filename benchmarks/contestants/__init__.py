@@ -1,6 +1,7 @@
-"""One module for each contestant; each runs in a process, and in an environment, of its own.
+"""One module per contestant, each run in its own process and virtual environment.
 
-A module has three coroutines, by the roles of `order.Order`: `work` runs a worker until it is
-killed, `produce` enqueues no-op jobs by the library's fastest way, `ping` enqueues one now and
-then. Only the standard library and this package may be imported beside the library itself.
+A module has a coroutine for each role of `order.Order` that it supports: `work` runs a worker
+until it is killed, `produce` enqueues no-op jobs by the library's fastest method, `ping` enqueues
+single jobs at random intervals. Besides its library, a module imports only the standard library
+and this package.
 """

@@ -1,11 +1,10 @@
-"""The limit in this language: jobs of arq's wire format, claimed and finished by the batch, with
-nothing else around them.
+"""Upper bound for Python: arq's wire format, batched claims and completions, and nothing else.
 
-Each turn of the loop claims a batch, decodes each payload, awaits the function and finishes the
-batch, over a raw connection; two turns are under way at once. The queue looks to arq as it should:
-a claimed id stays in it, out of the way, with its in-progress key, and the result is kept. There
-are no tasks, leases, owners, tries, limits, errors, deadlines, counters or log lines. It needs a
-server that knows MSETEX.
+Each iteration claims a batch, decodes each payload, awaits the function and completes the batch
+over a raw connection. Two iterations run concurrently. The queue stays readable for arq: a claimed
+id remains in it, with a negative score and its in-progress key, and the result is kept. There are
+no tasks, leases, owners, retries, limits, error handling, deadlines, counters or log lines. The
+server must support MSETEX.
 """
 
 import asyncio
@@ -28,9 +27,10 @@ from arq.constants import (
 from hiredis import Reader, pack_command
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, obey
+from benchmarks.contestants.reporting import REPORTER, run_role
 
-TURNS: Final = 2
+LOOPS: Final = 2
+"""Concurrent loops."""
 CLAIM: Final = f"""
 local time = redis.call('TIME')
 local now = string.format('%d%03d', time[1], math.floor(time[2] / 1000))
@@ -78,7 +78,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {"noop": noop}
 
 
 class Connection(asyncio.Protocol):
-    """Calls in flight, answered in their order."""
+    """Pipelined connection: replies arrive in the order of the calls."""
 
     def __init__(self) -> None:
         self._reader = Reader()
@@ -87,19 +87,21 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
-        while (answer := self._reader.gets()) is not False:
+        while (reply := self._reader.gets()) is not False:
             waiting = self._waiting.popleft()
-            if isinstance(answer, Exception):
-                waiting.set_exception(answer)
+            if isinstance(reply, Exception):
+                waiting.set_exception(reply)
             else:
-                waiting.set_result(answer)
+                waiting.set_result(reply)
 
     def call(self, *words: str | bytes | int) -> asyncio.Future[Any]:
-        self._transport.write(pack_command(words))  # type: ignore[arg-type]  # its stub wants a 1-tuple
+        self._transport.write(pack_command(words))  # type: ignore[arg-type]  # its stub requires a 1-tuple
         waiting = self._loop.create_future()
         self._waiting.append(waiting)
         return waiting
@@ -112,10 +114,10 @@ async def work(order: Order) -> None:
     )
     for script in (CLAIM, FINISH):
         await connection.call("SCRIPT", "LOAD", script)
-    await asyncio.gather(*(turns(connection, order) for _ in range(TURNS)))
+    await asyncio.gather(*(run_loop(connection, order) for _ in range(LOOPS)))
 
 
-async def turns(connection: Connection, order: Order) -> None:
+async def run_loop(connection: Connection, order: Order) -> None:
     claim, finish = (hashlib.sha1(text.encode()).hexdigest() for text in (CLAIM, FINISH))
     size, keep, queue = order.concurrency, order.results, default_queue_name
     while True:
@@ -129,16 +131,16 @@ async def turns(connection: Connection, order: Order) -> None:
             start = time.time_ns() // 1_000_000
             result = await FUNCTIONS[job["f"]]({}, *job["a"], **job["k"])
             end = time.time_ns() // 1_000_000
-            written = None
+            encoded = None
             if keep:
-                written = orjson.dumps(
+                encoded = orjson.dumps(
                     {**job, "s": True, "r": result, "st": start, "ft": end, "q": queue}
                     | {"id": job_id.decode()}
                 )
-            ended += (job_id, written)
+            ended += (job_id, encoded)
         packed = msgpack.packb(ended, use_bin_type=False)
         await connection.call("EVALSHA", finish, 1, queue, packed)
 
 
 if __name__ == "__main__":
-    obey(work=work)
+    run_role(work=work)

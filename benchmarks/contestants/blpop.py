@@ -1,11 +1,11 @@
-"""The shortest way through Redis: a list, and a client that waits for its next element."""
+"""Lower bound of the latency: a Redis list and a blocking client."""
 
 from typing import Final
 
 import redis.asyncio
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, obey
+from benchmarks.contestants.reporting import REPORTER, run_role
 
 LIST: Final = "blpop"
 
@@ -27,9 +27,9 @@ async def produce(order: Order) -> None:
 
 async def ping(order: Order) -> None:
     async with redis.asyncio.Redis.from_url(order.url) as client:
-        async for moment in order.moments():
-            await client.rpush(LIST, moment)
+        async for sent_ns in order.send_times():
+            await client.rpush(LIST, sent_ns)
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

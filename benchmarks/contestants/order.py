@@ -1,4 +1,4 @@
-"""What a contestant's process is told to do."""
+"""Role and parameters of a contestant's process."""
 
 import asyncio
 import json
@@ -11,10 +11,22 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """role: `work`, `produce` or `ping`. pipe: file descriptor to report to. every: one report for
-    so many jobs. job: `noop`, `wait` or `stamp`. concurrency: jobs at once. results: whether they
-    are kept. gap: most seconds between two pings. options: the contestant's own. uvloop: whether
-    to run on it, where it is installed."""
+    """Role and parameters of one process.
+
+    Attributes:
+        role: `work`, `produce`, `ping` or `defer`.
+        url: URL of the Redis server.
+        pipe: File descriptor to report to.
+        every: Number of jobs per report.
+        job: `noop`, `wait` or `stamp`.
+        count: Number of jobs to enqueue.
+        concurrency: Maximum concurrent jobs.
+        results: Keep the jobs' results.
+        gap: Maximum interval between two pings, in seconds.
+        seed: Seed of the intervals.
+        options: Options of the contestant's module.
+        uvloop: Run on uvloop if it is installed.
+    """
 
     role: str
     url: str
@@ -29,17 +41,29 @@ class Order:
     options: Mapping[str, Any] = field(default_factory=dict)
     uvloop: bool = True
 
-    def written(self) -> str:
+    def to_json(self) -> str:
+        """Return the order as JSON text, the argument of the process."""
         return json.dumps(asdict(self))
 
     def batches(self, size: int) -> Iterator[int]:
-        """The jobs to produce, by the batch."""
+        """Divide the jobs to enqueue into batches.
+
+        Args:
+            size: Maximum size of a batch.
+
+        Returns:
+            Sizes of the batches.
+        """
         for start in range(0, self.count, size):
             yield min(size, self.count - start)
 
-    async def moments(self) -> AsyncIterator[int]:
-        """`count` moments, at random; each is the time for a `stamp`, which is to be sent now."""
-        chance = random.Random(self.seed)
+    async def send_times(self) -> AsyncIterator[int]:
+        """Sleep for a random interval before each of `count` pings.
+
+        Returns:
+            Monotonic time of each ping in nanoseconds, the argument of the job `stamp`.
+        """
+        rng = random.Random(self.seed)
         for _ in range(self.count):
-            await asyncio.sleep(chance.uniform(0, self.gap))
+            await asyncio.sleep(rng.uniform(0, self.gap))
             yield time.monotonic_ns()

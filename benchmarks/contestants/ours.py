@@ -1,4 +1,4 @@
-"""This project's engine: leases, fencing, dead letters and outcome counters on, JSON."""
+"""This project's engine, with JSON, leases, fencing, dead letters and outcome counters."""
 
 import asyncio
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from arq.connections import RedisSettings
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import REPORTER, WAIT, run_role
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, serialize
 from jobs.engine.monitoring.outcome_log import OutcomeLog
 from jobs.logs import configure
@@ -29,7 +29,7 @@ async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """Option `log`: the line for each job that `ringline worker` writes by default."""
+    """Run a worker. Option `log`: write the default log line per job of `ringline worker`."""
     log = order.options.get("log")
     if log:
         configure("INFO", "json")
@@ -49,9 +49,9 @@ async def work(order: Order) -> None:
 
 
 async def produce(order: Order) -> None:
-    """Option `gathered`: by many calls at once, as with arq."""
+    """Enqueue by `enqueue_many`, or with option `gathered` by concurrent calls as with arq."""
     async with await _pool(order) as pool:
-        REPORTER.say(0)
+        REPORTER.report(0)
         if order.options.get("gathered"):
             for size in order.batches(200):
                 await asyncio.gather(
@@ -60,20 +60,20 @@ async def produce(order: Order) -> None:
         else:
             for size in order.batches(50_000):
                 await pool.enqueue_many([JobRequest(order.job, queue=QUEUE)] * size)
-        REPORTER.say(order.count)
+        REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     async with await _pool(order) as pool:
-        async for moment in order.moments():
-            await pool.enqueue_job("stamp", moment, _queue_name=QUEUE)
+        async for sent_ns in order.send_times():
+            await pool.enqueue_job("stamp", sent_ns, _queue_name=QUEUE)
 
 
 async def defer(order: Order) -> None:
-    """Jobs that are due in an hour."""
+    """Enqueue jobs that are due in an hour."""
     async with await _pool(order) as pool:
-        wanted = JobRequest(order.job, queue=QUEUE, defer_by=3600)
-        await pool.enqueue_many([wanted] * order.count)
+        request = JobRequest(order.job, queue=QUEUE, defer_by=3600)
+        await pool.enqueue_many([request] * order.count)
 
 
 async def _pool(order: Order) -> Pool:
@@ -81,4 +81,4 @@ async def _pool(order: Order) -> Pool:
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping, defer=defer)
+    run_role(work=work, produce=produce, ping=ping, defer=defer)

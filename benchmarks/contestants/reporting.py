@@ -1,4 +1,4 @@
-"""What a contestant's process tells of its work, by lines in a pipe; its order is its argument."""
+"""Entry point of a contestant's process: reads its order and reports through a pipe."""
 
 import asyncio
 import importlib.util
@@ -14,28 +14,42 @@ from typing import Any, Final
 from benchmarks.contestants.order import Order
 
 WAIT: Final = 0.01
-"""Seconds of I/O of the job `wait`."""
+"""Length of the job `wait`, in seconds."""
 
 
 class Reporter:
-    """Says how many jobs were done so far, and when: `pid value nanoseconds`."""
+    """Writes reports to a pipe, one line each: `pid value nanoseconds`.
+
+    Args:
+        pipe: File descriptor to write to.
+        every: Number of jobs per report.
+    """
 
     def __init__(self, pipe: int, every: int) -> None:
         self._pipe = pipe
         self._every = every
-        self._numbers = itertools.count()  # safe in threads, unlike `+= 1`
+        self._numbers = itertools.count()  # thread-safe, unlike `+= 1`
 
     def done(self) -> None:
-        """One more job has run. The very first is reported too: the clock starts there."""
+        """Count a finished job. The first job is reported too, since it starts the clock."""
         number = next(self._numbers)
         if not number % self._every:
-            self.say(number)
+            self.report(number)
 
     def stamp(self, sent_ns: int) -> None:
-        """A job was started that was sent at `sent_ns`."""
-        self.say(time.monotonic_ns() - sent_ns)
+        """Report the latency of a job that starts now.
 
-    def say(self, value: int) -> None:
+        Args:
+            sent_ns: Monotonic time of the enqueue, in nanoseconds.
+        """
+        self.report(time.monotonic_ns() - sent_ns)
+
+    def report(self, value: int) -> None:
+        """Write one report.
+
+        Args:
+            value: Jobs done so far, or a latency in nanoseconds.
+        """
         os.write(self._pipe, b"%d %d %d\n" % (os.getpid(), value, time.monotonic_ns()))
 
 
@@ -45,9 +59,14 @@ REPORTER: Final = Reporter(ORDER.pipe, ORDER.every)
 Role = Callable[[Order], Coroutine[Any, Any, None]]
 
 
-def obey(**roles: Role) -> None:
-    """Run the role that is asked for; of what libraries log, only errors are shown. Where uvloop is
-    installed it is used, unless the order says otherwise."""
+def run_role(**roles: Role) -> None:
+    """Run the role of this process's order, on uvloop if it is requested and installed.
+
+    Libraries log only errors.
+
+    Args:
+        roles: Coroutine function of each supported role.
+    """
     logging.basicConfig(level=logging.ERROR)
     if ORDER.uvloop and importlib.util.find_spec("uvloop"):
         asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())

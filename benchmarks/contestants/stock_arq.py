@@ -1,4 +1,4 @@
-"""arq itself, with a fast JSON serializer in place of pickle."""
+"""Unmodified arq with a fast JSON serializer instead of pickle."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ import orjson
 from arq.connections import ArqRedis, RedisSettings, create_pool
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import REPORTER, WAIT, run_role
 
 
 async def noop(ctx: dict[str, Any]) -> None:
@@ -26,7 +26,7 @@ async def stamp(ctx: dict[str, Any], sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """Option `log`: the two lines for each job that arq writes by default."""
+    """Run a worker. Option `log`: write arq's default two log lines per job."""
     if order.options.get("log"):
         logging.getLogger("arq.worker").setLevel(logging.INFO)
     worker = arq.worker.Worker(
@@ -43,18 +43,18 @@ async def work(order: Order) -> None:
 
 
 async def produce(order: Order) -> None:
-    """As the documentation does, many calls at once."""
+    """Enqueue by concurrent calls, as in arq's documentation."""
     async with await _pool(order) as pool:
-        REPORTER.say(0)
+        REPORTER.report(0)
         for size in order.batches(200):
             await asyncio.gather(*(pool.enqueue_job(order.job) for _ in range(size)))
-        REPORTER.say(order.count)
+        REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     async with await _pool(order) as pool:
-        async for moment in order.moments():
-            await pool.enqueue_job("stamp", moment)
+        async for sent_ns in order.send_times():
+            await pool.enqueue_job("stamp", sent_ns)
 
 
 async def _pool(order: Order) -> ArqRedis:
@@ -66,4 +66,4 @@ async def _pool(order: Order) -> ArqRedis:
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

@@ -1,4 +1,4 @@
-"""Celery on Redis: tasks that are no coroutines, in one process."""
+"""Celery on Redis: synchronous tasks in one process."""
 
 import time
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 from celery import Celery
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, run_role
 
-# A producer that knows of results subscribes to each of them, so it is not told.
+# A producer with a result backend would subscribe to each result, so it gets none.
 APP: Final = Celery(
     "benchmark",
     broker=ORDER.url,
@@ -52,11 +52,11 @@ async def work(order: Order) -> None:
 async def produce(order: Order) -> None:
     task = {"noop": noop, "wait": wait}[order.job]
     with APP.producer_pool.acquire(block=True) as producer:
-        REPORTER.say(0)
+        REPORTER.report(0)
         for _ in range(order.count):
             task.apply_async(producer=producer)
-        REPORTER.say(order.count)
+        REPORTER.report(order.count)
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce)
+    run_role(work=work, produce=produce)

@@ -1,4 +1,4 @@
-"""docket: a Redis stream, and a record for each task that is kept for a time after its end."""
+"""docket: a Redis stream, and a record per task that is kept after the task ends."""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from docket import Docket, Worker
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import REPORTER, WAIT, run_role
 
 
 async def noop() -> None:
@@ -23,7 +23,7 @@ async def stamp(sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """Option `check_ms`: for how long it sleeps when all its slots are taken."""
+    """Run a worker. Option `check_ms`: interval of checks for free capacity."""
     check = timedelta(milliseconds=order.options.get("check_ms", 250))
     async with (
         _docket(order) as docket,
@@ -34,21 +34,21 @@ async def work(order: Order) -> None:
 
 async def produce(order: Order) -> None:
     async with _docket(order) as docket:
-        REPORTER.say(0)
+        REPORTER.report(0)
         for size in order.batches(1000):
             await docket.add_many([docket.call(order.job)() for _ in range(size)])
-        REPORTER.say(order.count)
+        REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     async with _docket(order) as docket:
-        async for moment in order.moments():
-            await docket.add(stamp)(moment)
+        async for sent_ns in order.send_times():
+            await docket.add(stamp)(sent_ns)
 
 
 def _docket(order: Order) -> Docket:
     kept = timedelta(hours=1) if order.results else timedelta(0)
-    # redis-py allows 100 connections by default, and docket does not wait for one.
+    # redis-py allows 100 connections by default, and docket does not wait for a free connection.
     docket = Docket(url=f"{order.url}?max_connections=1000", execution_ttl=kept)
     for function in (noop, wait, stamp):
         docket.register(function)
@@ -56,4 +56,4 @@ def _docket(order: Order) -> Docket:
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

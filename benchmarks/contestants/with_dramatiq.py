@@ -1,4 +1,4 @@
-"""Dramatiq on Redis: actors that are no coroutines, in threads of one process."""
+"""Dramatiq on Redis: synchronous actors in threads of one process."""
 
 import asyncio
 import os
@@ -6,10 +6,10 @@ import time
 from typing import Final
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, run_role
 
-# It is read when dramatiq is imported.
-os.environ["dramatiq_queue_prefetch"] = str(ORDER.options.get("prefetch", 0))  # noqa: SIM112 - its name
+# Dramatiq reads this variable when it is imported.
+os.environ["dramatiq_queue_prefetch"] = str(ORDER.options.get("prefetch", 0))  # noqa: SIM112  # the name is dramatiq's
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -36,18 +36,18 @@ def wait() -> None:
 
 
 async def work(order: Order) -> None:
-    """What `dramatiq --processes 1 --threads N` runs in its process."""
+    """Run what `dramatiq --processes 1 --threads N` runs."""
     dramatiq.Worker(BROKER, worker_threads=order.concurrency).start()
     await asyncio.Event().wait()
 
 
 async def produce(order: Order) -> None:
     actor = {"noop": noop, "wait": wait}[order.job]
-    REPORTER.say(0)
+    REPORTER.report(0)
     for _ in range(order.count):
         actor.send()
-    REPORTER.say(order.count)
+    REPORTER.report(order.count)
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce)
+    run_role(work=work, produce=produce)

@@ -1,4 +1,4 @@
-"""SAQ: jobs in a Redis list, one command after the other for each job slot."""
+"""SAQ: jobs in a Redis list; each concurrent slot sends one command at a time."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 from saq import Queue, Worker
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import REPORTER, WAIT, run_role
 
 
 async def noop(ctx: Any) -> None:
@@ -30,18 +30,18 @@ async def work(order: Order) -> None:
 
 
 async def produce(order: Order) -> None:
-    """A `ttl` below zero is SAQ's way of keeping no result."""
+    """Enqueue by concurrent calls. A negative `ttl` means that SAQ keeps no result."""
     queue, ttl = await _queue(order), 3600 if order.results else -1
-    REPORTER.say(0)
+    REPORTER.report(0)
     for size in order.batches(200):
         await asyncio.gather(*(queue.enqueue(order.job, ttl=ttl) for _ in range(size)))
-    REPORTER.say(order.count)
+    REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     queue = await _queue(order)
-    async for moment in order.moments():
-        await queue.enqueue("stamp", sent_ns=moment)
+    async for sent_ns in order.send_times():
+        await queue.enqueue("stamp", sent_ns=sent_ns)
 
 
 async def _queue(order: Order) -> Queue:
@@ -56,4 +56,4 @@ async def _queue(order: Order) -> Queue:
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

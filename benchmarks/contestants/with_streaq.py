@@ -1,4 +1,4 @@
-"""streaQ: a Redis stream, read by the batch; each task is finished by a transaction of its own."""
+"""streaQ: a Redis stream read in batches; each task ends with its own transaction."""
 
 import asyncio
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from streaq import Worker
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, run_role
 
 WORKER: Final = Worker(
     ORDER.url, concurrency=ORDER.concurrency, handle_signals=False, **ORDER.options
 )
-# silent: no log lines. A ttl of 0 is streaQ's way of keeping no result.
+# silent: no log lines. A ttl of 0 means that streaQ keeps no result.
 TASK: Final = WORKER.task(silent=True, ttl=3600 if ORDER.results else 0)
 
 
@@ -38,17 +38,17 @@ async def work(order: Order) -> None:
 async def produce(order: Order) -> None:
     task = {"noop": noop, "wait": wait}[order.job]
     async with WORKER:
-        REPORTER.say(0)
+        REPORTER.report(0)
         for size in order.batches(1000):
             await WORKER.enqueue_many([task.enqueue() for _ in range(size)])
-        REPORTER.say(order.count)
+        REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     async with WORKER:
-        async for moment in order.moments():
-            await stamp.enqueue(moment)
+        async for sent_ns in order.send_times():
+            await stamp.enqueue(sent_ns)
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

@@ -1,5 +1,5 @@
-"""taskiq-redis: a Redis list, from which a killed worker loses what it had taken, or with option
-`stream` a stream."""
+"""taskiq-redis: a Redis list, whose jobs are lost with a killed worker; or a stream (option
+`stream`)."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +10,10 @@ from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks.contestants.order import Order
-from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, obey
+from benchmarks.contestants.reporting import ORDER, REPORTER, WAIT, run_role
 
 CONNECTIONS: Final = 1000
-"""More than jobs at once, so that none of them waits for one."""
+"""More than the concurrent jobs, so that no job waits for a connection."""
 BROKER: Final = (RedisStreamBroker if ORDER.options.get("stream") else ListQueueBroker)(
     ORDER.url, max_connection_pool_size=CONNECTIONS
 )
@@ -46,7 +46,7 @@ async def stamp(sent_ns: int) -> None:
 
 
 async def work(order: Order) -> None:
-    """What `taskiq worker --workers 1 --no-parse --no-propagate-errors` runs in its process."""
+    """Run what `taskiq worker --workers 1 --no-parse --no-propagate-errors` runs."""
     BROKER.is_worker_process = True
     with ThreadPoolExecutor(1) as executor:
         receiver = Receiver(
@@ -63,17 +63,17 @@ async def work(order: Order) -> None:
 async def produce(order: Order) -> None:
     task = {"noop": noop, "wait": wait}[order.job]
     await BROKER.startup()
-    REPORTER.say(0)
+    REPORTER.report(0)
     for size in order.batches(200):
         await asyncio.gather(*(task.kiq() for _ in range(size)))
-    REPORTER.say(order.count)
+    REPORTER.report(order.count)
 
 
 async def ping(order: Order) -> None:
     await BROKER.startup()
-    async for moment in order.moments():
-        await stamp.kiq(moment)
+    async for sent_ns in order.send_times():
+        await stamp.kiq(sent_ns)
 
 
 if __name__ == "__main__":
-    obey(work=work, produce=produce, ping=ping)
+    run_role(work=work, produce=produce, ping=ping)

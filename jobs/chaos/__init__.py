@@ -1,12 +1,15 @@
-"""`ringline chaos`: a campaign under faults, and whether the books balance afterwards.
+"""Chaos run (`ringline chaos`): a campaign under injected faults, checked by invariants.
 
-`schedule`   which fault comes when, a pure function of the seed
-`servers`    a Redis and a PostgreSQL of the run's own, to be killed and started again
-`links`      the network between a worker and what it talks to: cut, slow, silent, half-open
-`fleet`      the workers: killed, frozen, deployed anew, with a wrong clock
-`inject`     how each fault is brought about
-`recovery`   how long the jobs of a worker that fell silent take to go on elsewhere
-`load`       what is going on meanwhile: a campaign, and jobs that follow a script
-`books`      what must be right in the end
-`run`, `console`   the run itself, and how it is shown
+`schedule`    fault schedule, a pure function of the seed
+`servers`     temporary Redis and PostgreSQL servers that can be killed and restarted
+`proxies`     network between a worker and its peers: cut, slow, silent, half-open
+`workers`     worker processes: killed, frozen, redeployed
+`clock_skew`  a worker with a wrong clock
+`faults`      injection of each fault
+`recovery`    recovery time of the jobs of a lost worker
+`workload`    a campaign and scripted jobs that run during the faults
+`invariants`  checks of the outcome
+`run`         the run itself
+`report`      figures and JSON report of a run
+`console`     progress lines and result tables
 """

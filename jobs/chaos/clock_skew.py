@@ -1,7 +1,7 @@
-"""A worker on a machine whose clock is wrong: `python -m jobs.chaos.clock_skew SECONDS ARGUMENTS…`.
+"""Worker with a wrong clock: `python -m jobs.chaos.clock_skew SECONDS ARGUMENTS…`.
 
-The arguments are those of `python -m jobs.worker`. What runs by `time.time()` is wrong: business
-time, when jobs were enqueued, when an abortion was asked for. Queue time is that of Redis.
+ARGUMENTS are those of `python -m jobs.worker`. The skew affects everything that reads
+`time.time()`: business time, enqueue times, abort times. Queue time is the time of Redis.
 """
 
 import runpy
@@ -10,9 +10,10 @@ import time
 
 
 def main() -> None:
-    error = float(sys.argv.pop(1))
-    right = time.time
-    time.time = lambda: right() + error
+    """Shift `time.time()` by the first argument, in seconds, and run a worker."""
+    skew = float(sys.argv.pop(1))
+    real_time = time.time
+    time.time = lambda: real_time() + skew
     runpy.run_module("jobs.worker", run_name="__main__", alter_sys=True)
 
 

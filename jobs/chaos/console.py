@@ -1,4 +1,4 @@
-"""How a run is shown: a line for each fault, the state now and then, and tables at the end."""
+"""Progress lines for faults and state, and result tables."""
 
 import time
 from collections.abc import Iterator
@@ -10,59 +10,89 @@ from rich.table import Table
 
 from jobs.chaos.report import Report
 from jobs.chaos.schedule import LEASE, Fault, Schedule
-from jobs.demo.console import Lines, Stage, print_books
+from jobs.demo.console import Lines, Stage, print_invariants
 
-STATE_EVERY: Final = 5.0
-"""Seconds between two lines about the state."""
+STATE_INTERVAL: Final = 5.0
+"""Minimum seconds between any line and the next line about the state."""
 
 
 class Display:
-    """Lines on a console, with the time since the faults began."""
+    """Progress display of a chaos run: lines with the time since the first fault.
+
+    Args:
+        console: Console to print to.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lines = Lines(console)
-        self._began = time.monotonic()
-        self._told = 0.0
+        self._started_at = time.monotonic()
+        self._printed_at = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """As `jobs.demo.console.Display`."""
+        """Show a step of the run. See `jobs.demo.console.Display`."""
         with self._lines.stage(name) as stage:
             yield stage
 
-    def begin(self) -> None:
-        """The faults begin now."""
-        self._began = time.monotonic()
+    def start_clock(self) -> None:
+        """Start counting the time at the beginning of the faults."""
+        self._started_at = time.monotonic()
 
-    def fault(self, fault: Fault) -> None:
+    def show_fault(self, fault: Fault) -> None:
+        """Print a fault that starts now.
+
+        Args:
+            fault: The fault.
+        """
         self._print(str(fault))
 
-    def state(self, text: str) -> None:
-        """Shown if nothing was for a while."""
-        if time.monotonic() - self._told >= STATE_EVERY:
+    def show_state(self, text: str) -> None:
+        """Print the state of the run, unless another line was printed recently.
+
+        Args:
+            text: Description of the state.
+        """
+        if time.monotonic() - self._printed_at >= STATE_INTERVAL:
             self._print(text, "dim")
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
+        """Print a line.
+
+        Args:
+            text: Text of the line.
+        """
         self._print(text)
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._told = time.monotonic()
-        minutes, seconds = divmod(self._told - self._began, 60)
-        self._console.print(
-            f"{minutes:3.0f}:{seconds:04.1f}  {text}", style=style, highlight=False, markup=False
-        )
+        self._printed_at = time.monotonic()
+        line = _timed(self._printed_at - self._started_at, text)
+        self._console.print(line, style=style, highlight=False, markup=False)
+
+
+def _timed(seconds: float, text: object) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes:3.0f}:{seconds:04.1f}  {text}"
 
 
 def print_schedule(console: Console, schedule: Schedule) -> None:
-    """The faults, a line each."""
+    """Print a schedule, one line per fault.
+
+    Args:
+        console: Console to print to.
+        schedule: The fault schedule.
+    """
     for fault in schedule.faults:
-        minutes, seconds = divmod(fault.at, 60)
-        console.print(f"{minutes:3.0f}:{seconds:04.1f}  {fault}", highlight=False, markup=False)
+        console.print(_timed(fault.at, fault), highlight=False, markup=False)
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Faults, figures and books."""
+    """Print tables of the faults, the figures and the invariants.
+
+    Args:
+        console: Console to print to.
+        report: Report of the run.
+    """
     table = Table(title="Faults", box=None, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
@@ -74,10 +104,10 @@ def print_report(console: Console, report: Report) -> None:
     table.add_column(justify="right")
     for name, count in report.figures.items():
         table.add_row(name, f"{count:,}")
-    table.add_row("workers that fell silent while they held jobs", f"{len(report.recoveries):,}")
+    table.add_row("workers lost while holding jobs", f"{len(report.recoveries):,}")
     longest = "-" if report.longest is None else f"{report.longest:.1f} s"
     table.add_row(f"longest undisturbed recovery (two leases: {2 * LEASE:g} s)", longest)
-    overall = max((one.seconds for one in report.recoveries), default=None)
-    table.add_row("longest, other faults included", "-" if overall is None else f"{overall:.1f} s")
+    overall = max((recovery.seconds for recovery in report.recoveries), default=None)
+    table.add_row("longest recovery overall", "-" if overall is None else f"{overall:.1f} s")
     console.print(table)
-    print_books(console, report.books)
+    print_invariants(console, report.invariants)

@@ -1,10 +1,10 @@
-"""What must be right once the faults are over and everything has settled."""
+"""Invariants of a chaos run, checked once the faults are over and the run has settled."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.chaos.workload import differences
-from jobs.demo.invariants import Entry, calls, explained
+from jobs.chaos.workload import wrong_outcomes
+from jobs.demo.invariants import Invariant, calls, explained
 from jobs.engine.monitoring.aof_ledger import Ledger
 from jobs.rules.redial import RetryTable
 from jobs.rules.states import CampaignStatus
@@ -14,14 +14,28 @@ from jobs.voice.simulator.provider import ProviderRecords
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the books are made of.
+    """Final state of a chaos run, the input of `check_invariants`.
 
-    unsettled: what had not come to its end when nothing moved any more. unlinked: calls that the
-    provider took and that we do not know its id of. in_flight: calls that hold a slot. left: jobs
-    that are not done. scripts: how the scripted jobs should have ended, succeeded and dead: how
-    they did. bereft: how often the worker of a job was killed or frozen while it held it. unasked,
-    stubborn: of the workers, see `Worker`. counted: jobs that ended, by the workers' own counters.
-    ledger: None where Redis was flushed.
+    Attributes:
+        unsettled: Work that remained when the run stalled; empty if it settled.
+        leads: Leads in the database.
+        status: Status of the campaign.
+        retries: Redial rules of the campaign.
+        totals: Totals of the campaign's calls and enrollments.
+        histories: Leads, grouped by state and calls.
+        provider: Counts kept by the voice provider.
+        unlinked: Ids of calls that the provider accepted, but that have no provider id.
+        in_flight: Calls that occupy a line.
+        unfinished: Ids of jobs that have not ended.
+        outbox: Unpublished outbox rows.
+        scripted: Id of each scripted job: True if its script ends in a dead letter.
+        succeeded: Ids of jobs that succeeded.
+        dead_letters: Id of each dead letter: its error class.
+        worker_losses: Id of each affected job: how often it lost its worker.
+        unexpected_exits: Worker processes that exited without a signal from the run.
+        ignored_stops: Workers that did not stop on SIGTERM.
+        counted: Jobs that ended, by the workers' own counters.
+        ledger: Jobs in Redis's append-only file; None if Redis was flushed.
     """
 
     unsettled: str
@@ -33,59 +47,68 @@ class Facts:
     provider: ProviderRecords
     unlinked: Collection[str]
     in_flight: int
-    left: Collection[str]
+    unfinished: Collection[str]
     outbox: int
-    scripts: Mapping[str, bool]
+    scripted: Mapping[str, bool]
     succeeded: frozenset[str]
-    dead: Mapping[str, str]
-    bereft: Mapping[str, int]
-    unasked: int
-    stubborn: int
+    dead_letters: Mapping[str, str]
+    worker_losses: Mapping[str, int]
+    unexpected_exits: int
+    ignored_stops: int
     counted: int
     ledger: Ledger | None
 
 
-def entries(facts: Facts) -> list[Entry]:
-    """The books, one line after the other."""
+def check_invariants(facts: Facts) -> list[Invariant]:
+    """Check all invariants of a chaos run.
+
+    Args:
+        facts: Final state of the run.
+
+    Returns:
+        Every invariant, violated or not.
+    """
     return [*_leads(facts), *_calls(facts), *_jobs(facts), *_ledger(facts)]
 
 
-def _leads(facts: Facts) -> Iterator[Entry]:
-    yield Entry("the run settled", 0, int(bool(facts.unsettled)), facts.unsettled)
-    yield Entry("leads stored = leads enrolled", facts.leads, facts.totals.leads)
+def _leads(facts: Facts) -> Iterator[Invariant]:
+    yield Invariant("run settled", 0, int(bool(facts.unsettled)), facts.unsettled)
+    yield Invariant("leads stored = leads enrolled", facts.leads, facts.totals.leads)
     yield explained(facts.totals.leads, facts.histories, facts.retries, facts.status)
 
 
-def _calls(facts: Facts) -> Iterator[Entry]:
+def _calls(facts: Facts) -> Iterator[Invariant]:
     yield from calls(facts.totals, facts.provider)
-    yield _none("calls the provider took that have no provider id", facts.unlinked)
-    yield Entry("slots of calls that are over", facts.in_flight, 0)
+    yield _none("accepted calls without a provider id", facts.unlinked)
+    yield Invariant("lines still occupied", facts.in_flight, 0)
 
 
-def _jobs(facts: Facts) -> Iterator[Entry]:
-    yield _none("jobs, leases and tries left in Redis", facts.left)
-    yield Entry("follow-ups left in the outbox", facts.outbox, 0)
-    if facts.ledger is not None:  # a flush takes scripted jobs with it
-        wrong = differences(facts.scripts, facts.succeeded, facts.dead, facts.bereft)
-        yield _none("scripted jobs that ended in another way", wrong)
-    yield Entry("workers that ended by themselves", facts.unasked, 0)
-    yield Entry("workers that did not stop when told to", facts.stubborn, 0)
+def _jobs(facts: Facts) -> Iterator[Invariant]:
+    yield _none("jobs, leases and retry counters left in Redis", facts.unfinished)
+    yield Invariant("unpublished outbox rows", facts.outbox, 0)
+    if facts.ledger is not None:  # a flush deletes scripted jobs
+        wrong = wrong_outcomes(
+            facts.scripted, facts.succeeded, facts.dead_letters, facts.worker_losses
+        )
+        yield _none("scripted jobs with a wrong outcome", wrong)
+    yield Invariant("unexpected worker exits", facts.unexpected_exits, 0)
+    yield Invariant("workers that ignored SIGTERM", facts.ignored_stops, 0)
 
 
-def _ledger(facts: Facts) -> Iterator[Entry]:
+def _ledger(facts: Facts) -> Iterator[Invariant]:
     ledger = facts.ledger
     if ledger is None:
         return
-    lost = [job_id for job_id in ledger.lost if job_id not in facts.left]
-    yield Entry(
-        "jobs enqueued = done + dead-lettered + discarded + of schedules still to run",
+    lost = [job_id for job_id in ledger.lost if job_id not in facts.unfinished]
+    yield Invariant(
+        "jobs enqueued = done + dead-lettered + discarded + scheduled but not due",
         ledger.enqueued,
         ledger.ended + len(ledger.left),
     )
-    yield _none("jobs whose payload went before their end", lost)
+    yield _none("jobs whose payload was lost before they ended", lost)
     yield _none("jobs that ended twice", ledger.twice)
 
 
-def _none(name: str, found: Collection[str]) -> Entry:
-    """Nothing of this kind may be there."""
-    return Entry(name, len(found), 0, ", ".join(sorted(found)[:3]))
+def _none(name: str, found: Collection[str]) -> Invariant:
+    """Require that there are no such items."""
+    return Invariant(name, len(found), 0, ", ".join(sorted(found)[:3]))

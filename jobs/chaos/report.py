@@ -1,4 +1,4 @@
-"""What a run has to tell."""
+"""Figures and JSON report of a chaos run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,20 @@ import orjson
 from jobs.chaos.invariants import Facts
 from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.schedule import LEASE, Schedule
-from jobs.demo.invariants import Entry
+from jobs.demo.invariants import Invariant
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. seconds: all of it, in real time; spans: of the faults; figures: by name.
+    """Report of one run.
 
-    recoveries: of each worker that was killed or frozen while it held jobs.
+    Attributes:
+        schedule: The fault schedule.
+        seconds: Real time of the whole run.
+        spans: Actual time spans of the faults.
+        figures: Counts, by name.
+        recoveries: Recoveries of the jobs of workers that were killed or frozen.
+        invariants: All invariants, violated or not.
     """
 
     schedule: Schedule
@@ -24,83 +30,98 @@ class Report:
     spans: Sequence[Span]
     figures: Mapping[str, int]
     recoveries: Sequence[Recovery]
-    books: Sequence[Entry]
+    invariants: Sequence[Invariant]
 
     @property
     def faults(self) -> dict[str, int]:
-        """How many of each kind have come about."""
+        """Number of injected faults, by kind."""
         return dict(Counter(span.fault.kind.value for span in self.spans))
 
     @property
-    def balances(self) -> bool:
-        return all(entry.balances for entry in self.books)
+    def passed(self) -> bool:
+        """True if all invariants hold."""
+        return all(invariant.holds for invariant in self.invariants)
 
     @property
     def longest(self) -> float | None:
-        """Seconds, of the recoveries that nothing else disturbed."""
-        return max((one.seconds for one in self.undisturbed), default=None)
+        """Seconds of the longest undisturbed recovery; None if there is none."""
+        return max((recovery.seconds for recovery in self.undisturbed), default=None)
 
     @property
     def undisturbed(self) -> list[Recovery]:
-        """The recoveries while Redis was up, and another worker at work all the time."""
-        return [one for one in self.recoveries if not one.is_disturbed(self.spans)]
+        """Recoveries while Redis was up and another worker was available throughout."""
+        return [recovery for recovery in self.recoveries if not recovery.is_disturbed(self.spans)]
 
     def as_json(self) -> bytes:
-        """All of it, with `balances` and the longest recoveries."""
-        told = {
+        """Return the report as an indented JSON object.
+
+        Returns:
+            JSON text. Its key `books` holds the invariants; `balances` is true where they hold.
+        """
+        content = {
             "seed": self.schedule.seed,
             "minutes": round(self.schedule.seconds / 60, 4),
             "flush": self.schedule.flush,
-            "balances": self.balances,
+            "balances": self.passed,
             "seconds": round(self.seconds, 1),
             "faults": self.faults,
             "figures": dict(self.figures),
             "recoveries": {
                 "count": len(self.recoveries),
-                "jobs": sum(one.jobs for one in self.recoveries),
+                "jobs": sum(recovery.jobs for recovery in self.recoveries),
                 "undisturbed": len(self.undisturbed),
                 "longest_undisturbed": self.longest,
-                "longest": max((one.seconds for one in self.recoveries), default=None),
+                "longest": max((recovery.seconds for recovery in self.recoveries), default=None),
                 "two_leases": 2 * LEASE,
                 "each": [
                     {
-                        "fault": str(one.fault),
-                        "at": one.fault.at,
-                        "jobs": one.jobs,
-                        "seconds": one.seconds,
-                        "undisturbed": one in self.undisturbed,
-                        "last": dict(one.last),
+                        "fault": str(recovery.fault),
+                        "at": recovery.fault.at,
+                        "jobs": recovery.jobs,
+                        "seconds": recovery.seconds,
+                        "undisturbed": recovery in self.undisturbed,
+                        "last": dict(recovery.last),
                     }
-                    for one in self.recoveries
+                    for recovery in self.recoveries
                 ],
             },
-            "books": [asdict(entry) | {"balances": entry.balances} for entry in self.books],
+            "books": [
+                asdict(invariant) | {"balances": invariant.holds} for invariant in self.invariants
+            ],
         }
-        return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def figures(facts: Facts, resumed: int) -> dict[str, int]:
-    """What went on, in numbers."""
+    """Return the counts of a run.
+
+    Args:
+        facts: Final state of the run.
+        resumed: How often the campaign was resumed after the breaker paused it.
+
+    Returns:
+        Counts, by name.
+    """
     provider, ledger = facts.provider, facts.ledger
-    told = {
+    counts = {
         "leads": facts.totals.leads,
         "calls": facts.totals.attempts,
         "requests to the provider": provider.requests,
-        "requests for a call that was taken before": provider.repeated_keys,
-        "requests without an answer": provider.dropped + provider.unanswered,
+        "repeated requests for an accepted call": provider.repeated_keys,
+        "requests without a response": provider.dropped + provider.unanswered,
         "requests refused": provider.refused,
         "callbacks": provider.delivered,
-        "callbacks that had to be sent again": provider.failed_deliveries,
-        "scripted jobs": len(facts.scripts),
-        "breaker tripped": resumed,
+        "callback batches sent again": provider.failed_deliveries,
+        "scripted jobs": len(facts.scripted),
+        "breaker trips": resumed,
     }
     if ledger is not None:
-        told |= {
+        counts |= {
             "jobs enqueued": ledger.enqueued,
             "jobs done": ledger.done,
             "jobs dead-lettered": ledger.dead,
             "jobs discarded": ledger.discarded,
-            "jobs ended, as the workers counted": facts.counted,
-            "jobs that ran again since their worker fell silent": ledger.recovered,
+            "jobs ended, by worker counters": facts.counted,
+            "jobs recovered from lost workers": ledger.recovered,
         }
-    return told
+    return counts

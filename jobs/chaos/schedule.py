@@ -1,4 +1,4 @@
-"""Which fault comes when: a pure function of the seed and the length of the run."""
+"""Fault schedule: a pure function of the seed and the length of the run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,23 @@ from typing import Final
 from jobs.errors import UsageError
 
 LEASE: Final = 2.0
-"""Seconds after which the jobs of a silent worker go to another."""
+"""Lease of the run's workers, in seconds."""
 WORKERS: Final = 3
+"""Number of workers."""
 LEAD_IN: Final = 1.0
-"""Seconds of work before the first fault."""
+"""Seconds without faults at the start."""
 SECONDS_PER_FAULT: Final = 2.0
+"""Average interval between the starts of two faults."""
 SHORTEST: Final = 0.15
+"""Minimum length of a schedule, in minutes."""
 LONGEST: Final = 24 * 60.0
-_TRIES: Final = 50
+"""Maximum length of a schedule, in minutes."""
+_MAX_DRAWS: Final = 50
+"""Random positions to try for one fault before it is left out."""
 
 
 class Kind(StrEnum):
-    """What can go wrong."""
+    """Kind of a fault."""
 
     KILL = "kill a worker"
     FREEZE = "freeze a worker"
@@ -35,12 +40,12 @@ class Kind(StrEnum):
     FAILING = "failing provider"
     LYING = "lying provider"
     SKEW = "wrong clock"
-    STOCK = "stock arq worker"
+    ARQ = "unmodified arq worker"
     DEPLOY = "deploy"
 
 
 class Peer(StrEnum):
-    """What a worker is connected to."""
+    """Network peer of a worker."""
 
     REDIS = "Redis"
     POSTGRES = "PostgreSQL"
@@ -49,10 +54,16 @@ class Peer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong, `at` seconds after the start, for `seconds`.
+    """One planned fault.
 
-    worker: its number, from 0; None where it is no worker's, or all of theirs. peer: whom the
-    network is about. amount: seconds, of a delay or of a clock's error.
+    Attributes:
+        at: Start, in seconds since the start of the schedule.
+        seconds: Length in seconds.
+        kind: Kind of the fault.
+        worker: Number of the affected worker, from 0; None if no worker or every worker is
+            affected.
+        peer: Far end of the affected network.
+        amount: Network delay or clock error, in seconds.
     """
 
     at: float
@@ -64,6 +75,7 @@ class Fault:
 
     @property
     def end(self) -> float:
+        """End, in seconds since the start of the schedule."""
         return self.at + self.seconds
 
     def __str__(self) -> str:
@@ -82,7 +94,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The faults of one run, in the order of their time. seconds: until the last is over."""
+    """Faults of one run.
+
+    Attributes:
+        seed: Seed of the schedule.
+        seconds: Length in seconds; every fault is over by then.
+        flush: The schedule includes flushes of Redis.
+        faults: Faults, sorted by start.
+    """
 
     seed: int
     seconds: float
@@ -104,45 +123,54 @@ _SECONDS: Final[dict[Kind, tuple[float, float]]] = {
     Kind.FAILING: (2.0, 6.0),
     Kind.LYING: (2.0, 6.0),
     Kind.SKEW: (3.0, 8.0),
-    Kind.STOCK: (5.0, 9.0),  # half of it goes into its start where the machine is busy
+    Kind.ARQ: (5.0, 9.0),  # on a busy machine, half of it is start-up
     Kind.DEPLOY: (3.0, 3.0),
 }
-"""How long each lasts, at least and at most. Of a killed worker and a stopped server: how long it
-is gone."""
-_ON_A_WORKER: Final = frozenset({Kind.KILL, Kind.FREEZE, Kind.SKEW})
-_ON_THE_NETWORK: Final = frozenset({Kind.CUT, Kind.DELAY, Kind.SILENCE, Kind.HALF_OPEN})
-_AT_REDIS: Final = frozenset({Kind.REDIS, Kind.FLUSH})
-_AT_A_SERVER: Final = _AT_REDIS | {Kind.POSTGRES}
-_AT_THE_PROVIDER: Final = frozenset({Kind.SLOW, Kind.FAILING, Kind.LYING})
+"""Minimum and maximum length in seconds: of a killed worker or a restarted server, its downtime."""
+_WORKER_FAULTS: Final = frozenset({Kind.KILL, Kind.FREEZE, Kind.SKEW})
+_NETWORK_FAULTS: Final = frozenset({Kind.CUT, Kind.DELAY, Kind.SILENCE, Kind.HALF_OPEN})
+_REDIS_FAULTS: Final = frozenset({Kind.REDIS, Kind.FLUSH})
+_SERVER_FAULTS: Final = _REDIS_FAULTS | {Kind.POSTGRES}
+_PROVIDER_FAULTS: Final = frozenset({Kind.SLOW, Kind.FAILING, Kind.LYING})
 _MARGIN: Final[dict[Kind, float]] = {
-    Kind.KILL: 5.0, Kind.SKEW: 10.0, Kind.DEPLOY: 12.0, Kind.STOCK: 3.0, Kind.REDIS: 3.0,
+    Kind.KILL: 5.0, Kind.SKEW: 10.0, Kind.DEPLOY: 12.0, Kind.ARQ: 3.0, Kind.REDIS: 3.0,
     Kind.POSTGRES: 3.0,
 }  # fmt: skip
-"""Seconds after the fault that it takes to be over: a process has to start, or to stop."""
+"""Seconds that a fault's effects outlast it, since a process has to start or stop."""
 
 
 def plan(seed: int, minutes: float, *, flush: bool = False) -> Schedule:
-    """The schedule of a run. Raises UsageError where the run is too short, or too long.
+    """Plan the faults of a run.
 
-    Every kind comes about equally often, the first of each in a random order. What cannot be told
-    apart, or would leave no worker at work, does not overlap.
+    All kinds are about equally frequent. Faults do not overlap if their effects could not be told
+    apart, or if no worker would be left unaffected.
+
+    Args:
+        seed: Seed of the schedule.
+        minutes: Length of the schedule.
+        flush: Also plan flushes of Redis.
+
+    Returns:
+        The schedule; the same arguments give the same schedule.
+
+    Raises:
+        UsageError: The length is out of range.
     """
     if not SHORTEST <= minutes <= LONGEST:
-        raise UsageError(f"--minutes is from {SHORTEST:g} to {LONGEST:g}, not {minutes:g}")
+        raise UsageError(f"--minutes must be from {SHORTEST:g} to {LONGEST:g}, not {minutes:g}")
     random = Random(f"{seed} {minutes} {flush}")  # noqa: S311  # repeatable by design
     seconds = round(minutes * 60, 1)
     kinds = [kind for kind in Kind if flush or kind is not Kind.FLUSH]
     placed: list[Fault] = []
-    for kind in _deck(kinds, max(1, int(seconds / SECONDS_PER_FAULT)), random):
+    for kind in _sequence(kinds, max(1, int(seconds / SECONDS_PER_FAULT)), random):
         fault = _place(kind, seconds, placed, random)
         if fault is not None:
             placed.append(fault)
     return Schedule(seed, seconds, flush, tuple(sorted(placed, key=lambda fault: fault.at)))
 
 
-def _deck(kinds: Sequence[Kind], count: int, random: Random) -> Iterable[Kind]:
-    """So many kinds: all of them in a random order, then again in another."""
-    order: Sequence[Kind] = ()
+def _sequence(kinds: Sequence[Kind], count: int, random: Random) -> Iterable[Kind]:
+    """Yield `count` kinds: all of them in a random order, then again in another order."""
     for number in range(count):
         if number % len(kinds) == 0:
             order = random.sample(kinds, len(kinds))
@@ -150,8 +178,8 @@ def _deck(kinds: Sequence[Kind], count: int, random: Random) -> Iterable[Kind]:
 
 
 def _place(kind: Kind, end: float, placed: Sequence[Fault], random: Random) -> Fault | None:
-    """The fault at a time and on a worker where it does not clash with the others."""
-    for _ in range(_TRIES):
+    """Draw a fault that fits the placed faults; None if no draw fits."""
+    for _ in range(_MAX_DRAWS):
         fault = _draw(kind, end, random)
         if fault.end <= end and _fits(fault, placed):
             return fault
@@ -159,17 +187,17 @@ def _place(kind: Kind, end: float, placed: Sequence[Fault], random: Random) -> F
 
 
 def _fits(fault: Fault, placed: Sequence[Fault]) -> bool:
-    """Whether it clashes with none of the others, and leaves a worker alone."""
-    meanwhile = [other for other in placed if _meet(fault, other)]
-    hit = {one.worker for one in (fault, *meanwhile) if one.worker is not None}
-    return len(hit) < WORKERS and not any(_clash(fault, other) for other in meanwhile)
+    """Check that a fault conflicts with no other fault and leaves a worker unaffected."""
+    concurrent = [other for other in placed if _overlap(fault, other)]
+    affected = {item.worker for item in (fault, *concurrent) if item.worker is not None}
+    return len(affected) < WORKERS and not any(_conflict(fault, other) for other in concurrent)
 
 
 def _draw(kind: Kind, end: float, random: Random) -> Fault:
     seconds = round(random.uniform(*_SECONDS[kind]), 1)
     at = round(random.uniform(LEAD_IN, max(LEAD_IN, end - seconds)), 1)
-    worker = random.randrange(WORKERS) if kind in _ON_A_WORKER | _ON_THE_NETWORK else None
-    peer = random.choice(list(Peer)) if kind in _ON_THE_NETWORK else None
+    worker = random.randrange(WORKERS) if kind in _WORKER_FAULTS | _NETWORK_FAULTS else None
+    peer = random.choice(list(Peer)) if kind in _NETWORK_FAULTS else None
     amount = 0.0
     if kind is Kind.DELAY:
         amount = round(random.uniform(0.01, 0.3), 2)
@@ -178,36 +206,50 @@ def _draw(kind: Kind, end: float, random: Random) -> Fault:
     return Fault(at, seconds, kind, worker, peer, amount)
 
 
-def _meet(one: Fault, other: Fault) -> bool:
-    """Whether they are there at the same time, with what it takes until each is over."""
-    return one.at < other.end + _MARGIN.get(other.kind, 0.0) and other.at < one.end + _MARGIN.get(
-        one.kind, 0.0
-    )
+def _overlap(first: Fault, second: Fault) -> bool:
+    """Check whether two faults overlap in time, including their margins."""
+    first_end = first.end + _MARGIN.get(first.kind, 0.0)
+    second_end = second.end + _MARGIN.get(second.kind, 0.0)
+    return first.at < second_end and second.at < first_end
 
 
-def _clash(one: Fault, other: Fault) -> bool:
-    """Whether they must not meet."""
-    kinds = {one.kind, other.kind}
-    if Kind.STOCK in kinds:
-        # A stock worker dies with its connection, and its jobs then wait for five minutes.
-        return bool(kinds & _AT_REDIS) or one.kind is other.kind
-    if one.kind in _AT_THE_PROVIDER or other.kind in _AT_THE_PROVIDER:
-        return kinds <= _AT_THE_PROVIDER
-    if kinds <= _AT_A_SERVER or (Kind.DEPLOY in kinds and not kinds & _AT_A_SERVER):
+def _conflict(first: Fault, second: Fault) -> bool:
+    """Check whether two faults must not overlap."""
+    kinds = {first.kind, second.kind}
+    if Kind.ARQ in kinds:
+        # arq's worker dies with its connection, and its jobs then wait for five minutes.
+        return bool(kinds & _REDIS_FAULTS) or first.kind is second.kind
+    if first.kind in _PROVIDER_FAULTS or second.kind in _PROVIDER_FAULTS:
+        return kinds <= _PROVIDER_FAULTS
+    if kinds <= _SERVER_FAULTS or (Kind.DEPLOY in kinds and not kinds & _SERVER_FAULTS):
         return True
-    return one.worker is not None and one.worker == other.worker
+    return first.worker is not None and first.worker == second.worker
 
 
-def is_outage(fault: Fault) -> bool:
-    """Whether Redis is away meanwhile."""
-    return fault.kind in _AT_REDIS
+def is_redis_outage(fault: Fault) -> bool:
+    """Check whether a fault makes Redis unavailable or empty.
+
+    Args:
+        fault: The fault.
+
+    Returns:
+        True for a restart or a flush of Redis.
+    """
+    return fault.kind in _REDIS_FAULTS
 
 
-def out_of_work(fault: Fault) -> frozenset[int]:
-    """The workers that claim nothing meanwhile."""
+def idle_workers(fault: Fault) -> frozenset[int]:
+    """Return the workers that claim no jobs during a fault.
+
+    Args:
+        fault: The fault.
+
+    Returns:
+        Numbers of the workers.
+    """
     if fault.kind is Kind.DEPLOY:
         return frozenset(range(WORKERS))
-    cut_off = fault.kind in _ON_THE_NETWORK and fault.peer is Peer.REDIS
-    if fault.worker is None or not (cut_off or fault.kind in _ON_A_WORKER):
+    cut_off = fault.kind in _NETWORK_FAULTS and fault.peer is Peer.REDIS
+    if fault.worker is None or not (cut_off or fault.kind in _WORKER_FAULTS):
         return frozenset()
     return frozenset({fault.worker})

@@ -1,4 +1,4 @@
-"""A Redis and a PostgreSQL of the run's own, which may be killed and started again."""
+"""Temporary Redis and PostgreSQL servers that can be killed and restarted."""
 
 import asyncio
 import os
@@ -15,11 +15,18 @@ from jobs.embedded.process import Account, ServerProcess, stop
 from jobs.errors import ServerError
 
 READY_TIMEOUT: Final = 60.0
+"""Seconds that a server may take to accept connections."""
 
 
 @dataclass(eq=False)
-class OwnServers:
-    """The two servers, made by `own_servers`."""
+class TemporaryServers:
+    """The two servers, made by `temporary_servers`.
+
+    Attributes:
+        folder: Data folder.
+        redis_sockets: Folder of the Redis socket.
+        postgres_sockets: Folder of the PostgreSQL socket.
+    """
 
     folder: Folder
     redis_sockets: Path
@@ -33,45 +40,59 @@ class OwnServers:
 
     @property
     def redis_url(self) -> str:
+        """URL of the Redis server."""
         return redis_server.url(self.redis_sockets)
 
     @property
     def database_url(self) -> str:
+        """URL of the PostgreSQL server."""
         return postgres_server.url(self.postgres_sockets)
 
     @property
     def redis_socket(self) -> Path:
+        """Socket of the Redis server."""
         return self._running["redis"].socket
 
     @property
     def postgres_socket(self) -> Path:
+        """Socket of the PostgreSQL server."""
         return self._running["postgres"].socket
 
     @property
-    def journal(self) -> Path:
-        """The folder of all that was ever written to Redis."""
+    def aof_folder(self) -> Path:
+        """Folder of Redis's append-only files, which hold every write."""
         return self.folder.redis_data / "appendonlydir"
 
     async def start(self) -> None:
-        """Starts both; returns when they answer."""
+        """Start both servers; return when they accept connections."""
         self._start_redis()
         self._start_postgres()
         await self._redis_ready()
         await self._postgres_ready()
 
-    async def restart_redis(self, down: float) -> None:
-        """Kills it, and starts it again after `down` seconds; returns when it answers."""
+    async def restart_redis(self, downtime: float) -> None:
+        """Kill Redis and start it again; return when it accepts connections.
+
+        Args:
+            downtime: Seconds between the end and the start.
+        """
         async with self._redis_restarts:
             await self._end("redis", signal.SIGKILL)
-            await asyncio.sleep(down)
+            await asyncio.sleep(downtime)
             self._start_redis()
             await self._redis_ready()
 
-    async def restart_postgres(self, down: float) -> None:
-        """As by an immediate shutdown: connections are broken, and it has to recover."""
+    async def restart_postgres(self, downtime: float) -> None:
+        """Shut PostgreSQL down at once and start it again; return when it accepts connections.
+
+        Connections break, and the server has to recover, as after a crash.
+
+        Args:
+            downtime: Seconds between the end and the start.
+        """
         async with self._postgres_restarts:
             await self._end("postgres", signal.SIGQUIT)
-            await asyncio.sleep(down)
+            await asyncio.sleep(downtime)
             self._start_postgres()
             await self._postgres_ready()
 
@@ -80,8 +101,8 @@ class OwnServers:
             self.folder,
             self.redis_sockets,
             self._lock,
-            appendfsync="always",  # what it has answered is in the file, however it ends
-            auto_aof_rewrite_percentage="0",  # so that the file is a journal of all jobs
+            appendfsync="always",  # no acknowledged write is lost in a crash
+            auto_aof_rewrite_percentage="0",  # the file keeps the history of all jobs
         )
 
     def _start_postgres(self) -> None:
@@ -103,8 +124,18 @@ class OwnServers:
 
 
 @asynccontextmanager
-async def own_servers(home: Path) -> AsyncIterator[OwnServers]:
-    """Servers with their data in the folder `home`, stopped after the block."""
+async def temporary_servers(home: Path) -> AsyncIterator[TemporaryServers]:
+    """Run a Redis and a PostgreSQL server while the block runs.
+
+    Args:
+        home: Folder for the servers' data.
+
+    Returns:
+        A context manager with the servers.
+
+    Raises:
+        ServerError: Servers of this folder are running already, or a server does not start.
+    """
     folder = Folder.create(home)
     own, unprivileged = Account.own(), Account.unprivileged()
     name = sockets.name_for(folder.path)
@@ -119,6 +150,8 @@ async def own_servers(home: Path) -> AsyncIterator[OwnServers]:
         stack.callback(os.close, lock)
         running: dict[str, ServerProcess] = {}
         stack.callback(lambda: stop(running.values()))
-        servers = OwnServers(folder, for_redis, for_postgres, programs, unprivileged, lock, running)
+        servers = TemporaryServers(
+            folder, for_redis, for_postgres, programs, unprivileged, lock, running
+        )
         await servers.start()
         yield servers

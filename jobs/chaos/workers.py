@@ -1,4 +1,4 @@
-"""The workers of a run: each a process with a network of its own."""
+"""Workers of a run: each a process with its own network proxies."""
 
 import asyncio
 import signal
@@ -13,73 +13,87 @@ from jobs.chaos.proxies import Link, State
 from jobs.chaos.schedule import Peer
 from jobs.engine.bootstrap.supervisor import Child, command, spawn
 
-REST: Final = 0.3
-"""Seconds until a worker that ended is started again."""
-KILL_AFTER: Final = 15.0
-"""Seconds that a worker has to stop."""
+RESTART_DELAY: Final = 0.3
+"""Seconds until a worker that exited is started again."""
+STOP_TIMEOUT: Final = 15.0
+"""Seconds that a worker may take to stop before it is killed."""
 
 
 @dataclass(eq=False)
 class Worker:
-    """One worker, and its next life when it ends.
+    """One worker, restarted whenever its process exits.
 
-    unasked: how often it ended though nobody asked it to; stubborn: how often it did not end
-    though it was asked to.
+    Attributes:
+        number: Number of the worker, from 0.
+        environment: Environment variables of the process.
+        links: Network link to each peer.
+        output: Output of the process.
+        unexpected_exits: How often the process exited without a signal from the run.
+        ignored_stops: How often the process did not stop on SIGTERM.
+        skew: Error of the next process's clock, in seconds.
     """
 
     number: int
     environment: Mapping[str, str]
     links: Mapping[Peer, Link]
     output: IO[bytes]
-    unasked: int = 0
-    stubborn: int = 0
+    unexpected_exits: int = 0
+    ignored_stops: int = 0
     skew: float = 0.0
     _child: Child | None = None
     _may_run: asyncio.Event = field(default_factory=asyncio.Event)
     _up: asyncio.Event = field(default_factory=asyncio.Event)
-    _asked: bool = False
+    _stopping: bool = False
 
-    async def live(self) -> None:
-        """Runs until it is cancelled, process after process."""
+    async def run(self) -> None:
+        """Run one process after the other until canceled."""
         self._may_run.set()
         try:
             while True:
                 await self._may_run.wait()
-                self._asked = False
+                self._stopping = False
                 child = self._child = await spawn(self._command(), self.environment, self.output)
                 was_ready = await child.ready
                 if was_ready:
                     self._up.set()
                 await child.process.wait()
                 self._up.clear()
-                self.unasked += was_ready and not self._asked
-                await asyncio.sleep(REST)
+                self.unexpected_exits += was_ready and not self._stopping
+                await asyncio.sleep(RESTART_DELAY)
         finally:
             await self._end()
 
     @property
     def pid(self) -> int | None:
-        """Of its process, if one runs."""
+        """Process id; None if no process runs."""
         child = self._child
         return child.process.pid if child and child.process.returncode is None else None
 
-    async def up(self) -> None:
-        """Returns once it runs."""
+    async def wait_until_up(self) -> None:
+        """Wait until the worker runs jobs."""
         await self._up.wait()
 
-    async def kill(self, down: float) -> None:
-        """As kill -9; returns when its successor runs, which is started after `down` seconds."""
+    async def kill(self, downtime: float) -> None:
+        """Kill the process; return when its successor is up.
+
+        Args:
+            downtime: Seconds until the successor is started.
+        """
         self._may_run.clear()
-        self._asked = True
+        self._stopping = True
         if self._child is not None:
             self._child.signal(signal.SIGKILL)
         self._up.clear()
-        await asyncio.sleep(down)
+        await asyncio.sleep(downtime)
         self._may_run.set()
-        await self.up()
+        await self.wait_until_up()
 
     async def freeze(self, seconds: float) -> None:
-        """As SIGSTOP, and SIGCONT after `seconds`."""
+        """Suspend the process.
+
+        Args:
+            seconds: Time between SIGSTOP and SIGCONT.
+        """
         child = self._child
         if child is None:
             return
@@ -90,26 +104,26 @@ class Worker:
             child.signal(signal.SIGCONT)
 
     async def replace(self) -> None:
-        """Stops it in good order, and waits until its successor runs."""
+        """Stop the process gracefully; return when its successor is up."""
         if self._child is None or self.pid is None:
-            return await self.up()
+            return await self.wait_until_up()
         self._up.clear()
         await self._stop(self._child)
-        return await self.up()
+        return await self.wait_until_up()
 
     async def _end(self) -> None:
         if self._child is not None and self.pid is not None:
             await self._stop(self._child)
 
     async def _stop(self, child: Child) -> None:
-        self._asked = True
+        self._stopping = True
         child.signal(signal.SIGTERM)
         child.signal(signal.SIGCONT)
         try:
-            async with asyncio.timeout(KILL_AFTER):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 await child.process.wait()
         except TimeoutError:
-            self.stubborn += 1
+            self.ignored_stops += 1
             child.signal(signal.SIGKILL)
             await child.process.wait()
 
@@ -120,56 +134,77 @@ class Worker:
 
 
 class Fleet:
-    """All workers of a run. watch: a task that ends only if they cannot go on."""
+    """All workers of a run.
 
-    def __init__(self, workers: Sequence[Worker], watch: "asyncio.Task[None]") -> None:
+    Args:
+        workers: The workers.
+        task: Task that runs them; it ends only if they cannot go on.
+    """
+
+    def __init__(self, workers: Sequence[Worker], task: "asyncio.Task[None]") -> None:
         self.workers = workers
-        self.watch = watch
+        self.task = task
 
     @property
-    def unasked(self) -> int:
-        return sum(worker.unasked for worker in self.workers)
+    def unexpected_exits(self) -> int:
+        """Unexpected exits of all workers."""
+        return sum(worker.unexpected_exits for worker in self.workers)
 
     @property
-    def stubborn(self) -> int:
-        return sum(worker.stubborn for worker in self.workers)
+    def ignored_stops(self) -> int:
+        """Stop signals that workers ignored."""
+        return sum(worker.ignored_stops for worker in self.workers)
 
     async def deploy(self) -> None:
-        """Replaces one worker after the other."""
+        """Replace the workers one by one, as in a rolling deployment."""
         for worker in self.workers:
             await worker.replace()
 
     async def stop(self) -> None:
-        """Stops them all in good order."""
+        """Restore all networks and stop all workers gracefully."""
         for worker in self.workers:
             for link in worker.links.values():
                 link.set(State.UP)
-        self.watch.cancel()
-        await asyncio.wait([self.watch])
+        self.task.cancel()
+        await asyncio.wait([self.task])
 
 
 @asynccontextmanager
-async def running(workers: Sequence[Worker]) -> AsyncIterator[Fleet]:
-    """The workers at work beside the block, with their networks; stopped after it."""
+async def run_workers(workers: Sequence[Worker]) -> AsyncIterator[Fleet]:
+    """Run workers and their network links while the block runs.
+
+    Args:
+        workers: The workers.
+
+    Returns:
+        A context manager with the fleet.
+    """
     async with AsyncExitStack() as stack:
         for worker in workers:
             for link in worker.links.values():
                 await link.start()
                 stack.push_async_callback(link.close)
-        watch = asyncio.create_task(_live(workers))
-        fleet = Fleet(workers, watch)
+        fleet = Fleet(workers, asyncio.create_task(_run_all(workers)))
         try:
             yield fleet
         finally:
             await fleet.stop()
 
 
-async def _live(workers: Sequence[Worker]) -> None:
+async def _run_all(workers: Sequence[Worker]) -> None:
     async with asyncio.TaskGroup() as group:
         for worker in workers:
-            group.create_task(worker.live())
+            group.create_task(worker.run())
 
 
-def links_of(folder: Path, targets: Mapping[Peer, Path]) -> Mapping[Peer, Link]:
-    """A worker's own way to each of its peers, through sockets of the same names in `folder`."""
+def make_links(folder: Path, targets: Mapping[Peer, Path]) -> Mapping[Peer, Link]:
+    """Make one worker's links to its peers.
+
+    Args:
+        folder: Folder for the links' sockets, which get the names of the targets.
+        targets: Socket of each peer.
+
+    Returns:
+        The links, not yet started.
+    """
     return {peer: Link(folder / target.name, target) for peer, target in targets.items()}

@@ -1,4 +1,4 @@
-"""What is going on while things go wrong: a campaign, and jobs that follow a script."""
+"""Workload during the faults: a campaign, and jobs with scripted outcomes."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from jobs.demo.scenario import Scenario, made_up
+from jobs.demo.scenario import Scenario, synthetic
 from jobs.engine import JobRequest, Pool
 from jobs.engine.queue.claim import MAX_EXPIRED_LEASES
 from jobs.errors import DatabaseError, WorkerLost
@@ -26,18 +26,18 @@ from jobs.store.postgres.store import PostgresStore
 from jobs.voice import Disorder, SeededPlan
 
 RATE: Final = 600.0
-"""Business seconds that pass in a real one."""
+"""Business seconds per real second."""
 CALLS_PER_SECOND: Final = 20.0
-"""Real seconds."""
+"""Target rate, in calls per real second."""
 CALLS_PER_LEAD: Final = 1.7
-"""About so many follow from the plan and the policy."""
-BUSY: Final = 0.9
-"""The share of the faults' time over which the leads become due."""
-SCRIPTS_PER_SECOND: Final = 20
+"""Approximate average under `POLICY` and the scenario's plan."""
+DUE_SHARE: Final = 0.9
+"""Share of the fault schedule over which the leads become due."""
+SCRIPTED_JOBS_PER_SECOND: Final = 20
 TRANSIENT_ERRORS: Final = (RedisError, OSError, TimeoutError, DatabaseError)
 
-USUAL: Final = Disorder(late=0.1, repeated=0.05, shuffled=0.1)
-"""What the provider's callbacks are like at the best of times."""
+USUAL_DISORDER: Final = Disorder(late=0.1, repeated=0.05, shuffled=0.1)
+"""Disorder of the provider's callbacks outside of faults."""
 POLICY: Final = CampaignPolicy(
     windows=ALWAYS_OPEN,
     retries=RetryTable(
@@ -56,26 +56,47 @@ POLICY: Final = CampaignPolicy(
 
 
 def spread(seconds: float) -> timedelta:
-    """The business time over which the leads become due, in a run of so many seconds."""
-    return timedelta(seconds=seconds * BUSY * RATE)
+    """Return the business time over which the leads become due.
+
+    Args:
+        seconds: Length of the fault schedule, in real seconds.
+
+    Returns:
+        Business time.
+    """
+    return timedelta(seconds=seconds * DUE_SHARE * RATE)
 
 
-def scenario(folder: Path, seed: int, seconds: float) -> Scenario:
-    """A campaign that lasts for about as long as the faults."""
-    leads = max(20, round(seconds * BUSY * CALLS_PER_SECOND / CALLS_PER_LEAD))
+def make_scenario(folder: Path, seed: int, seconds: float) -> Scenario:
+    """Create a campaign that lasts about as long as the faults.
+
+    Args:
+        folder: Folder to write the lead file to.
+        seed: Seed of the leads and the calls.
+        seconds: Length of the fault schedule, in real seconds.
+
+    Returns:
+        The scenario.
+    """
+    leads = max(20, round(seconds * DUE_SHARE * CALLS_PER_SECOND / CALLS_PER_LEAD))
     return replace(
-        made_up(folder, leads=leads, seed=seed, rate=RATE),
+        synthetic(folder, leads=leads, seed=seed, rate=RATE),
         campaign="chaos",
         plan=SeededPlan(seed, recorded=0.05, callback_hours=(0.1, 0.4)),
         policy=POLICY,
-        disorder=USUAL,
+        disorder=USUAL_DISORDER,
     )
 
 
-class Scripts:
-    """Jobs whose end is known beforehand, enqueued all the time.
+class ScriptedJobs:
+    """Producer of jobs with known outcomes.
 
-    expected: for each id, whether it ends as a dead letter.
+    Args:
+        pool: Redis pool.
+        seed: Seed of the scripts.
+
+    Attributes:
+        expected: Id of each enqueued job: True if its script ends in a dead letter.
     """
 
     def __init__(self, pool: Pool, seed: int) -> None:
@@ -84,10 +105,10 @@ class Scripts:
         self._random = Random(seed)  # noqa: S311  # repeatable by design
 
     async def produce(self) -> None:
-        """Enqueues until it is cancelled. What Redis did not take is sent again, under its id."""
+        """Enqueue jobs until canceled. If Redis fails, send the same jobs and ids again."""
         unsent: list[JobRequest] = []
         while True:
-            unsent += [self._request() for _ in range(SCRIPTS_PER_SECOND // 5)]
+            unsent += [self._request() for _ in range(SCRIPTED_JOBS_PER_SECOND // 5)]
             with suppress(*TRANSIENT_ERRORS):
                 async with asyncio.timeout(5):
                     await self._pool.enqueue_many(unsent)
@@ -116,14 +137,24 @@ class Scripts:
         return ["fail:ValidationError"]
 
 
-class Nurse:
-    """Does for the campaign what a person would: resumes it when the breaker has paused it."""
+class Operator:
+    """Resumes the campaign whenever the breaker pauses it, as a person would.
+
+    Args:
+        pool: Redis pool.
+        store: Database.
+        campaign_id: Id of the campaign.
+
+    Attributes:
+        resumed: How often the campaign was resumed.
+    """
 
     def __init__(self, pool: Pool, store: PostgresStore, campaign_id: UUID) -> None:
         self.resumed = 0
         self._pool, self._store, self._campaign_id = pool, store, campaign_id
 
-    async def tend(self) -> None:
+    async def run(self) -> None:
+        """Check the campaign every second until canceled."""
         while True:
             await asyncio.sleep(1)
             with suppress(*TRANSIENT_ERRORS):
@@ -134,19 +165,30 @@ class Nurse:
                     self.resumed += 1
 
 
-def differences(
+def wrong_outcomes(
     expected: Mapping[str, bool],
     succeeded: frozenset[str],
     dead: Mapping[str, str],
-    bereft: Mapping[str, int],
+    worker_losses: Mapping[str, int],
 ) -> list[str]:
-    """The ids of scripted jobs that did not end as their script says. dead: with the class of the
-    error. bereft: how often a job's worker fell silent: after LAPSES_ALLOWED times it is given up,
-    whatever its script."""
+    """Return the scripted jobs that did not end as their script demands.
 
-    def ended_well(job_id: str, dies: bool) -> bool:
+    A job that lost its worker `MAX_EXPIRED_LEASES` times may become a dead letter despite its
+    script.
+
+    Args:
+        expected: Id of each scripted job: True if its script ends in a dead letter.
+        succeeded: Ids of jobs that succeeded.
+        dead: Id of each dead letter: its error class.
+        worker_losses: Id of each affected job: how often it lost its worker.
+
+    Returns:
+        Sorted ids of the jobs with a wrong outcome.
+    """
+
+    def is_right(job_id: str, dies: bool) -> bool:
         if dead.get(job_id) == WorkerLost.__name__:
-            return bereft.get(job_id, 0) >= MAX_EXPIRED_LEASES
+            return worker_losses.get(job_id, 0) >= MAX_EXPIRED_LEASES
         return (job_id in dead) if dies else (job_id in succeeded)
 
-    return sorted(job_id for job_id, dies in expected.items() if not ended_well(job_id, dies))
+    return sorted(job_id for job_id, dies in expected.items() if not is_right(job_id, dies))

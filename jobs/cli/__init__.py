@@ -2,7 +2,7 @@
 
 `commands`       the command modules
 `resources`      Redis pools, stores and worker settings shared by the commands
-`params`         parameter types: durations, finite numbers
+`params`         parameters: durations, finite numbers, the tenant option
 `output`         consoles, escaping of control characters
 `errors`         exceptions as one-line errors with an exit code
 `interruptible`  long runs that stop cleanly on a signal

@@ -1,4 +1,4 @@
-"""Any error as one line that says what helps."""
+"""Exceptions as one-line click errors with an exit code."""
 
 import click
 
@@ -8,13 +8,20 @@ from jobs.settings import SettingsError
 
 
 class WrongUsage(click.ClickException):
-    """The command was given what it cannot use."""
+    """Wrong usage of a command: exit code 2."""
 
     exit_code = 2
 
 
 def as_click_error(error: BaseException) -> click.ClickException:
-    """The error as click shows it: wrong usage (exit code 2), or a failure (1)."""
+    """Convert an exception to a one-line click error.
+
+    Args:
+        error: The exception that ended a command. Of an exception group, the first member counts.
+
+    Returns:
+        A `WrongUsage` (exit code 2) for bad input or settings, else a failure (exit code 1).
+    """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, UsageError | SettingsError):
@@ -26,21 +33,22 @@ def as_click_error(error: BaseException) -> click.ClickException:
         return click.ClickException(f"{error}: {refusal}")
     mapped = as_job_error(error)
     if isinstance(mapped, JobError) and mapped is not error:
-        return click.ClickException(f"{_what(error)}: {mapped}")
+        return click.ClickException(f"{_source(error)}: {mapped}")
     if isinstance(mapped, RinglineError | OSError):
         return click.ClickException(str(mapped))
     text = " ".join(str(error).split())
     return click.ClickException(
-        f"{type(error).__name__}: {text} (a defect; `ringline --debug …` shows where)"
+        f"{type(error).__name__}: {text} (internal error: see the traceback with --debug)"
     )
 
 
 def _is_surrogate(character: str) -> bool:
-    """As Python makes one of each byte of the command line that it cannot decode."""
+    """Check for the surrogates that Python substitutes for undecodable command-line bytes."""
     return "\ud800" <= character <= "\udfff"
 
 
-def _what(error: BaseException) -> str:
-    source = type(error).__module__.partition(".")[0]
-    names = {"redis": "Redis", "sqlalchemy": "PostgreSQL", "asyncpg": "PostgreSQL"}
-    return names.get(source, type(error).__name__)
+def _source(error: BaseException) -> str:
+    """Name the server behind a library's exception."""
+    library = type(error).__module__.partition(".")[0]
+    servers = {"redis": "Redis", "sqlalchemy": "PostgreSQL", "asyncpg": "PostgreSQL"}
+    return servers.get(library, type(error).__name__)

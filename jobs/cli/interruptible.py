@@ -1,4 +1,4 @@
-"""A long run of a command, which ends in good order when it is interrupted."""
+"""Long runs that stop cleanly on a signal."""
 
 import asyncio
 import signal
@@ -11,15 +11,25 @@ T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine answers. Ctrl-C, SIGTERM and SIGHUP cancel it, and raise click.Abort."""
+    """Run a coroutine; cancel it on SIGINT, SIGTERM or SIGHUP.
 
-    async def cancelled_by_signals() -> T:
+    Args:
+        coroutine: The command's work. It cleans up when it is canceled.
+
+    Returns:
+        The coroutine's result.
+
+    Raises:
+        click.Abort: A signal canceled the coroutine.
+    """
+
+    async def canceled_by_signals() -> T:
         task = asyncio.create_task(coroutine)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await task
 
     try:
-        return asyncio.run(cancelled_by_signals())
+        return asyncio.run(canceled_by_signals())
     except asyncio.CancelledError:
         raise click.Abort from None

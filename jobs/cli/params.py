@@ -1,4 +1,4 @@
-"""Click parameter types: durations and finite numbers."""
+"""Click parameters: durations, finite numbers, the tenant option."""
 
 import math
 import re
@@ -43,3 +43,4 @@ class Number(click.FloatRange):
 
 
 DURATION: Final = Duration()
+TENANT: Final = click.option("--tenant", default="default", show_default=True, help="Tenant.")

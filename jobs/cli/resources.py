@@ -1,4 +1,4 @@
-"""What the commands share: the servers, opened for one command, and the jobs that there are."""
+"""Redis pools, stores and worker settings shared by the commands."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,19 +14,28 @@ from jobs.settings import Settings, get_settings
 from jobs.store.postgres import migrate
 from jobs.store.postgres.store import PostgresStore
 
-_MODULES: Final = {
+_DOMAINS: Final = {
     "lead_tasks": "jobs.lead",
     "call_tasks": "jobs.call",
     "campaign_tasks": "jobs.campaign",
     "analytics_tasks": "jobs.analytics",
     "default": "jobs.default",
 }
-"""Imported when they are asked for: one domain's worker needs no other."""
+"""Package of each queue's domain, imported on use: a domain's worker needs no other domain."""
 
 
 @asynccontextmanager
-async def opened_pool() -> AsyncIterator[Pool]:
-    """The settings' Redis, or several, else the embedded one, which is started."""
+async def open_pool() -> AsyncIterator[Pool]:
+    """Open a pool on the configured Redis servers.
+
+    Without REDIS_URL, the pool uses the embedded Redis and starts it if needed.
+
+    Returns:
+        A context manager with the pool; leaving it closes the pool.
+
+    Raises:
+        ServerError: The embedded Redis cannot be started.
+    """
     settings = get_settings()
     urls = QueueUrls.from_settings(settings, redis_url(settings, start=True))
     pool = await create_pool(urls, clock=clock_from(settings.jobs_clock))
@@ -37,11 +46,21 @@ async def opened_pool() -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def opened_store() -> AsyncIterator[PostgresStore]:
-    """The settings' PostgreSQL, else the embedded one, which is started and migrated."""
+async def open_store() -> AsyncIterator[PostgresStore]:
+    """Open a store on the configured PostgreSQL, with a pool that publishes its outbox.
+
+    Without DATABASE_URL, the store uses the embedded PostgreSQL: it is started if needed, and
+    its schema is migrated.
+
+    Returns:
+        A context manager with the store; leaving it closes the store and its pool.
+
+    Raises:
+        ServerError: An embedded server cannot be started.
+    """
     settings = get_settings()
     url = await _ready_database(settings)
-    async with opened_pool() as pool:
+    async with open_pool() as pool:
         store = await PostgresStore.open(
             url, publish=pool.enqueue_many, clock=clock_from(settings.jobs_clock)
         )
@@ -54,37 +73,60 @@ async def opened_store() -> AsyncIterator[PostgresStore]:
 async def _ready_database(settings: Settings) -> str:
     url = database_url(settings, start=True)
     if settings.database_url is None:
-        # Nobody else looks after the embedded one.
+        # Only an operator migrates a configured database.
         await migrate.upgrade_async(url)
     return url
 
 
 def settings_of(queue: str) -> type[DomainSettings]:
-    """The WorkerSettings of a queue of ours. Raises UsageError for others, which are settings of
-    this project's users."""
-    if queue not in _MODULES:
+    """Return the built-in `WorkerSettings` class that serves a queue.
+
+    Args:
+        queue: Canonical name of the queue.
+
+    Returns:
+        The settings class of the queue's domain.
+
+    Raises:
+        UsageError: No built-in domain serves the queue.
+    """
+    if queue not in _DOMAINS:
         raise UsageError(
-            f"no settings class of ours serves {queue}: "
-            "give the path of yours, as in my_package.WorkerSettings"
+            f"no built-in settings class serves {queue}: "
+            "name your own class by its path, such as my_package.WorkerSettings"
         )
-    found: type[DomainSettings] = import_module(_MODULES[queue]).WorkerSettings
-    return found
+    settings: type[DomainSettings] = import_module(_DOMAINS[queue]).WorkerSettings
+    return settings
 
 
 def domain_settings() -> dict[str, type[DomainSettings]]:
-    """Each domain's WorkerSettings, by the name of its queue."""
-    return {queue: settings_of(queue) for queue in _MODULES}
+    """Return the built-in settings classes.
+
+    Returns:
+        Queue name to settings class, for all domains.
+    """
+    return {queue: settings_of(queue) for queue in _DOMAINS}
 
 
 def scheduled_jobs() -> list[str]:
-    """The names of the jobs that the domains' crons enqueue."""
+    """Return the names of all jobs that cron schedules enqueue.
+
+    Returns:
+        Job names in the order of the domains.
+    """
     return [
         cron.coroutine.__qualname__
-        for one in domain_settings().values()
-        for cron in one.cron_jobs or ()
+        for settings in domain_settings().values()
+        for cron in settings.cron_jobs or ()
     ]
 
 
 def job_names() -> frozenset[str]:
-    """The name of each job, and its aliases."""
-    return frozenset(name for one in domain_settings().values() for name in one.functions.names)
+    """Return the names of all built-in jobs.
+
+    Returns:
+        Job names, aliases included.
+    """
+    return frozenset(
+        name for settings in domain_settings().values() for name in settings.functions.names
+    )

@@ -1,4 +1,4 @@
-"""How a run is shown: bars on a terminal, plain lines elsewhere, and the tables at its end."""
+"""Progress display (bars on a terminal, lines elsewhere) and result tables."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,27 +18,45 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.analytics.model import Report
-from jobs.demo.invariants import Entry
+from jobs.demo.invariants import Invariant
 from jobs.engine import DeadLetter
 
-LINE_EVERY: Final = 5.0
-"""Seconds between two lines about the same stage."""
-MOST_LETTERS: Final = 20
+LINE_INTERVAL: Final = 5.0
+"""Minimum seconds between two lines about one stage."""
+MAX_DEAD_LETTERS: Final = 20
+"""Maximum number of dead letters to print."""
+ACRONYMS: Final = frozenset({"acd", "aht", "asr"})
+"""Names of metrics to print in capitals."""
 
 
 class Stage(Protocol):
-    """One step of a run."""
+    """Progress of one step of a run."""
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """How far it is; total is None while that is not known."""
+        """Show the progress so far.
+
+        Args:
+            done: Number of finished items.
+            total: Number of all items; None while it is unknown.
+            note: Text to show beside the figures.
+        """
         ...
 
 
 class Display(Protocol):
-    """Where the stages of a run are shown."""
+    """Progress display of a run."""
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Stage]: ...
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Show a step of the run while the block runs.
+
+        Args:
+            name: Name of the step.
+
+        Returns:
+            A context manager with the step's progress.
+        """
+        ...
 
 
 class _Bar:
@@ -50,43 +68,45 @@ class _Bar:
 
 
 class Bars:
-    """Progress bars, one a stage."""
+    """Display with one progress bar per stage."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        task = self._progress.add_task(name, total=None, note="")
-        yield _Bar(self._progress, task)
-        shown = next(one for one in self._progress.tasks if one.id == task)
-        if shown.total is None:
-            self._progress.update(task, total=1, completed=1)
-        self._progress.stop_task(task)
+        """Show a bar while the block runs. See `Display`."""
+        task_id = self._progress.add_task(name, total=None, note="")
+        yield _Bar(self._progress, task_id)
+        task = next(task for task in self._progress.tasks if task.id == task_id)
+        if task.total is None:
+            self._progress.update(task_id, total=1, completed=1)
+        self._progress.stop_task(task_id)
 
 
 class _Line:
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name = console, name
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
         self.latest = ""
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
         figures = f"{done:,}" if total is None else f"{done:,} of {total:,}"
         self.latest = f"{figures}  {note}".rstrip()
-        if time.monotonic() - self._told >= LINE_EVERY:
-            self._told = time.monotonic()
+        if time.monotonic() - self._printed_at >= LINE_INTERVAL:
+            self._printed_at = time.monotonic()
             self._console.print(f"{self._name}: {self.latest}", highlight=False)
 
 
 class Lines:
-    """A line for each stage at its end, and one now and then during a long one."""
+    """Display with one line at the end of each stage, and more during a long stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
+        """Print lines while the block runs and when it ends. See `Display`."""
         started = time.monotonic()
         line = _Line(self._console, name)
         yield line
@@ -96,8 +116,15 @@ class Lines:
 
 
 @contextmanager
-def display(console: Console) -> Iterator[Display]:
-    """Bars where there is a terminal, else lines."""
+def open_display(console: Console) -> Iterator[Display]:
+    """Open the display that suits the console.
+
+    Args:
+        console: Console to print to.
+
+    Returns:
+        A context manager with a display: bars on a terminal, lines elsewhere.
+    """
     if not console.is_terminal:
         yield Lines(console)
         return
@@ -113,7 +140,12 @@ def display(console: Console) -> Iterator[Display]:
 
 
 def print_metrics(console: Console, report: Report) -> None:
-    """The campaign's figures."""
+    """Print a campaign's totals and metrics as a table.
+
+    Args:
+        console: Console to print to.
+        report: Report of the campaign.
+    """
     totals = report.totals
     table = Table(title="Campaign", box=None, show_header=False, title_justify="left")
     table.add_column()
@@ -130,7 +162,8 @@ def print_metrics(console: Console, report: Report) -> None:
     ):
         table.add_row(name, f"{figure:,}")
     for name, value in report.metrics.items():
-        table.add_row(name.replace("_", " "), _metric(value))
+        label = name.upper() if name in ACRONYMS else name.replace("_", " ")
+        table.add_row(label, _metric(value))
     console.print(table)
 
 
@@ -138,25 +171,36 @@ def _metric(value: float | None) -> str:
     return "-" if value is None else f"{float(value):,.4g}"
 
 
-def print_books(console: Console, books: Sequence[Entry]) -> None:
-    """The books, with what is behind a difference."""
-    table = Table(title="Books", box=None, show_header=False, title_justify="left")
+def print_invariants(console: Console, invariants: Sequence[Invariant]) -> None:
+    """Print each invariant, and the detail of a violated invariant.
+
+    Args:
+        console: Console to print to.
+        invariants: Checked invariants of a run.
+    """
+    table = Table(title="Invariants", box=None, show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    for entry in books:
-        sign = Text("ok", "green") if entry.balances else Text("WRONG", "bold red")
-        figures = f"{entry.left:,}" if entry.balances else f"{entry.left:,} ≠ {entry.right:,}"
-        table.add_row(Text(entry.name), figures, sign)
-        if entry.detail:
-            table.add_row(Text(f"  {entry.detail}", "red"), "", "")
+    for invariant in invariants:
+        left, right = invariant.left, invariant.right
+        verdict = Text("ok", "green") if invariant.holds else Text("VIOLATED", "bold red")
+        figures = f"{left:,}" if invariant.holds else f"{left:,} ≠ {right:,}"
+        table.add_row(Text(invariant.name), figures, verdict)
+        if invariant.detail:
+            table.add_row(Text(f"  {invariant.detail}", "red"), "", "")
     console.print(table)
 
 
-def print_dead(console: Console, dead: Sequence[DeadLetter]) -> None:
-    """The dead letters, where there are any."""
-    for letter in dead[:MOST_LETTERS]:
+def print_dead_letters(console: Console, letters: Sequence[DeadLetter]) -> None:
+    """Print dead letters with masked arguments, if there are any.
+
+    Args:
+        console: Console to print to.
+        letters: Dead letters of a run; at most `MAX_DEAD_LETTERS` are printed.
+    """
+    for letter in letters[:MAX_DEAD_LETTERS]:
         text = f"dead letter {letter.job_id}: {letter.function}({letter.shown_arguments()}): "
         console.print(Text(f"{text}{letter.error_class}: {letter.message}", "red"))
-    if len(dead) > MOST_LETTERS:
-        console.print(f"… and {len(dead) - MOST_LETTERS} more dead letters")
+    if len(letters) > MAX_DEAD_LETTERS:
+        console.print(f"… and {len(letters) - MAX_DEAD_LETTERS} more dead letters")

@@ -1,8 +1,9 @@
-"""A recorded campaign from a CSV file: leads to be called again, and how each call then ended.
+"""Recorded campaigns from CSV files, replayed call by call.
 
-The file has one row a lead. `campaign` counts its attempts, of which only the last was answered;
-that one lasted `duration` seconds, and `y` says whether it converted. These three are known only
-after the calls, so they become the provider's plan; all other columns become the lead.
+The file has one row per lead. `campaign` is the lead's number of attempts, of which only the last
+was answered; `duration` is the length of that call in seconds, and `y` says whether the lead
+converted. These three columns are outcomes, so they become the provider's plan. All other columns
+become the lead.
 """
 
 import csv
@@ -18,13 +19,19 @@ from jobs.rules.fictional import fictional_number
 from jobs.voice.simulator.plan import Recorded, ReplayPlan
 
 OUTCOMES: Final = {"yes": "converted", "no": "not_interested"}
-AFTERWARDS: Final = ("campaign", "duration", "y")
-"""Columns that tell what came of the calls."""
+OUTCOME_COLUMNS: Final = ("campaign", "duration", "y")
 
 
 @dataclass(slots=True)
 class Sums:
-    """What a report must show for some of the leads."""
+    """Sums over some of a dataset's leads, which the report must reproduce.
+
+    Attributes:
+        leads: Number of leads.
+        attempts: Number of call attempts.
+        conversions: Number of converted leads.
+        seconds: Seconds of conversation.
+    """
 
     leads: int = 0
     attempts: int = 0
@@ -32,6 +39,11 @@ class Sums:
     seconds: int = 0
 
     def add(self, recorded: Recorded) -> None:
+        """Add one lead.
+
+        Args:
+            recorded: Recorded calls of the lead.
+        """
         self.leads += 1
         self.attempts += recorded.attempts
         self.conversions += recorded.outcome == OUTCOMES["yes"]
@@ -40,12 +52,23 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class FileSums:
-    """The file's own totals, in all and for each value of each lead column."""
+    """Sums over a dataset.
+
+    Attributes:
+        total: Sums over all leads.
+        by_column: Sums per lead column and value: `by_column[column][value]`.
+    """
 
     total: Sums = field(default_factory=Sums)
     by_column: dict[str, defaultdict[str, Sums]] = field(default_factory=dict)
 
     def add(self, columns: Mapping[str, str], recorded: Recorded) -> None:
+        """Add one lead.
+
+        Args:
+            columns: The lead's columns and their values.
+            recorded: Recorded calls of the lead.
+        """
         self.total.add(recorded)
         for name, value in columns.items():
             self.by_column.setdefault(name, defaultdict(Sums))[value].add(recorded)
@@ -53,22 +76,36 @@ class FileSums:
 
 @dataclass(frozen=True, slots=True)
 class RecordedCampaign:
-    """A campaign that can be replayed."""
+    """A recorded campaign, ready for replay.
+
+    Attributes:
+        plan: Outcome of each lead's calls, by phone number.
+        sums: Sums that the report must reproduce.
+    """
 
     plan: ReplayPlan
     sums: FileSums
 
 
 def read_campaign(path: Path, leads: Path) -> RecordedCampaign:
-    """Reads a recorded campaign (CSV, also gzipped) and writes its leads, with made-up numbers.
+    """Read a recorded campaign and write its leads, with fictional numbers, as a CSV file.
 
-    leads: the CSV file to be written, for an import. Raises UsageError or ValidationError with a
-    line that names the file and what is wrong.
+    Args:
+        path: Recorded campaign, plain or gzipped CSV.
+        leads: Lead file to write, ready for import.
+
+    Returns:
+        The plan and the sums of the campaign.
+
+    Raises:
+        UsageError: A column is missing, a row is bad, or there are too many rows. The message
+            names the file and the line.
+        ValidationError: The file is missing, empty or not text.
     """
     recorded: dict[str, Recorded] = {}
     sums = FileSums()
     with (
-        open_csv(path, None, AFTERWARDS.__contains__) as (header, records),
+        open_csv(path, None, OUTCOME_COLUMNS.__contains__) as (header, records),
         leads.open("w", newline="", encoding="utf-8") as file,
     ):
         columns = _lead_columns(path, header)
@@ -82,18 +119,18 @@ def read_campaign(path: Path, leads: Path) -> RecordedCampaign:
             writer.writerow([number, *lead.values()])
             sums.add(lead, recorded[number])
     if not recorded:
-        raise UsageError(f"{path}: there is no row below the header")
+        raise UsageError(f"{path}: no rows below the header")
     return RecordedCampaign(ReplayPlan(recorded), sums)
 
 
 def _lead_columns(path: Path, header: Iterable[str]) -> list[str]:
-    missing = [name for name in AFTERWARDS if name not in header]
+    missing = [name for name in OUTCOME_COLUMNS if name not in header]
     if missing:
         raise UsageError(
-            f"{path}: no column {', '.join(missing)}: a recorded campaign has the columns "
-            f"{', '.join(AFTERWARDS)} besides those of the lead"
+            f"{path}: no column {', '.join(missing)}: a recorded campaign needs the columns "
+            f"{', '.join(OUTCOME_COLUMNS)} besides the lead's columns"
         )
-    return [name for name in header if name not in AFTERWARDS]
+    return [name for name in header if name not in OUTCOME_COLUMNS]
 
 
 def _row(path: Path, header: list[str], record: Record) -> Mapping[str, str]:
@@ -106,15 +143,17 @@ def _number(path: Path, index: int) -> str:
     try:
         return fictional_number(index)
     except IndexError:
-        raise UsageError(f"{path}: there are only {index:,} safe numbers for its leads") from None
+        raise UsageError(
+            f"{path}: more rows than fictional phone numbers, of which there are {index:,}"
+        ) from None
 
 
 def _recorded(path: Path, line: int, row: Mapping[str, str]) -> Recorded:
-    def count(column: str, least: int) -> int:
+    def count(column: str, minimum: int) -> int:
         text = row[column]
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
+        if not (text.isascii() and text.isdigit() and int(text) >= minimum):
             raise UsageError(
-                f"{path}: line {line}: {column} is {text!r}, not a whole number from {least} on"
+                f"{path}: line {line}: {column} is {text!r}, not a whole number >= {minimum}"
             )
         return int(text)
 

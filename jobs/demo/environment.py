@@ -1,4 +1,4 @@
-"""The ground a demo runs on: databases and a folder of its own, gone when it ends."""
+"""Temporary databases and a folder for one run."""
 
 import os
 import secrets
@@ -17,12 +17,18 @@ from jobs.settings import Settings
 from jobs.store.postgres import migrate
 
 LEASE = 3.0
-"""Seconds after which the jobs of a killed worker go on elsewhere."""
+"""Lease of the run's workers, in seconds: short, so that a killed worker's jobs resume soon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What belongs to one run. folder: private and short, as a socket's path may have 107 bytes."""
+class Environment:
+    """Databases and folder of one run.
+
+    Attributes:
+        redis_url: Redis database of the run.
+        database_url: PostgreSQL database of the run.
+        folder: Private folder with a short path: a socket path may have at most 107 bytes.
+    """
 
     redis_url: str
     database_url: str
@@ -30,16 +36,26 @@ class Ground:
 
     @property
     def socket(self) -> Path:
+        """Socket of the simulated voice provider."""
         return self.folder / "voice.sock"
 
-    def environment(
+    def variables(
         self, clock: ScaledClock, recordings: Path, lease: float = LEASE
     ) -> dict[str, str]:
-        """The settings of the run's processes, as environment variables."""
+        """Return the environment variables of the run's worker processes.
+
+        Args:
+            clock: Business clock.
+            recordings: Folder for call recordings.
+            lease: Lease in seconds.
+
+        Returns:
+            This process's variables, overridden by those of the run.
+        """
         return {
             **os.environ,
             "REDIS_URL": self.redis_url,
-            "TASK_QUEUE_URLS": "{}",  # the run's own Redis has all of its queues
+            "TASK_QUEUE_URLS": "{}",  # all queues are on the run's Redis
             "DATABASE_URL": self.database_url,
             "VOICE_URL": f"simulator+unix:{self.socket}",
             "RECORDINGS_URL": str(recordings),
@@ -50,8 +66,18 @@ class Ground:
 
 
 @asynccontextmanager
-async def own_ground(settings: Settings) -> AsyncIterator[Ground]:
-    """Makes the run's databases on the servers of the settings, else on embedded ones."""
+async def temporary_environment(settings: Settings) -> AsyncIterator[Environment]:
+    """Create databases and a folder for one run, and remove them afterwards.
+
+    Args:
+        settings: Server URLs. Without a URL, the embedded server is used and started if needed.
+
+    Returns:
+        A context manager with the environment.
+
+    Raises:
+        ServerError: An embedded server cannot be started.
+    """
     redis, postgres = redis_url(settings, start=True), database_url(settings, start=True)
     name = f"ringline_demo_{secrets.token_hex(6)}"
     folder = Path(tempfile.mkdtemp(prefix="ringline-"))
@@ -61,7 +87,7 @@ async def own_ground(settings: Settings) -> AsyncIterator[Ground]:
             try:
                 own_postgres = databases.url_for(postgres, name)
                 await migrate.upgrade_async(own_postgres)
-                yield Ground(own_redis, own_postgres, folder)
+                yield Environment(own_redis, own_postgres, folder)
             finally:
                 await databases.drop(postgres, name)
     finally:

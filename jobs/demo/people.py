@@ -1,7 +1,7 @@
-"""Made-up leads: a CSV file as a customer might send it, with duplicates and broken rows in it.
+"""Synthetic leads: a CSV file as a customer might send it, with duplicates and broken rows.
 
-Numbers are fictional ones that nobody has, e-mail addresses end in example.com, which nobody may
-register (RFC 2606), and the names are put together at random.
+Phone numbers are from ranges reserved for fiction. Email addresses end in example.com, which is
+reserved (RFC 2606). Names are random combinations.
 """
 
 import csv
@@ -32,28 +32,44 @@ LAST: Final = _LAST_NAMES.split()
 HEADER: Final = ("phone", "name", "email", "job", "consent", "demo_requested", "visits", "age")
 TITLES: Final = ("management", "technician", "services", "admin", "student", "retired")
 FAR_WEST: Final = frozenset({"US-AK", "US-HI", "US-GU", "US-MP"})
-"""Left out: the run would wait for their morning."""
-ROWS_PER_FAULT: Final = 50
-"""For so many leads there is one duplicate, and one broken row."""
+"""Regions left out: the run would wait for their calling window to open."""
+LEADS_PER_FAULT: Final = 50
+"""Leads per duplicate row, and per broken row."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeadFile:
-    """What was written. rows: without the header; usable: different numbers that can be called."""
+    """A written lead file.
+
+    Attributes:
+        rows: Rows without the header.
+        usable: Distinct phone numbers in valid rows.
+    """
 
     rows: int
     usable: int
 
 
 def write_leads(path: Path, count: int, seed: int) -> LeadFile:
-    """Writes `count` usable leads, some of them twice, and some rows that cannot be used.
+    """Write a lead file with some duplicate and some broken rows.
 
-    The same seed gives the same file. Raises UsageError when there are too few safe numbers.
+    The same seed gives the same file.
+
+    Args:
+        path: File to write.
+        count: Number of usable leads.
+        seed: Seed of the random names, values and faults.
+
+    Returns:
+        The counts of the file.
+
+    Raises:
+        UsageError: There are fewer than `count` fictional phone numbers.
     """
-    random = Random(seed)  # noqa: S311  # repeatable by design, guards nothing
+    random = Random(seed)  # noqa: S311  # repeatable by design
     people = [_person(number, random) for number in _numbers(count)]
-    faults = max(1, count // ROWS_PER_FAULT)
-    repeated = [_again(random.choice(people)) for _ in range(faults)]
+    faults = max(1, count // LEADS_PER_FAULT)
+    repeated = [_reformatted(random.choice(people)) for _ in range(faults)]
     broken = [_broken(random) for _ in range(faults)]
     rows = [*people, *repeated, *broken]
     random.shuffle(rows)
@@ -72,7 +88,7 @@ def _numbers(count: int) -> list[str]:
     )
     numbers = list(islice(nearby, count))
     if len(numbers) < count:
-        raise UsageError(f"{count:,} leads are too many: there are {len(numbers):,} safe numbers")
+        raise UsageError(f"{count:,} leads are too many: the maximum is {len(numbers):,}")
     return numbers
 
 
@@ -91,15 +107,15 @@ def _person(number: str, random: Random) -> tuple[str, ...]:
     )
 
 
-def _again(person: tuple[str, ...]) -> tuple[str, ...]:
-    """The same number, written differently."""
+def _reformatted(person: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the person with the phone number in another notation."""
     number, *rest = person
     spelled = f"{number[:2]} ({number[2:5]}) {number[5:8]}-{number[8:]}"
     return (spelled if number.startswith("+1") else f" {number} ", *rest)
 
 
 def _broken(random: Random) -> tuple[str, ...]:
-    """A row that cannot become a lead."""
+    """Return a row that cannot become a lead."""
     _, *rest = _person("", random)
     match random.randrange(4):
         case 0:

@@ -1,4 +1,4 @@
-"""What a demo plays: the leads, the provider's plan, and the campaign's policy, all of it data."""
+"""Scenario of a run, as data: leads, provider plan, campaign policy, clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,16 +15,27 @@ from jobs.rules.windows import ALWAYS_OPEN
 from jobs.voice import Disorder, Plan, SeededPlan
 
 START: Final = datetime(2026, 3, 10, 13, tzinfo=UTC)
-"""A Tuesday, at 9 in New York; in California the window opens two hours later."""
+"""A Tuesday, 9:00 in New York; the calling window in California opens two hours later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One run.
+    """Input of one run.
 
-    rows: of the lead file, below its header; usable: the different numbers in it. start, rate:
-    of the business clock, in business seconds per real second. zone: of leads whose row has none;
-    None finds it by the number. sums: what the report must show, where that is known.
+    Attributes:
+        title: Description, for the console.
+        campaign: Name of the campaign.
+        leads: Lead file (CSV).
+        rows: Rows of the lead file, without the header.
+        usable: Distinct usable phone numbers in the file.
+        plan: Outcomes of the simulated calls.
+        policy: Policy of the campaign.
+        start: Start of the business clock.
+        rate: Business seconds per real second.
+        zone: Time zone of leads without one; None derives it from the phone number.
+        disorder: Disorder of the provider's callbacks, if any.
+        seed: Seed of the provider's disorder.
+        sums: Sums that the report must reproduce, if known.
     """
 
     title: str
@@ -56,7 +67,7 @@ AN_AFTERNOON: Final = CampaignPolicy(
     pacing=Pacing(calls_per_second=None, max_concurrent=1000),
     breaker=Breaker(window=timedelta(minutes=30), min_calls=50),
 )
-"""The usual rules with shorter waits, so that a campaign ends within a day."""
+"""Default rules with shorter delays, so that a campaign ends within a day."""
 
 REPLAY: Final = CampaignPolicy(
     windows=ALWAYS_OPEN,
@@ -64,17 +75,29 @@ REPLAY: Final = CampaignPolicy(
     caps=Caps(max_attempts=None, max_per_number=None),
     pacing=Pacing(calls_per_second=None, max_concurrent=1500),
 )
-"""Nothing in the way of what was recorded: open at all hours, no caps, a minute between attempts,
-and as many attempts as it took."""
+"""No restrictions, so that every recorded attempt takes place: always open, no caps, one minute
+between attempts."""
 
 
-def made_up(folder: Path, *, leads: int, seed: int, rate: float | None) -> Scenario:
-    """Leads that were never anybody's, called by a provider whose callbacks come late, repeated
-    and out of order."""
+def synthetic(folder: Path, *, leads: int, seed: int, rate: float | None) -> Scenario:
+    """Create a scenario with synthetic leads and late, repeated and reordered callbacks.
+
+    Args:
+        folder: Folder to write the lead file to.
+        leads: Number of usable leads.
+        seed: Seed of the leads, the calls and the callbacks.
+        rate: Business seconds per real second; None means 600.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        UsageError: There are fewer than `leads` fictional phone numbers.
+    """
     file = folder / "leads.csv"
     written = write_leads(file, leads, seed)
     return Scenario(
-        title=f"{leads:,} made-up leads",
+        title=f"{leads:,} synthetic leads",
         campaign="demo",
         leads=file,
         rows=written.rows,
@@ -89,7 +112,20 @@ def made_up(folder: Path, *, leads: int, seed: int, rate: float | None) -> Scena
 
 
 def replayed(folder: Path, dataset: Path, *, rate: float | None) -> Scenario:
-    """A recorded campaign, called again. Raises UsageError or ValidationError for a bad file."""
+    """Create a scenario that replays a recorded campaign.
+
+    Args:
+        folder: Folder to write the lead file to.
+        dataset: Recorded campaign (CSV, plain or gzipped).
+        rate: Business seconds per real second; None means 600.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        UsageError: The dataset lacks a column or has a bad row.
+        ValidationError: The dataset is missing, empty or not text.
+    """
     file = folder / "leads.csv"
     recorded = read_campaign(dataset, file)
     total = recorded.sums.total

@@ -1,4 +1,4 @@
-"""The worker processes of a run."""
+"""Worker processes of a run."""
 
 import asyncio
 import contextlib
@@ -11,27 +11,35 @@ from jobs.engine.bootstrap.supervisor import Supervisor, command
 from jobs.errors import ServerError
 from jobs.logs import configure
 
-GRACE: Final = 10.0
-"""Seconds that running jobs have to finish at the end."""
+GRACE_PERIOD: Final = 10.0
+"""Seconds that running jobs get to finish at the end of the run."""
 
 
 @asynccontextmanager
 async def workers(
     count: int, environment: Mapping[str, str], log: Path
 ) -> AsyncIterator["asyncio.Task[None]"]:
-    """Workers for all queues, in processes of their own, for as long as the block runs.
+    """Run worker processes for all queues while the block runs.
 
-    One that dies is replaced; when this process dies, they end too. `log` gets what all of them
-    have to say. Answers a task that ends, with ServerError, only if they cannot go on.
+    A process that dies is replaced. If this process dies, the workers stop too.
+
+    Args:
+        count: Number of processes.
+        environment: Environment variables of the processes.
+        log: File for the logs of all processes.
+
+    Returns:
+        A context manager with a task that ends, with ServerError, only if the workers cannot
+        go on.
     """
     with logging_to(log) as output:
         supervisor = Supervisor(
             command("all"),
             count,
-            GRACE,
+            GRACE_PERIOD,
             environment=environment,
             output=output,
-            handle_signals=False,  # Ctrl-C is for the demo, which ends them in order
+            handle_signals=False,  # the demo handles Ctrl-C and stops the workers
         )
         watch = asyncio.create_task(_watch(supervisor, log))
         try:
@@ -44,10 +52,17 @@ async def workers(
 
 @contextmanager
 def logging_to(log: Path) -> Iterator[IO[bytes]]:
-    """A new file for the logs of this process, and of those that it is handed on to."""
+    """Redirect this process's logs to a new file while the block runs.
+
+    Args:
+        log: File to create.
+
+    Returns:
+        A context manager with the file, to pass to child processes as their output.
+    """
     log.unlink(missing_ok=True)
-    with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as own:
-        configure("WARNING", "json", own)
+    with log.open("ab") as output, log.open("a", encoding="utf-8", buffering=1) as stream:
+        configure("WARNING", "json", stream)
         try:
             yield output
         finally:
@@ -56,4 +71,4 @@ def logging_to(log: Path) -> Iterator[IO[bytes]]:
 
 async def _watch(supervisor: Supervisor, log: Path) -> None:
     status = await supervisor.run()
-    raise ServerError(f"the workers ended by themselves (status {status}); {log} may say why")
+    raise ServerError(f"the workers exited unexpectedly (status {status}): see {log}")

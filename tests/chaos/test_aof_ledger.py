@@ -1,4 +1,4 @@
-"""The ledger of jobs that is read from what Redis wrote down."""
+"""Ledger of jobs, read from Redis's append-only file."""
 
 import inspect
 from collections.abc import AsyncIterator
@@ -15,8 +15,8 @@ from jobs.errors import ValidationError
 from tests.integration.workers import OwnRedis, own_redis
 
 QUEUE = "journal_tasks"
-ARQS = frozenset(inspect.signature(arq.worker.Worker).parameters)
-"""What arq's worker can be told."""
+ARQ_OPTIONS = frozenset(inspect.signature(arq.worker.Worker).parameters)
+"""Options of arq's worker."""
 
 
 @define("journal.ok", queue=QUEUE)
@@ -69,16 +69,16 @@ def ledger_of(server: OwnRedis) -> Ledger:
 async def enqueue(pool: Pool, **counts: int) -> None:
     requests = [JobRequest(f"journal.{name}", queue=QUEUE) for name in counts]
     await pool.enqueue_many(
-        [one for one, count in zip(requests, counts.values(), strict=True) for _ in range(count)]
+        [job for job, count in zip(requests, counts.values(), strict=True) for _ in range(count)]
     )
 
 
-@pytest.mark.parametrize("stock", [False, True], ids=["ours", "arq"])
-async def test_every_job_is_enqueued_once_and_ends_once(
-    server: OwnRedis, pool: Pool, *, stock: bool
+@pytest.mark.parametrize("arq_worker", [False, True], ids=["ringline", "arq"])
+async def test_ledger_counts_each_job_and_its_end_once(
+    server: OwnRedis, pool: Pool, *, arq_worker: bool
 ) -> None:
     await enqueue(pool, ok=5, forget=4, die=3, drop=2)
-    await drain(pool, stock=stock)
+    await drain(pool, arq_worker=arq_worker)
     ledger = ledger_of(server)
     assert (ledger.enqueued, ledger.done, ledger.dead, ledger.discarded) == (14, 9, 3, 2)
     assert not ledger.left
@@ -86,25 +86,27 @@ async def test_every_job_is_enqueued_once_and_ends_once(
     assert not ledger.twice
 
 
-async def drain(pool: Pool, *, stock: bool) -> None:
+async def drain(pool: Pool, *, arq_worker: bool) -> None:
     options: dict[str, Any] = {"redis_pool": pool, "burst": True, "handle_signals": False}
-    if stock:
-        said = {name: value for name, value in options_of(Settings).items() if name in ARQS}
-        await arq.worker.Worker(**said | options | {"poll_delay": 0.01}).main()
+    if arq_worker:
+        supported = {
+            name: value for name, value in options_of(Settings).items() if name in ARQ_OPTIONS
+        }
+        await arq.worker.Worker(**supported | options | {"poll_delay": 0.01}).main()
     else:
         await create_worker(Settings, **options).main()
 
 
-async def test_a_retried_dead_letter_is_enqueued_anew(server: OwnRedis, pool: Pool) -> None:
+async def test_retried_dead_letter_counts_as_enqueued_again(server: OwnRedis, pool: Pool) -> None:
     await enqueue(pool, die=1)
-    await drain(pool, stock=True)
+    await drain(pool, arq_worker=True)
     (letter,) = await DeadLetterStore(pool).find()
     assert await DeadLetterStore(pool).retry(letter.job_id)
     ledger = ledger_of(server)
     assert (ledger.enqueued, ledger.dead, ledger.left) == (2, 1, {letter.job_id})
 
 
-async def test_a_job_that_went_without_an_end_is_lost(server: OwnRedis, pool: Pool) -> None:
+async def test_job_deleted_before_its_end_is_lost(server: OwnRedis, pool: Pool) -> None:
     job = await pool.enqueue_job("journal.ok", _queue_name=QUEUE)
     assert job is not None
     await pool.delete(f"arq:job:{job.job_id}")
@@ -113,7 +115,7 @@ async def test_a_job_that_went_without_an_end_is_lost(server: OwnRedis, pool: Po
     assert ledger.enqueued == ledger.ended + 1
 
 
-def test_a_result_without_its_job_is_a_second_end() -> None:
+def test_second_result_of_a_job_is_a_second_end() -> None:
     result = b'{"s": true}'
     finish = [[b"DEL", b"arq:job:a"], [b"SET", b"arq:result:a", result]]
     again = [[b"SET", b"arq:result:a", result]]
@@ -121,7 +123,7 @@ def test_a_result_without_its_job_is_a_second_end() -> None:
     assert (ledger.done, ledger.twice) == (1, ["a"])
 
 
-def test_jobs_put_back_by_others_are_counted() -> None:
-    put_back = [[b"ZADD", b"q", b"1", b"a"], [b"HINCRBY", b"ringline:lost", b"a", b"1"]]
+def test_requeued_jobs_of_lost_workers_are_recovered() -> None:
+    requeued = [[b"ZADD", b"q", b"1", b"a"], [b"HINCRBY", b"ringline:lost", b"a", b"1"]]
     unknown = [[b"HINCRBY", b"ringline:lost", b"unknown:a", b"1"]]
-    assert account([put_back, unknown]).recovered == 1
+    assert account([requeued, unknown]).recovered == 1

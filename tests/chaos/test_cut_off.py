@@ -1,4 +1,4 @@
-"""A worker that is cut off from Redis: the books have to know which jobs lost it."""
+"""A worker cut off from Redis counts as lost for the jobs that it holds."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ from arq.worker import func
 
 from jobs.chaos.faults import Injector
 from jobs.chaos.proxies import Link
-from jobs.chaos.recovery import Recoveries
+from jobs.chaos.recovery import RecoveryMonitor
 from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
-from jobs.chaos.servers import OwnServers
+from jobs.chaos.servers import TemporaryServers
 from jobs.chaos.workers import Fleet
 from jobs.engine import Worker, create_pool, deserialize, serialize
 from jobs.testing.waiting import wait_until
@@ -27,7 +27,7 @@ QUEUE = "default"
 
 @dataclass
 class ThisProcess:
-    """Stands for a worker of the fleet."""
+    """Stand-in for a worker of the fleet."""
 
     links: Mapping[Peer, Link]
     pid: int = os.getpid()
@@ -39,7 +39,7 @@ class FleetOfOne:
 
 
 @pytest.mark.parametrize(
-    ("kind", "peer", "silences"),
+    ("kind", "peer", "losses"),
     [
         (Kind.SILENCE, Peer.REDIS, 1),
         (Kind.CUT, Peer.REDIS, 1),
@@ -48,8 +48,8 @@ class FleetOfOne:
         (Kind.SILENCE, Peer.POSTGRES, 0),
     ],
 )
-async def test_a_network_to_redis_that_is_gone_counts_as_a_silence(
-    kind: Kind, peer: Peer, silences: int, redis_url: str, tmp_path: Path
+async def test_losing_the_network_to_redis_counts_as_a_lost_worker(
+    kind: Kind, peer: Peer, losses: int, redis_url: str, tmp_path: Path
 ) -> None:
     started, over = asyncio.Event(), asyncio.Event()
 
@@ -67,23 +67,23 @@ async def test_a_network_to_redis_that_is_gone_counts_as_a_silence(
             job_serializer=serialize,
             job_deserializer=deserialize,
         )
-        recoveries = Recoveries(pool)
-        links = {one: Link(tmp_path / one.name, tmp_path / "server") for one in Peer}
+        recoveries = RecoveryMonitor(pool)
+        links = {item: Link(tmp_path / item.name, tmp_path / "server") for item in Peer}
         injector = Injector(
-            servers=cast("OwnServers", None),
+            servers=cast("TemporaryServers", None),
             fleet=cast("Fleet", FleetOfOne([ThisProcess(links)])),
             provider=cast("Simulator", None),
             pool=pool,
             recoveries=recoveries,
-            stock_environment={},
+            arq_environment={},
             output=BytesIO(),
         )
         async with running(worker):
             job = await pool.enqueue_job("long", _queue_name=QUEUE)
             assert job is not None
             await started.wait()
-            await wait_until(lambda: recoveries.worker_of(os.getpid()))
+            await wait_until(lambda: recoveries.worker_id_of(os.getpid()))
             fault = Fault(0, 0.05, kind, worker=0, peer=peer)
             await injector.play(Schedule(1, 0.1, flush=False, faults=(fault,)), lambda _: None)
             over.set()
-        assert recoveries.bereft[job.job_id] == silences
+        assert recoveries.worker_losses[job.job_id] == losses

@@ -1,4 +1,4 @@
-"""The books of a run: each thing that may be wrong has a line that says so."""
+"""Invariants, recoveries and report of a chaos run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from jobs.chaos.invariants import Facts, entries
+from jobs.chaos.invariants import Facts, check_invariants
 from jobs.chaos.recovery import Recovery, Span
 from jobs.chaos.report import Report, figures
 from jobs.chaos.schedule import Fault, Kind, Peer, Schedule
@@ -45,79 +45,83 @@ FACTS = Facts(
     provider=ProviderRecords(requests=1, accepted=1, ended=1),
     unlinked=[],
     in_flight=0,
-    left=[],
+    unfinished=[],
     outbox=0,
-    scripts={"lives": False, "dies": True},
+    scripted={"lives": False, "dies": True},
     succeeded=frozenset({"lives"}),
-    dead={"dies": "ValidationError"},
-    bereft={},
-    unasked=0,
-    stubborn=0,
+    dead_letters={"dies": "ValidationError"},
+    worker_losses={},
+    unexpected_exits=0,
+    ignored_stops=0,
     counted=2,
     ledger=Ledger(enqueued=3, done=1, dead=1, left={"cron"}),
 )
 
 
-def wrong(facts: Facts) -> list[str]:
-    return [entry.name for entry in entries(facts) if not entry.balances]
+def violated(facts: Facts) -> list[str]:
+    return [invariant.name for invariant in check_invariants(facts) if not invariant.holds]
 
 
-def test_where_nothing_is_wrong_the_books_balance() -> None:
-    assert wrong(FACTS) == []
+def test_all_invariants_hold_for_a_correct_run() -> None:
+    assert violated(FACTS) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "line"),
+    ("change", "name"),
     [
-        ({"unsettled": "3 jobs"}, "the run settled"),
+        ({"unsettled": "3 jobs"}, "run settled"),
         ({"leads": 2}, "leads stored = leads enrolled"),
         (
             {"histories": [History(1, LeadStatus.NEW, EnrolmentStatus.DONE, 0, ())]},
-            "leads enrolled = leads in a state that their calls explain",
+            "leads enrolled = leads whose calls explain their state",
         ),
-        ({"totals": replace(TOTALS, attempts=2)}, "calls placed = calls the provider took"),
+        ({"totals": replace(TOTALS, attempts=2)}, "calls placed = calls accepted by the provider"),
         ({"totals": replace(TOTALS, ended=0)}, "calls placed = calls ended"),
-        ({"provider": replace(FACTS.provider, repeated_keys=1)}, "attempts dialled twice"),
-        ({"unlinked": ["call"]}, "calls the provider took that have no provider id"),
-        ({"in_flight": 1}, "slots of calls that are over"),
-        ({"left": ["job"]}, "jobs, leases and tries left in Redis"),
-        ({"outbox": 1}, "follow-ups left in the outbox"),
-        ({"succeeded": frozenset()}, "scripted jobs that ended in another way"),
-        ({"dead": {}}, "scripted jobs that ended in another way"),
-        ({"unasked": 1}, "workers that ended by themselves"),
-        ({"stubborn": 1}, "workers that did not stop when told to"),
+        ({"provider": replace(FACTS.provider, repeated_keys=1)}, "attempts dialed twice"),
+        ({"unlinked": ["call"]}, "accepted calls without a provider id"),
+        ({"in_flight": 1}, "lines still occupied"),
+        ({"unfinished": ["job"]}, "jobs, leases and retry counters left in Redis"),
+        ({"outbox": 1}, "unpublished outbox rows"),
+        ({"succeeded": frozenset()}, "scripted jobs with a wrong outcome"),
+        ({"dead_letters": {}}, "scripted jobs with a wrong outcome"),
+        ({"unexpected_exits": 1}, "unexpected worker exits"),
+        ({"ignored_stops": 1}, "workers that ignored SIGTERM"),
         (
             {"ledger": Ledger(enqueued=3, done=1, dead=1)},
-            "jobs enqueued = done + dead-lettered + discarded + of schedules still to run",
+            "jobs enqueued = done + dead-lettered + discarded + scheduled but not due",
         ),
-        ({"ledger": Ledger(lost=["job"])}, "jobs whose payload went before their end"),
+        ({"ledger": Ledger(lost=["job"])}, "jobs whose payload was lost before they ended"),
         ({"ledger": Ledger(twice=["job"])}, "jobs that ended twice"),
     ],
 )
-def test_what_is_wrong_has_its_line(change: dict[str, Any], line: str) -> None:
-    assert line in wrong(replace(FACTS, **change))
+def test_wrong_fact_violates_its_invariant(change: dict[str, Any], name: str) -> None:
+    assert name in violated(replace(FACTS, **change))
 
 
 @pytest.mark.parametrize(
-    ("silences", "error", "balances"),
+    ("losses", "error", "passes"),
     [
         (3, "WorkerLost", True),
         (2, "WorkerLost", False),
         (3, "ValueError", False),
         (3, None, False),
     ],
-    ids=["given up", "given up too early", "failed", "lost"],
+    ids=["poison job", "too few losses", "failed", "lost"],
 )
-def test_a_job_may_be_given_up_whose_worker_fell_silent_three_times(
-    silences: int, error: str | None, balances: bool
+def test_job_that_lost_three_workers_may_be_a_dead_letter(
+    losses: int, error: str | None, passes: bool
 ) -> None:
-    dead = dict(FACTS.dead) if error is None else {**FACTS.dead, "lives": error}
-    facts = replace(FACTS, succeeded=frozenset(), dead=dead, bereft={"lives": silences})
-    assert (wrong(facts) == []) is balances
+    dead = dict(FACTS.dead_letters)
+    if error is not None:
+        dead["lives"] = error
+    facts = replace(
+        FACTS, succeeded=frozenset(), dead_letters=dead, worker_losses={"lives": losses}
+    )
+    assert (violated(facts) == []) is passes
 
 
-def test_after_a_flush_there_is_no_ledger() -> None:
-    assert wrong(replace(FACTS, ledger=None, succeeded=frozenset(), dead={})) == []
+def test_flushed_run_has_no_ledger_to_check() -> None:
+    assert violated(replace(FACTS, ledger=None, succeeded=frozenset(), dead_letters={})) == []
 
 
 KILL = Fault(10, 1, Kind.KILL, worker=0)
@@ -126,7 +130,7 @@ RECOVERY = Recovery(KILL, since=110.0, jobs=3, seconds=2.5, last={})
 
 def report(spans: Sequence[Span], recoveries: Sequence[Recovery], facts: Facts = FACTS) -> Report:
     schedule = Schedule(1, 60, flush=False, faults=tuple(span.fault for span in spans))
-    return Report(schedule, 70, spans, figures(facts, 0), recoveries, entries(facts))
+    return Report(schedule, 70, spans, figures(facts, 0), recoveries, check_invariants(facts))
 
 
 @pytest.mark.parametrize(
@@ -151,26 +155,26 @@ def report(spans: Sequence[Span], recoveries: Sequence[Recovery], facts: Facts =
         ),
     ],
 )
-def test_a_recovery_is_disturbed_where_nobody_could_take_over(
+def test_recovery_is_disturbed_if_no_worker_could_take_over(
     others: list[tuple[Fault, float, float]], *, disturbed: bool
 ) -> None:
-    told = report([Span(KILL, 110, 113), *(Span(*other) for other in others)], [RECOVERY])
-    assert told.longest == (None if disturbed else 2.5)
+    made = report([Span(KILL, 110, 113), *(Span(*other) for other in others)], [RECOVERY])
+    assert made.longest == (None if disturbed else 2.5)
 
 
-def test_without_recoveries_there_is_no_longest() -> None:
+def test_report_without_recoveries_has_no_longest() -> None:
     assert report([], []).longest is None
 
 
-def test_the_report_says_in_json_whether_the_books_balance() -> None:
-    told = orjson.loads(report([Span(KILL, 110, 113)], [RECOVERY]).as_json())
-    assert told["balances"] is True
-    assert told["faults"] == {"kill a worker": 1}
-    assert told["recoveries"]["longest_undisturbed"] == 2.5
-    assert told["figures"]["jobs enqueued"] == 3
+def test_json_report_contains_the_invariants() -> None:
+    content = orjson.loads(report([Span(KILL, 110, 113)], [RECOVERY]).as_json())
+    assert content["balances"] is True
+    assert content["faults"] == {"kill a worker": 1}
+    assert content["recoveries"]["longest_undisturbed"] == 2.5
+    assert content["figures"]["jobs enqueued"] == 3
     broken = report([], [], replace(FACTS, outbox=1))
-    told = orjson.loads(broken.as_json())
-    assert told["balances"] is False
-    assert [line["name"] for line in told["books"] if not line["balances"]] == [
-        "follow-ups left in the outbox"
+    content = orjson.loads(broken.as_json())
+    assert content["balances"] is False
+    assert [line["name"] for line in content["books"] if not line["balances"]] == [
+        "unpublished outbox rows"
     ]

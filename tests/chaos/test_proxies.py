@@ -1,4 +1,4 @@
-"""The network between a worker and its peers, as it is broken on purpose."""
+"""Network links: up, slow, cut, silent and half-open."""
 
 import asyncio
 import tempfile
@@ -13,14 +13,14 @@ from jobs.testing import wait_until
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[Link], Awaitable[Streams]]
 SOON = 0.3
-"""Seconds in which a byte would certainly have come."""
+"""Seconds in which a forwarded byte would certainly have arrived."""
 
 
 class Echo:
-    """A server that answers with what it is sent; `heard` has all of that."""
+    """Server that sends all data back and keeps it in `received`."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
         self.connections = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -33,7 +33,7 @@ class Echo:
         self.connections += 1
         try:
             while data := await reader.read(1000):
-                self.heard += data
+                self.received += data
                 writer.write(data)
         except ConnectionError:
             pass
@@ -61,7 +61,7 @@ async def link(echo: Echo) -> AsyncIterator[Link]:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Opens connections through a link, closed afterwards."""
+    """Open connections through a link, and abort them after the test."""
     opened: list[asyncio.StreamWriter] = []
 
     async def connect(link: Link) -> Streams:
@@ -72,17 +72,17 @@ async def connect() -> AsyncIterator[Connect]:
     yield connect
     for writer in opened:
         writer.transport.abort()
-    await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+    await asyncio.sleep(0)  # a transport closes its socket in the loop's next iteration
 
 
-async def says(streams: Streams, text: bytes) -> bytes:
-    """What comes back for it."""
+async def echoed(streams: Streams, text: bytes) -> bytes:
+    """Send text and return its echo."""
     reader, writer = streams
     writer.write(text)
     return await asyncio.wait_for(reader.readexactly(len(text)), 5)
 
 
-async def hears_nothing(streams: Streams) -> bool:
+async def receives_nothing(streams: Streams) -> bool:
     try:
         await asyncio.wait_for(streams[0].read(1), SOON)
     except TimeoutError:
@@ -97,75 +97,75 @@ async def is_broken(streams: Streams) -> bool:
         return True
 
 
-async def test_what_is_sent_gets_through_and_back(connect: Connect, link: Link, echo: Echo) -> None:
+async def test_link_forwards_in_both_directions(connect: Connect, link: Link, echo: Echo) -> None:
     one, two = await connect(link), await connect(link)
-    assert await says(one, b"one") == b"one"
-    assert await says(two, b"two" * 100_000) == b"two" * 100_000
+    assert await echoed(one, b"one") == b"one"
+    assert await echoed(two, b"two" * 100_000) == b"two" * 100_000
     one[1].close()
     await wait_until(lambda: echo.connections == 1)
     two[1].close()
 
 
-async def test_a_cut_breaks_connections_and_refuses_new_ones(
+async def test_cut_link_aborts_open_and_new_connections(
     connect: Connect, link: Link, echo: Echo
 ) -> None:
     streams = await connect(link)
-    await says(streams, b"x")
+    await echoed(streams, b"x")
     link.set(State.CUT)
     assert await is_broken(streams)
     assert await is_broken(await connect(link))
     await wait_until(lambda: echo.connections == 0)
     link.set(State.UP)
-    assert await says(await connect(link), b"again") == b"again"
+    assert await echoed(await connect(link), b"again") == b"again"
 
 
-async def test_a_silent_network_delivers_late(connect: Connect, link: Link, echo: Echo) -> None:
+async def test_silent_link_delivers_once_it_is_up_again(
+    connect: Connect, link: Link, echo: Echo
+) -> None:
     streams = await connect(link)
-    await says(streams, b"x")
+    await echoed(streams, b"x")
     link.set(State.SILENT)
     streams[1].write(b"late")
-    assert await hears_nothing(streams)
-    assert echo.heard == b"x"
+    assert await receives_nothing(streams)
+    assert echo.received == b"x"
     link.set(State.UP)
     assert await asyncio.wait_for(streams[0].readexactly(4), 5) == b"late"
 
 
-async def test_half_open_connections_swallow_what_is_sent(
-    connect: Connect, link: Link, echo: Echo
-) -> None:
+async def test_half_open_link_loses_data_silently(connect: Connect, link: Link, echo: Echo) -> None:
     streams = await connect(link)
-    await says(streams, b"x")
+    await echoed(streams, b"x")
     link.set(State.HALF_OPEN)
     await wait_until(lambda: echo.connections == 0)
     streams[1].write(b"lost")
     new = await connect(link)
     new[1].write(b"lost too")
-    assert await hears_nothing(streams)
-    assert await hears_nothing(new)
+    assert await receives_nothing(streams)
+    assert await receives_nothing(new)
     link.set(State.UP)
     assert await is_broken(streams)
     assert await is_broken(new)
-    assert echo.heard == b"x"
-    assert await says(await connect(link), b"again") == b"again"
+    assert echo.received == b"x"
+    assert await echoed(await connect(link), b"again") == b"again"
 
 
-async def test_a_slow_network_takes_its_time_both_ways(connect: Connect, link: Link) -> None:
+async def test_slow_link_delays_both_directions(connect: Connect, link: Link) -> None:
     streams = await connect(link)
     link.set(State.UP, delay=0.1)
     loop = asyncio.get_running_loop()
     started = loop.time()
-    assert await says(streams, b"x") == b"x"
+    assert await echoed(streams, b"x") == b"x"
     assert loop.time() - started >= 0.2
 
 
-async def test_a_tap_gets_all_pieces_first_and_may_stop_them(
+async def test_tap_sees_each_chunk_first_and_can_stop_it(
     connect: Connect, link: Link, echo: Echo
 ) -> None:
-    pieces: list[list[bytes]] = []
+    chunks: list[list[bytes]] = []
 
-    def tapped() -> Tap:
+    def make_tap() -> Tap:
         own: list[bytes] = []
-        pieces.append(own)
+        chunks.append(own)
 
         def tap(data: bytes) -> None:
             own.append(data)
@@ -175,21 +175,21 @@ async def test_a_tap_gets_all_pieces_first_and_may_stop_them(
 
         return tap
 
-    tapped_link = Link(link.path.with_name("tapped"), link.path.with_name("target"), tapped)
+    tapped_link = Link(link.path.with_name("tapped"), link.path.with_name("target"), make_tap)
     await tapped_link.start()
     one = await connect(tapped_link)
-    assert await says(one, b"x") == b"x"
+    assert await echoed(one, b"x") == b"x"
     one[1].write(b"stop")
     assert await is_broken(one)
     two = await connect(tapped_link)
     two[1].write(b"lost back")
     assert await is_broken(two)
-    assert pieces == [[b"x", b"x", b"stop"], [b"lost back", b"lost back"]]
-    assert echo.heard == b"xlost back"
+    assert chunks == [[b"x", b"x", b"stop"], [b"lost back", b"lost back"]]
+    assert echo.received == b"xlost back"
     await tapped_link.close()
 
 
-async def test_without_its_target_a_link_breaks_off(
+async def test_link_without_a_target_aborts_connections(
     connect: Connect, link: Link, echo: Echo
 ) -> None:
     away = Link(link.path.with_name("away"), link.path.with_name("nobody"))

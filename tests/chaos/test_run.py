@@ -1,4 +1,4 @@
-"""`ringline chaos`, as its user runs it: on servers and with workers of its own."""
+"""`ringline chaos` as a process, with temporary servers and workers."""
 
 import asyncio
 import os
@@ -23,15 +23,15 @@ TIMEOUT = 150
 
 @pytest.fixture
 def temporary() -> Iterator[Path]:
-    """Where the run makes its folders; short, as sockets are in them."""
+    """Temporary folder for the run, with a short path, since it holds sockets."""
     with tempfile.TemporaryDirectory(prefix="rl-") as name:
         yield Path(name)
 
 
 @contextmanager
 def chaos(temporary: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
-    """`ringline chaos` as a process; killed if it is still there at the end."""
-    process = subprocess.Popen(  # noqa: S603  # our own command
+    """Run `ringline chaos` as a process; kill it after the block."""
+    process = subprocess.Popen(  # noqa: S603  # the project's own command
         [str(COMMAND), "chaos", *options],
         env=os.environ | {"TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -45,12 +45,13 @@ def chaos(temporary: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def test_the_books_balance_after_a_short_run(temporary: Path, tmp_path: Path) -> None:
+def test_all_invariants_hold_after_a_short_run(temporary: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     with chaos(temporary, "--minutes", "0.2", "--seed", "7", "--json", str(file)) as process:
         printed, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, ""), printed
     report = orjson.loads(file.read_bytes())
+    assert "all invariants hold" in printed
     assert report["balances"] is True
     assert report["faults"]["kill a worker"] >= 1
     assert report["faults"]["restart Redis"] >= 1
@@ -59,7 +60,7 @@ def test_the_books_balance_after_a_short_run(temporary: Path, tmp_path: Path) ->
     assert is_empty(temporary)
 
 
-async def test_an_interrupt_ends_all_processes_and_leaves_no_folder(temporary: Path) -> None:
+async def test_interrupt_ends_all_processes_and_removes_the_folder(temporary: Path) -> None:
     with chaos(temporary, "--minutes", "1") as process:
         children = await wait_until(lambda: workers_of(process.pid), timeout=TIMEOUT)
         process.send_signal(signal.SIGINT)
@@ -75,11 +76,11 @@ def is_empty(folder: Path) -> bool:
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
-    """All processes of a run, once its workers have started."""
+    """Return all processes of a run, once its workers have started."""
     try:
         children = psutil.Process(pid).children(recursive=True)
         commands = [child.cmdline() for child in children]
-    except psutil.Error:  # one of them has just ended
+    except psutil.Error:  # a process has just ended
         return []
     return children if sum("jobs.worker" in command for command in commands) >= 3 else []
 
@@ -95,14 +96,16 @@ def workers_of(pid: int) -> list[psutil.Process]:
         ["--log", "/nowhere/workers.log"],
     ],
 )
-def test_bad_options_get_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_option_is_reported_in_one_line(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     code, _, errors = in_this_process(options, capsys)
     assert code == 2
     assert errors.startswith("ringline: ")
     assert errors.count("\n") == 1
 
 
-def test_a_dry_run_shows_the_schedule(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_the_schedule(capsys: pytest.CaptureFixture[str]) -> None:
     first = in_this_process(["--dry-run", "--seed", "7"], capsys)
     assert in_this_process(["--dry-run", "--seed", "7"], capsys) == first
     code, printed, errors = first
@@ -113,7 +116,7 @@ def test_a_dry_run_shows_the_schedule(capsys: pytest.CaptureFixture[str]) -> Non
 def in_this_process(
     options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> tuple[str | int | None, str, str]:
-    """The exit code, what was printed, and the errors."""
+    """Run the command in this process; return the exit code, stdout and stderr."""
     with pytest.raises(SystemExit) as ended:
         main(["chaos", *options])
     return ended.value.code, *capsys.readouterr()

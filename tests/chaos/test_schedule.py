@@ -1,4 +1,4 @@
-"""The schedule of faults: the same for the same seed, over in time, and never all at once."""
+"""Fault schedule: deterministic, over in time, and never on all workers at once."""
 
 from collections.abc import Sequence
 
@@ -12,24 +12,24 @@ from jobs.errors import UsageError
 seeds = st.integers(min_value=-(2**63), max_value=2**63)
 minutes = st.floats(min_value=SHORTEST, max_value=2)
 few = settings(max_examples=30)
-"""Each example is a whole schedule, of dozens of faults."""
-ALONE_WITH_REDIS = {Kind.STOCK, Kind.REDIS, Kind.FLUSH}
-TROUBLE = {Kind.SLOW, Kind.FAILING, Kind.LYING}
+"""Each example is a whole schedule with dozens of faults."""
+EXCLUSIVE = {Kind.ARQ, Kind.REDIS, Kind.FLUSH}
+PROVIDER_FAULTS = {Kind.SLOW, Kind.FAILING, Kind.LYING}
 
 
-def together(faults: Sequence[Fault]) -> list[tuple[Fault, Fault]]:
-    """The pairs of faults that are there at the same time."""
+def concurrent(faults: Sequence[Fault]) -> list[tuple[Fault, Fault]]:
+    """Return the pairs of faults that overlap in time."""
     return [
-        (one, other)
-        for number, one in enumerate(faults)
+        (fault, other)
+        for number, fault in enumerate(faults)
         for other in faults[number + 1 :]
-        if one.at < other.end and other.at < one.end
+        if fault.at < other.end and other.at < fault.end
     ]
 
 
 @few
 @given(seeds, minutes, st.booleans())
-def test_the_same_seed_gives_the_same_faults(seed: int, minutes: float, flush: bool) -> None:
+def test_same_seed_gives_the_same_faults(seed: int, minutes: float, flush: bool) -> None:
     assert plan(seed, minutes, flush=flush) == plan(seed, minutes, flush=flush)
 
 
@@ -45,70 +45,70 @@ def test_faults_are_sorted_and_over_before_the_end(seed: int, minutes: float, fl
 
 @few
 @given(seeds, minutes)
-def test_redis_is_flushed_only_where_that_is_asked_for(seed: int, minutes: float) -> None:
+def test_redis_is_flushed_only_on_request(seed: int, minutes: float) -> None:
     assert all(fault.kind is not Kind.FLUSH for fault in plan(seed, minutes).faults)
 
 
 @few
 @given(seeds, minutes, st.booleans())
-def test_some_worker_is_always_left_alone(seed: int, minutes: float, flush: bool) -> None:
+def test_one_worker_is_always_unaffected(seed: int, minutes: float, flush: bool) -> None:
     faults = plan(seed, minutes, flush=flush).faults
-    for one in faults:
-        now = [other for other in faults if other.at <= one.at < other.end] or [one]
-        hit = [other.worker for other in now if other.worker is not None]
-        assert len(hit) == len(set(hit)) < WORKERS
-        assert not hit or all(other.kind is not Kind.DEPLOY for other in now)
+    for fault in faults:
+        active = [other for other in faults if other.at <= fault.at < other.end] or [fault]
+        affected = [other.worker for other in active if other.worker is not None]
+        assert len(affected) == len(set(affected)) < WORKERS
+        assert not affected or all(other.kind is not Kind.DEPLOY for other in active)
 
 
 @few
 @given(seeds, minutes, st.booleans())
-def test_some_faults_never_meet(seed: int, minutes: float, flush: bool) -> None:
-    for one, other in together(plan(seed, minutes, flush=flush).faults):
-        kinds = {one.kind, other.kind}
-        assert one.kind is not other.kind or one.worker is not None
-        assert len(kinds & ALONE_WITH_REDIS) < 2
-        assert len(kinds & TROUBLE) < 2
+def test_conflicting_faults_never_overlap(seed: int, minutes: float, flush: bool) -> None:
+    for fault, other in concurrent(plan(seed, minutes, flush=flush).faults):
+        kinds = {fault.kind, other.kind}
+        assert fault.kind is not other.kind or fault.worker is not None
+        assert len(kinds & EXCLUSIVE) < 2
+        assert len(kinds & PROVIDER_FAULTS) < 2
 
 
 @few
 @given(seeds, minutes, st.booleans())
-def test_each_fault_says_whom_it_is_about(seed: int, minutes: float, flush: bool) -> None:
+def test_fault_names_its_worker_and_peer(seed: int, minutes: float, flush: bool) -> None:
     for fault in plan(seed, minutes, flush=flush).faults:
         assert fault.worker is None or 0 <= fault.worker < WORKERS
         network = fault.kind in (Kind.CUT, Kind.DELAY, Kind.SILENCE, Kind.HALF_OPEN)
         assert (fault.peer is not None) == network
-        assert (fault.worker is not None) == (network or fault.kind in WORKERS_OWN)
+        assert (fault.worker is not None) == (network or fault.kind in WORKER_FAULTS)
         if fault.kind is Kind.FREEZE:
             assert fault.seconds > LEASE
         if fault.kind is Kind.SKEW:
             assert fault.amount
 
 
-WORKERS_OWN = (Kind.KILL, Kind.FREEZE, Kind.SKEW)
+WORKER_FAULTS = (Kind.KILL, Kind.FREEZE, Kind.SKEW)
 
 
-def test_a_long_run_has_all_kinds_of_faults() -> None:
+def test_long_run_has_all_kinds_of_faults() -> None:
     kinds = {fault.kind for fault in plan(1, 3, flush=True).faults}
     assert kinds == set(Kind)
 
 
-def test_other_seeds_have_other_schedules() -> None:
+def test_different_seeds_give_different_schedules() -> None:
     assert len({plan(seed, 1) for seed in range(20)}) == 20
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, 0.14, 1e9, float("nan")])
-def test_a_length_that_makes_no_sense_is_refused(minutes: float) -> None:
-    with pytest.raises(UsageError, match="--minutes is from"):
+def test_length_out_of_range_is_rejected(minutes: float) -> None:
+    with pytest.raises(UsageError, match="--minutes must be from"):
         plan(1, minutes)
 
 
-def test_a_fault_says_in_a_line_what_it_is() -> None:
+def test_fault_is_described_in_one_line() -> None:
     lines = {str(fault) for seed in range(5) for fault in plan(seed, 3, flush=True).faults}
     assert "flush Redis" in lines
     assert any(line.startswith("wrong clock (worker ") and " by " in line for line in lines)
     assert any(" to PostgreSQL of " in line and line.endswith(" s") for line in lines)
 
 
-def test_schedules_are_values() -> None:
+def test_schedule_is_hashable() -> None:
     assert isinstance(plan(1, 1), Schedule)
     assert hash(plan(1, 1)) == hash(plan(1, 1))

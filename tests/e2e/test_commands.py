@@ -1,4 +1,4 @@
-"""The commands, in this process, on servers of the test's own."""
+"""The commands, run in this process on test servers."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ BROKEN = "12,Too Short,\n+1 212 555 0103,Bad Address,nobody\n"
 def jobs(
     redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Command]:
-    """Runs a `ringline` command in a folder of its own."""
+    """Run `ringline` commands in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
@@ -36,8 +36,8 @@ def jobs(
     get_settings.cache_clear()
 
 
-def work_off(redis_url: str) -> None:
-    """Runs what is in the default queue."""
+def run_jobs(redis_url: str) -> None:
+    """Run all jobs of the default queue."""
 
     async def burst() -> None:
         redis = Address.of(redis_url).arq_settings()
@@ -46,14 +46,14 @@ def work_off(redis_url: str) -> None:
     asyncio.run(burst())
 
 
-def line(result: Result) -> str:
-    """The one line that a failed command writes."""
+def error_line(result: Result) -> str:
+    """Return the only line that a failed command prints."""
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     return result.stderr.strip()
 
 
-def test_the_good_rows_of_a_file_are_imported_once(jobs: Command, tmp_path: Path) -> None:
+def test_import_adds_the_good_rows_once(jobs: Command, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text(HEADER + GOOD + BROKEN)
     result = jobs("lead", "import", str(path))
@@ -77,7 +77,7 @@ def test_the_good_rows_of_a_file_are_imported_once(jobs: Command, tmp_path: Path
         (b"phone:name\n+12125550101:Ann\n", "no column for the phone number"),
     ],
 )
-def test_a_file_that_cannot_be_imported_gets_one_line(
+def test_import_reports_an_unreadable_file_in_one_line(
     jobs: Command, tmp_path: Path, content: bytes | None, complaint: str
 ) -> None:
     path = tmp_path / "bad.csv"
@@ -85,39 +85,41 @@ def test_a_file_that_cannot_be_imported_gets_one_line(
         path.write_bytes(content)
     result = jobs("lead", "import", str(path))
     assert result.exit_code == 1
-    assert line(result).startswith(f"ringline: {path}: ")
-    assert complaint in line(result)
+    assert error_line(result).startswith(f"ringline: {path}: ")
+    assert complaint in error_line(result)
 
 
-def test_a_campaign_is_made_moved_and_shown(jobs: Command, tmp_path: Path) -> None:
+def test_campaign_is_created_controlled_and_shown(jobs: Command, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text(HEADER + GOOD)
     jobs("lead", "import", str(path))
-    made = jobs("campaign", "create", "spring")
-    assert made.exit_code == 0, made.stderr
-    assert made.stdout.endswith("spring: draft, 2 leads enrolled\n")
+    created = jobs("campaign", "create", "spring")
+    assert created.exit_code == 0, created.stderr
+    assert created.stdout.endswith("spring: draft, 2 leads enrolled\n")
     twice = jobs("campaign", "create", "spring")
     assert twice.exit_code == 1
-    assert "spring" in line(twice)
+    assert "spring" in error_line(twice)
     for action, status in (("start", "running"), ("pause", "paused"), ("resume", "running")):
         assert jobs("campaign", action, "spring").stdout.endswith(f"spring: {status}\n")
-    assert jobs("campaign", "cancel", made.stdout.split()[0]).stdout.endswith("canceled\n")
+    assert jobs("campaign", "cancel", created.stdout.split()[0]).stdout.endswith("canceled\n")
     refused = jobs("campaign", "start", "spring")
     assert refused.exit_code == 1
-    assert "canceled" in line(refused)
+    assert "canceled" in error_line(refused)
     shown = json.loads(jobs("campaign", "show", "spring", "--json").stdout)
     assert shown["status"] == "canceled"
     assert shown["enrolments"] == {"removed": 2}
     assert "2 removed" in jobs("campaign", "show", "spring").stdout
-    assert line(jobs("campaign", "show", "autumn")) == "ringline: campaign autumn does not exist"
+    assert (
+        error_line(jobs("campaign", "show", "autumn")) == "ringline: campaign autumn does not exist"
+    )
 
 
-def test_a_bad_policy_is_named(jobs: Command, tmp_path: Path) -> None:
+def test_bad_policy_field_is_named(jobs: Command, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text('{"caps": {"max_attempts": 0}}')
     result = jobs("campaign", "create", "spring", "--policy", str(policy))
     assert result.exit_code == 2
-    assert "caps.max_attempts" in line(result)
+    assert "caps.max_attempts" in error_line(result)
     policy.write_text('{"caps": {"max_attempts": 1}}')
     jobs("campaign", "create", "spring", "--policy", str(policy))
     shown = json.loads(jobs("campaign", "show", "spring", "--json").stdout)
@@ -127,38 +129,38 @@ def test_a_bad_policy_is_named(jobs: Command, tmp_path: Path) -> None:
 def test_dead_letters_are_listed_shown_retried_and_discarded(jobs: Command, redis_url: str) -> None:
     jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "one")
     jobs("enqueue", "default.scripted", "fail:ConflictError", "--id", "two")
-    work_off(redis_url)
+    run_jobs(redis_url)
     assert "one" in jobs("failed", "list").stdout
     only = jobs("failed", "list", "--error", "ConflictError", "--json").stdout
     assert [json.loads(text)["job_id"] for text in only.splitlines()] == ["two"]
     assert jobs("failed", "list", "--older-than", "1h").stdout == "no dead letters\n"
     newest = jobs("failed", "list", "--newer-than", "1h", "--limit", "1").stdout
-    assert newest.endswith("and more: these are the newest 1, see --limit\n")
+    assert newest.endswith("only the newest 1 are listed; for more, use --limit\n")
     shown = jobs("failed", "show", "one").stdout
     assert "ValidationError" in shown
     assert "Traceback" in shown
-    assert line(jobs("failed", "show", "none")) == "ringline: dead letter none does not exist"
-    assert jobs("failed", "retry", "one").stdout == "1 put back\n"
-    work_off(redis_url)
+    assert error_line(jobs("failed", "show", "none")) == "ringline: dead letter none does not exist"
+    assert jobs("failed", "retry", "one").stdout == "1 requeued\n"
+    run_jobs(redis_url)
     assert jobs("failed", "discard", "--job", "default.scripted").stdout == "2 discarded\n"
     assert jobs("failed", "list").stdout == "no dead letters\n"
     assert jobs("failed", "discard", "one", "--all").exit_code == 2
 
 
-def test_a_letter_cannot_steer_the_terminal(jobs: Command, redis_url: str) -> None:
+def test_dead_letter_output_escapes_control_characters(jobs: Command, redis_url: str) -> None:
     jobs("enqueue", "default.scripted", "fail:\x1b]0;owned\x07", "--id", "one")
-    work_off(redis_url)
+    run_jobs(redis_url)
     for words in (["show", "one"], ["list"], ["groups"]):
         shown = jobs("failed", *words).stdout
         assert r"\x1b]0;owned\x07" in shown
         assert not {"\x1b", "\x07"} & set(shown)
 
 
-def test_dead_letters_are_grouped_by_what_went_wrong(jobs: Command, redis_url: str) -> None:
+def test_dead_letters_are_grouped_by_fingerprint(jobs: Command, redis_url: str) -> None:
     for number in range(3):
         jobs("enqueue", "default.scripted", "fail:ConflictError", "--id", f"same-{number}")
     jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "other")
-    work_off(redis_url)
+    run_jobs(redis_url)
     groups = [json.loads(text) for text in jobs("failed", "groups", "--json").stdout.splitlines()]
     assert [group["count"] for group in groups] == [3, 1]
     same, other = groups
@@ -167,25 +169,30 @@ def test_dead_letters_are_grouped_by_what_went_wrong(jobs: Command, redis_url: s
     text = jobs("failed", "groups").stdout
     assert same["fingerprint"] in text
     assert "ConflictError" in text
-    assert jobs("failed", "retry", "--fingerprint", same["fingerprint"]).stdout == "3 put back\n"
+    assert jobs("failed", "retry", "--fingerprint", same["fingerprint"]).stdout == "3 requeued\n"
     left = jobs("failed", "list", "--fingerprint", other["fingerprint"], "--json").stdout
     assert json.loads(left)["job_id"] == "other"
     assert jobs("failed", "groups", "--error", "ConflictError").stdout == "no dead letters\n"
 
 
-def test_a_job_that_is_queued_again_keeps_its_letter(jobs: Command, redis_url: str) -> None:
+def test_retry_keeps_the_dead_letter_of_a_job_that_is_queued_again(
+    jobs: Command, redis_url: str
+) -> None:
     jobs("enqueue", "default.scripted", "fail:ValidationError", "--id", "one")
-    work_off(redis_url)
+    run_jobs(redis_url)
     with Redis.from_url(redis_url) as redis:
-        redis.delete("arq:result:one")  # its retention is over
+        redis.delete("arq:result:one")  # as if its retention had passed
     jobs("enqueue", "default.scripted", "--id", "one")
     refused = jobs("failed", "retry", "one")
     assert refused.exit_code == 1
-    assert line(refused) == "ringline: job one is queued or running again: its letter stays"
+    assert (
+        error_line(refused)
+        == "ringline: job one is queued or running again: its dead letter is kept"
+    )
     assert jobs("failed", "discard", "one").stdout == "1 discarded\n"
 
 
-def test_the_status_has_each_queues_figures(jobs: Command, redis_url: str) -> None:
+def test_status_shows_the_statistics_of_each_queue(jobs: Command, redis_url: str) -> None:
     for _ in range(3):
         jobs("enqueue", "default.ping")
     jobs("enqueue", "default.scripted", "fail:ValidationError")
@@ -198,7 +205,7 @@ def test_the_status_has_each_queues_figures(jobs: Command, redis_url: str) -> No
 
     before = default()
     assert (before["waiting"], before["scheduled"], before["success_rate"]) == (4, 0, None)
-    work_off(redis_url)
+    run_jobs(redis_url)
     jobs("enqueue", "default.ping", "--defer-by", "1h")
     after = default()
     assert (after["waiting"], after["scheduled"], after["done"], after["dead"]) == (0, 1, 3, 1)
@@ -209,21 +216,21 @@ def test_the_status_has_each_queues_figures(jobs: Command, redis_url: str) -> No
     assert "dead letters: 1" in text
 
 
-def test_an_id_is_enqueued_once(jobs: Command) -> None:
+def test_job_id_in_use_is_rejected(jobs: Command) -> None:
     assert jobs("enqueue", "default.ping", "--id", "one").stdout == "one\n"
     again = jobs("enqueue", "default.ping", "--id", "one")
     assert again.exit_code == 2
-    assert "one" in line(again)
+    assert "one" in error_line(again)
 
 
-def test_an_id_of_undecodable_bytes_is_refused(jobs: Command) -> None:
+def test_undecodable_job_id_is_rejected(jobs: Command) -> None:
     for words in (["enqueue", "default.ping", "--id"], ["failed", "show"], ["failed", "retry"]):
         result = jobs(*words, "a\udcff")
         assert result.exit_code == 2
-        assert r"a\udcff' is not UTF-8 text" in line(result)
+        assert r"a\udcff' is not UTF-8 text" in error_line(result)
 
 
-def test_reconciling_runs_the_job_of_every_schedule(jobs: Command, redis_url: str) -> None:
+def test_reconcile_enqueues_the_job_of_every_schedule(jobs: Command, redis_url: str) -> None:
     scheduled = {
         json.loads(text)["name"].removeprefix("cron:")
         for text in jobs("schedule", "--json").stdout.splitlines()
@@ -236,7 +243,7 @@ def test_reconciling_runs_the_job_of_every_schedule(jobs: Command, redis_url: st
     assert sum(one["waiting"] for one in queues) == len(scheduled)
 
 
-def test_the_schedule_tells_the_next_runs(jobs: Command) -> None:
+def test_schedule_lists_crons_by_next_fire_time(jobs: Command) -> None:
     entries = [json.loads(text) for text in jobs("schedule", "--json").stdout.splitlines()]
     names = {entry["name"] for entry in entries}
     assert {"cron:campaign.tick", "cron:lead.qualify_pending", "cron:analytics.rollup"} <= names
@@ -244,17 +251,17 @@ def test_the_schedule_tells_the_next_runs(jobs: Command) -> None:
     assert "cron:campaign.tick" in jobs("schedule").stdout
 
 
-def test_migrating_twice_changes_nothing(jobs: Command) -> None:
+def test_second_migration_changes_nothing(jobs: Command) -> None:
     first, second = jobs("migrate"), jobs("migrate")
     assert first.exit_code == 0
     assert first.stdout == second.stdout
 
 
-def test_a_server_that_does_not_answer_is_one_line(
+def test_unreachable_server_is_reported_in_one_line(
     jobs: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql:///none?host={tmp_path}")
     get_settings.cache_clear()
     result = jobs("migrate")
     assert result.exit_code == 1
-    assert "PostgreSQL" in line(result)
+    assert "PostgreSQL" in error_line(result)

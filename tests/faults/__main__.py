@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from jobs.batches import batched
-from jobs.demo.environment import own_ground
+from jobs.demo.environment import temporary_environment
 from jobs.settings import get_settings
 from tests.faults.deaths import KINDS, SCENARIOS, TROUBLE, chosen, kill_at, passed_points
 from tests.faults.ground import Ground, open_ground
@@ -65,7 +65,7 @@ async def _try(name: str, seed: int, others: int) -> bool:
 @asynccontextmanager
 async def _ground(seed: int) -> AsyncIterator[Ground]:
     async with (
-        own_ground(get_settings()) as own,
+        temporary_environment(get_settings()) as own,
         open_ground(
             own.redis_url, own.database_url, seed=seed, trouble=TROUBLE, kinds=KINDS
         ) as ground,

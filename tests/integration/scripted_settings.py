@@ -1,4 +1,4 @@
-"""Settings classes for the worker processes of tests. The jobs tell Redis what they do."""
+"""Settings classes for worker processes in tests. The jobs record in Redis what they do."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ QUEUE = "chaos_tasks"
 @job("chaos.work", queue=QUEUE)
 @retry()
 async def work(ctx: dict[str, Any], seconds: float) -> str:
-    """Notes its process and its token at the start, and its end at the end."""
+    """Record the process and the try at the start, and the job id at the end."""
     redis, job_id = ctx["redis"], ctx["job_id"]
     await redis.rpush("started", f"{job_id} {os.getpid()} {ctx['job_try']}")
     await asyncio.sleep(seconds)
@@ -25,16 +25,16 @@ async def work(ctx: dict[str, Any], seconds: float) -> str:
 
 
 async def block(ctx: dict[str, Any], seconds: float) -> str:
-    """Lets nothing else of its process run."""
+    """Block the event loop of the process."""
     await ctx["redis"].rpush("started", f"{ctx['job_id']} {os.getpid()} {ctx['job_try']}")
-    time.sleep(seconds)  # noqa: ASYNC251 - what it is for
+    time.sleep(seconds)  # noqa: ASYNC251  # blocks on purpose
     return f"{os.getpid()}"
 
 
 @job("chaos.die", queue=QUEUE)
 @retry()
 async def die(ctx: dict[str, Any]) -> None:
-    """Takes its process along."""
+    """Kill the process after recording the start."""
     await ctx["redis"].rpush("started", f"{ctx['job_id']} {os.getpid()} {ctx['job_try']}")
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -42,14 +42,14 @@ async def die(ctx: dict[str, Any]) -> None:
 @job("chaos.die_at_once", queue=QUEUE)
 @retry()
 async def die_at_once(ctx: dict[str, Any]) -> None:
-    """Before anything else can be done."""
+    """Kill the process at once."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job("chaos.wait", queue=QUEUE)
 @retry()
 async def wait(ctx: dict[str, Any], seconds: float) -> str:
-    """Like `chaos.work`, but does not need Redis meanwhile."""
+    """Sleep like `chaos.work`, but without using Redis."""
     await asyncio.sleep(seconds)
     return f"{os.getpid()}"
 
@@ -57,7 +57,7 @@ async def wait(ctx: dict[str, Any], seconds: float) -> str:
 @job("chaos.newer", queue=QUEUE)
 @retry()
 async def newer(ctx: dict[str, Any]) -> str:
-    """Comes with the next release."""
+    """Job that only a newer release knows."""
     return f"{os.getpid()}"
 
 

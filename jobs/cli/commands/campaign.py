@@ -1,10 +1,10 @@
-"""`ringline campaign`: campaigns made, moved and shown."""
+"""`ringline campaign`: create, control and show campaigns."""
 
 import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
 import click
@@ -13,7 +13,8 @@ from rich.table import Table
 
 from jobs.campaign.status import Action, set_status
 from jobs.cli.output import CONSOLE
-from jobs.cli.resources import opened_store
+from jobs.cli.params import TENANT
+from jobs.cli.resources import open_store
 from jobs.clock import clock_from
 from jobs.context import JobContext
 from jobs.errors import NotFoundError, UsageError
@@ -23,30 +24,33 @@ from jobs.settings import get_settings
 from jobs.store.model import Campaign, CampaignTotals, LeadFilter
 from jobs.store.protocol import Work
 
-TENANT = click.option("--tenant", default="default", show_default=True)
-
 
 @click.group()
 def campaign() -> None:
-    """Campaigns: lists of leads to be called under one policy. Named by name or id."""
+    """Create, control and show campaigns.
+
+    A campaign calls a list of leads under one policy. NAME is a campaign's name or id.
+    """
 
 
 @campaign.command()
 @click.argument("name")
 @TENANT
-@click.option("--tag", "tags", multiple=True, help="Enrol leads with this tag; all of several.")
+@click.option(
+    "--tag", "tags", multiple=True, help="Only leads with this tag. Repeatable: all tags."
+)
 @click.option(
     "--temperature",
     "temperatures",
     multiple=True,
-    type=click.Choice([one.value for one in Temperature]),
-    help="Enrol leads of this temperature; any of several.",
+    type=click.Choice([temperature.value for temperature in Temperature]),
+    help="Only leads of this temperature. Repeatable: any of them.",
 )
-@click.option("--source", help="Enrol leads of this source.")
+@click.option("--source", help="Only leads from this source.")
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A JSON file with the rules that differ from the usual ones.",
+    help="JSON file of policy fields that differ from the defaults.",
 )
 def create(
     name: str,
@@ -56,8 +60,11 @@ def create(
     source: str | None,
     policy: Path | None,
 ) -> None:
-    """Make a draft and enrol the leads that the options say; without any, all of the tenant."""
-    rules = _policy(policy)
+    """Create a draft campaign and enroll leads.
+
+    Without a filter option, all leads of the tenant are enrolled.
+    """
+    rules = _load_policy(policy)
     where = LeadFilter(
         tenant,
         frozenset(normalise_tag(tag).key for tag in tags),
@@ -67,36 +74,38 @@ def create(
 
     async def run() -> tuple[Campaign, int]:
         now = clock_from(get_settings().jobs_clock).now()
-        async with opened_store() as store, store.begin() as work:
-            made = await work.campaigns.add(tenant, name, rules, now)
-            return made, await work.campaigns.enrol(made.id, where, now)
+        async with open_store() as store, store.begin() as work:
+            created = await work.campaigns.add(tenant, name, rules, now)
+            return created, await work.campaigns.enrol(created.id, where, now)
 
-    made, enrolled = asyncio.run(run())
-    click.echo(f"{made.id} {made.name}: draft, {enrolled:,} leads enrolled")
+    created, enrolled = asyncio.run(run())
+    click.echo(f"{created.id} {created.name}: draft, {enrolled:,} leads enrolled")
 
 
-def _policy(path: Path | None) -> CampaignPolicy:
+def _load_policy(path: Path | None) -> CampaignPolicy:
     if path is None:
         return CampaignPolicy()
     try:
         return CampaignPolicy.model_validate_json(path.read_text())
     except PolicyError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{path}: {place}: {first['msg']}") from None
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise UsageError(f"{path}: {field}: {first['msg']}") from None
 
 
-def _action(action: Action, summary: str) -> None:
+def _add_action(action: Action, summary: str) -> None:
+    """Add a subcommand that applies an action to a campaign."""
+
     @campaign.command(action.value, help=summary)
     @click.argument("name")
     @TENANT
-    def move(name: str, tenant: str) -> None:
+    def apply(name: str, tenant: str) -> None:
         async def run() -> str:
-            async with opened_store() as store:
+            async with open_store() as store:
                 async with store.begin() as work:
                     found = await find_campaign(work, tenant, name)
                 clock = clock_from(get_settings().jobs_clock)
-                # Called as a function, the job answers at once, and needs no more than these two.
+                # `set_status` is a job, but as a plain coroutine it needs only these two.
                 ctx = cast("JobContext", {"store": store, "clock": clock})
                 status = await set_status(ctx, found.id, action)
                 return f"{found.id} {found.name}: {status.value}"
@@ -104,36 +113,40 @@ def _action(action: Action, summary: str) -> None:
         click.echo(asyncio.run(run()))
 
 
-_action(Action.START, "Start dialling.")
-_action(Action.PAUSE, "Dial nobody anew; calls in flight finish.")
-_action(Action.RESUME, "Go on after a pause.")
-_action(Action.CANCEL, "End the campaign and its enrolments for good.")
+_add_action(Action.START, "Start dialing.")
+_add_action(Action.PAUSE, "Pause dialing; calls in flight finish.")
+_add_action(Action.RESUME, "Resume dialing after a pause.")
+_add_action(Action.CANCEL, "Cancel the campaign and its enrollments permanently.")
 
 
 @campaign.command()
 @click.argument("name")
 @TENANT
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the policy.")
 def show(name: str, tenant: str, as_json: bool) -> None:
-    """Show a campaign's state and figures."""
+    """Show a campaign's status and totals."""
 
     async def run() -> tuple[Campaign, CampaignTotals]:
-        async with opened_store() as store, store.begin() as work:
+        async with open_store() as store, store.begin() as work:
             found = await find_campaign(work, tenant, name)
             return found, await work.analytics.totals(found.id)
 
     found, totals = asyncio.run(run())
-    figures = _figures(found, totals)
+    fields = _fields(found, totals)
     if as_json:
-        click.echo(json.dumps({**figures, "policy": found.policy.model_dump(mode="json")}))
+        click.echo(json.dumps({**fields, "policy": found.policy.model_dump(mode="json")}))
         return
     table = Table.grid(padding=(0, 2))
-    for label, value in figures.items():
-        table.add_row(label.replace("_", " "), _text(value))
+    for name, value in fields.items():
+        table.add_row(_LABELS.get(name, name.replace("_", " ")), _text(value))
     CONSOLE.print(table)
 
 
-def _figures(found: Campaign, totals: CampaignTotals) -> dict[str, object]:
+_LABELS: Final = {"enrolments": "enrollments", "seconds": "seconds of conversation"}
+"""Labels of fields whose JSON key does not read well."""
+
+
+def _fields(found: Campaign, totals: CampaignTotals) -> dict[str, object]:
     return {
         "id": str(found.id),
         "name": found.name,
@@ -160,7 +173,19 @@ def _text(value: object) -> str:
 
 
 async def find_campaign(work: Work, tenant: str, name: str) -> Campaign:
-    """By name, else by id. Raises NotFoundError."""
+    """Return a campaign by its name, else by its id.
+
+    Args:
+        work: An open transaction.
+        tenant: Tenant whose campaign names are searched.
+        name: Name or id of the campaign.
+
+    Returns:
+        The campaign.
+
+    Raises:
+        NotFoundError: No campaign has this name or id.
+    """
     found = await work.campaigns.find(tenant, name)
     if found is not None:
         return found

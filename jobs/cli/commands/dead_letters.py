@@ -1,4 +1,4 @@
-"""`ringline failed`: the dead letters."""
+"""`ringline failed`: inspect, retry and discard dead letters."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from jobs.cli.output import CONSOLE, printable
 from jobs.cli.params import DURATION
-from jobs.cli.resources import opened_pool
+from jobs.cli.resources import open_pool
 from jobs.engine import (
     DeadLetter,
     DeadLetterFilter,
@@ -27,21 +27,31 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def failed() -> None:
-    """Dead letters: jobs that failed for good, kept with the reason."""
+    """Inspect, retry and discard dead letters.
+
+    A dead letter is a job that failed for good, kept with its error and traceback.
+    """
 
 
-def filtered(command: F) -> F:
-    """Options that say which letters; a command's parameters of these names make a filter."""
+def filter_options(command: F) -> F:
+    """Add the options that select dead letters to a command.
+
+    Args:
+        command: Click callback. Its keyword arguments for these options go to `make_filter`.
+
+    Returns:
+        The callback with the options.
+    """
     options = (
-        click.option("--job", "function", help="Only those of this job."),
-        click.option("--queue", help="Only those of this queue."),
-        click.option("--error", "error_class", help="Only those with this error class."),
-        click.option("--fingerprint", help="Only failures that are the same but for the data."),
+        click.option("--job", "function", help="Only dead letters of this job."),
+        click.option("--queue", help="Only dead letters of this queue."),
+        click.option("--error", "error_class", help="Only this error class."),
+        click.option("--fingerprint", help="Only this group of similar failures (see `groups`)."),
         click.option(
-            "--older-than", type=DURATION, help="Only those that failed longer ago, as 2h or 7d."
+            "--older-than", type=DURATION, help="Only failures older than this, such as 2h or 7d."
         ),
         click.option(
-            "--newer-than", type=DURATION, help="Only those that failed since then, as 10m or 1d."
+            "--newer-than", type=DURATION, help="Only failures newer than this, such as 10m or 1d."
         ),
     )
     for option in reversed(options):
@@ -49,65 +59,81 @@ def filtered(command: F) -> F:
     return command
 
 
-def filter_of(
-    older_than: timedelta | None, newer_than: timedelta | None, **wanted: Any
+def make_filter(
+    older_than: timedelta | None, newer_than: timedelta | None, **fields: Any
 ) -> DeadLetterFilter:
+    """Build a filter from the values of `filter_options`.
+
+    Args:
+        older_than: Minimum age of the failure.
+        newer_than: Maximum age of the failure.
+        fields: The other fields of the filter.
+
+    Returns:
+        The filter, with ages as absolute times.
+    """
     now = datetime.now(UTC)
     return DeadLetterFilter(
         failed_before=None if older_than is None else now - older_than,
         failed_after=None if newer_than is None else now - newer_than,
-        **wanted,
+        **fields,
     )
 
 
 @failed.command("list")
-@filtered
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_letters(limit: int, as_json: bool, **wanted: Any) -> None:
-    """The newest first."""
-    letters = asyncio.run(_list(filter_of(**wanted), limit + 1))
+@filter_options
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Maximum to show."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def list_dead_letters(limit: int, as_json: bool, **fields: Any) -> None:
+    """List dead letters, newest first."""
+    letters = asyncio.run(_find(make_filter(**fields), limit + 1))
     if as_json:
         for letter in letters[:limit]:
-            click.echo(json.dumps(shown(letter)))
+            click.echo(json.dumps(to_json(letter)))
         return
     if not letters:
         click.echo("no dead letters")
         return
     CONSOLE.print(_table(letters[:limit]))
     if len(letters) > limit:
-        click.echo(f"and more: these are the newest {limit}, see --limit")
+        click.echo(f"only the newest {limit} are listed; for more, use --limit")
 
 
 @failed.command()
-@filtered
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def groups(as_json: bool, **wanted: Any) -> None:
-    """Failures that are the same but for the data, together; the largest group first.
+@filter_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+def groups(as_json: bool, **fields: Any) -> None:
+    """Group similar failures, largest group first.
 
-    `list`, `retry` and `discard` take a group by its --fingerprint.
+    Failures with the same fingerprint differ only in their data. To act on a group, pass its
+    --fingerprint to `list`, `retry` or `discard`.
     """
-    found = asyncio.run(_groups(filter_of(**wanted)))
+    found = asyncio.run(_find_groups(make_filter(**fields)))
     if as_json:
         for group in found:
-            click.echo(json.dumps(_shown_group(group)))
+            click.echo(json.dumps(_group_to_json(group)))
         return
     if not found:
         click.echo("no dead letters")
         return
-    CONSOLE.print(_table_of_groups(found))
+    CONSOLE.print(_group_table(found))
 
 
 @failed.command()
 @click.argument("job_id")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(job_id: str, as_json: bool) -> None:
-    """One letter, with its arguments and its traceback; personal data is masked."""
+    """Show a dead letter with its arguments and traceback.
+
+    Personal data is masked.
+    """
     letter = asyncio.run(_get(job_id))
     if as_json:
-        click.echo(json.dumps(shown(letter)))
+        click.echo(json.dumps(to_json(letter)))
         return
-    for name, value in shown(letter).items():
+    for name, value in to_json(letter).items():
         if name != "traceback":
             click.echo(printable(f"{name:12} {value}"))
     click.echo(printable(letter.traceback.rstrip()))
@@ -115,55 +141,67 @@ def show(job_id: str, as_json: bool) -> None:
 
 @failed.command()
 @click.argument("job_ids", nargs=-1)
-@filtered
-@click.option("--all", "everything", is_flag=True, help="All of them, or all that the rest leaves.")
-def retry(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
-    """Put jobs back into their queues, with all their tries; by id or by filter."""
-    which = _which(job_ids, everything, filter_of(**wanted))
-    click.echo(f"{asyncio.run(_each(which, DeadLetterStore.retry))} put back")
+@filter_options
+@click.option("--all", "all_letters", is_flag=True, help="Retry all, or all that match the filter.")
+def retry(job_ids: tuple[str, ...], all_letters: bool, **fields: Any) -> None:
+    """Requeue failed jobs, selected by id or by filter.
+
+    Each job gets its full number of tries again.
+    """
+    targets = _targets(job_ids, all_letters, make_filter(**fields))
+    click.echo(f"{asyncio.run(_apply(targets, DeadLetterStore.retry))} requeued")
 
 
 @failed.command()
 @click.argument("job_ids", nargs=-1)
-@filtered
-@click.option("--all", "everything", is_flag=True, help="All of them, or all that the rest leaves.")
-def discard(job_ids: tuple[str, ...], everything: bool, **wanted: Any) -> None:
-    """Remove letters; by id or by filter."""
-    which = _which(job_ids, everything, filter_of(**wanted))
-    click.echo(f"{asyncio.run(_each(which, DeadLetterStore.discard))} discarded")
+@filter_options
+@click.option(
+    "--all", "all_letters", is_flag=True, help="Discard all, or all that match the filter."
+)
+def discard(job_ids: tuple[str, ...], all_letters: bool, **fields: Any) -> None:
+    """Discard dead letters, selected by id or by filter."""
+    targets = _targets(job_ids, all_letters, make_filter(**fields))
+    click.echo(f"{asyncio.run(_apply(targets, DeadLetterStore.discard))} discarded")
 
 
-def shown(letter: DeadLetter) -> dict[str, object]:
-    """The letter as it may be shown: without the payload, which may hold personal data."""
+def to_json(letter: DeadLetter) -> dict[str, object]:
+    """Convert a dead letter to its printable fields.
+
+    Args:
+        letter: The dead letter.
+
+    Returns:
+        JSON-compatible fields. The payload is left out, since it may hold personal data.
+    """
     fields = letter.model_dump(mode="json", exclude={"payload", "traceback"})
     return {**fields, "arguments": letter.shown_arguments(), "traceback": letter.traceback}
 
 
-def _which(
-    job_ids: Sequence[str], everything: bool, where: DeadLetterFilter
+def _targets(
+    job_ids: Sequence[str], all_letters: bool, where: DeadLetterFilter
 ) -> Sequence[str | DeadLetterFilter]:
-    narrowed = where != DeadLetterFilter()
+    is_filtered = where != DeadLetterFilter()
     if job_ids:
-        if narrowed or everything:
-            raise UsageError("name ids, or a filter, but not both")
+        if is_filtered or all_letters:
+            raise UsageError("pass either job ids or a filter, not both")
         return job_ids
-    if not (narrowed or everything):
-        raise UsageError("name the ids of jobs, or a filter such as --error, or --all")
+    if not (is_filtered or all_letters):
+        raise UsageError("pass job ids, a filter such as --error, or --all")
     return [where]
 
 
-async def _list(where: DeadLetterFilter, limit: int) -> list[DeadLetter]:
-    async with opened_pool() as pool:
+async def _find(where: DeadLetterFilter, limit: int) -> list[DeadLetter]:
+    async with open_pool() as pool:
         found = [
-            one
+            letter
             for redis in pool.everywhere()
-            for one in await DeadLetterStore(redis).find(where, limit)
+            for letter in await DeadLetterStore(redis).find(where, limit)
         ]
     return sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:limit]
 
 
-async def _groups(where: DeadLetterFilter) -> list[DeadLetterGroup]:
-    async with opened_pool() as pool:
+async def _find_groups(where: DeadLetterFilter) -> list[DeadLetterGroup]:
+    async with open_pool() as pool:
 
         async def letters() -> AsyncIterator[DeadLetter]:
             for redis in pool.everywhere():
@@ -174,7 +212,7 @@ async def _groups(where: DeadLetterFilter) -> list[DeadLetterGroup]:
 
 
 async def _get(job_id: str) -> DeadLetter:
-    async with opened_pool() as pool:
+    async with open_pool() as pool:
         for redis in pool.everywhere():
             letter = await DeadLetterStore(redis).get(job_id)
             if letter is not None:
@@ -182,31 +220,34 @@ async def _get(job_id: str) -> DeadLetter:
     raise NotFoundError("dead letter", job_id)
 
 
-async def _each(which: Sequence[str | DeadLetterFilter], do: Callable[..., Any]) -> int:
-    done = 0
-    async with opened_pool() as pool:
-        letters = [DeadLetterStore(redis) for redis in pool.everywhere()]
-        for one in which:
-            changed = sum([await do(of_one_redis, one) for of_one_redis in letters])
-            if not changed and isinstance(one, str):
-                if any([await of_one_redis.get(one) for of_one_redis in letters]):
-                    raise ConflictError(f"job {one} is queued or running again: its letter stays")
-                raise NotFoundError("dead letter", one)
-            done += changed
-    return done
+async def _apply(targets: Sequence[str | DeadLetterFilter], action: Callable[..., Any]) -> int:
+    """Retry or discard the targets on all servers; return the number of dead letters changed."""
+    total = 0
+    async with open_pool() as pool:
+        stores = [DeadLetterStore(redis) for redis in pool.everywhere()]
+        for target in targets:
+            changed = sum([await action(store, target) for store in stores])
+            if not changed and isinstance(target, str):
+                if any([await store.get(target) for store in stores]):
+                    raise ConflictError(
+                        f"job {target} is queued or running again: its dead letter is kept"
+                    )
+                raise NotFoundError("dead letter", target)
+            total += changed
+    return total
 
 
-def _shown_group(group: DeadLetterGroup) -> dict[str, object]:
+def _group_to_json(group: DeadLetterGroup) -> dict[str, object]:
     return {
         "fingerprint": group.fingerprint,
         "count": group.count,
         "first_failed_at": group.first_failed_at.isoformat(),
         "last_failed_at": group.last_failed_at.isoformat(),
-        "example": shown(group.example),
+        "example": to_json(group.example),
     }
 
 
-def _table_of_groups(found: Sequence[DeadLetterGroup]) -> Table:
+def _group_table(found: Sequence[DeadLetterGroup]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("count", justify="right")
@@ -243,5 +284,5 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
 
 
 def _cell(text: str) -> Text:
-    """Neither rich's markup in it nor a terminal's is obeyed."""
+    """Return text without rich markup and with control characters escaped."""
     return Text(printable(text))

@@ -1,4 +1,4 @@
-"""`ringline enqueue`: one job, from the command line."""
+"""`ringline enqueue`: enqueue one job."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from arq.jobs import Job, ResultNotFound
 
 from jobs.cli import interruptible
 from jobs.cli.params import DURATION
-from jobs.cli.resources import job_names, opened_pool
+from jobs.cli.resources import job_names, open_pool
 from jobs.engine import find_job, serialize
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.errors import UsageError, ValidationError
@@ -22,11 +22,13 @@ from jobs.privacy.fields import mask_value, named_arguments
 @click.command()
 @click.argument("name")
 @click.argument("args", nargs=-1)
-@click.option("--kw", "kwargs", multiple=True, metavar="KEY=VALUE", help="A keyword argument.")
-@click.option("--defer-by", type=DURATION, help="Run it this long from now, as 90s or 5m.")
-@click.option("--id", "job_id", help="Its id; a job of that id must not be there yet.")
-@click.option("--queue", help="Another queue than the one that the name says.")
-@click.option("--wait", is_flag=True, help="Wait for its result and print it, masked.")
+@click.option(
+    "--kw", "kwargs", multiple=True, metavar="KEY=VALUE", help="Keyword argument. Repeatable."
+)
+@click.option("--defer-by", type=DURATION, help="Delay before the job runs, such as 90s or 5m.")
+@click.option("--id", "job_id", help="Job id. It must not be in use.")
+@click.option("--queue", help="Queue.  [default: implied by the job's name]")
+@click.option("--wait", is_flag=True, help="Wait for the result and print it, masked.")
 def enqueue(
     name: str,
     args: tuple[str, ...],
@@ -38,8 +40,9 @@ def enqueue(
 ) -> None:
     """Enqueue the job NAME with ARGS and print its id.
 
-    An argument is read as JSON where it is JSON, and else as text: 5, true, [1,2], hello. NaN and
-    Infinity, which JSON has not, are text that a parameter of type float takes.
+    Each argument is parsed as JSON, such as 5, true or [1,2]; if it is not valid JSON, it is
+    text. NaN and Infinity are not JSON: they are sent as text, which parameters of type float
+    accept.
     """
     check_name(name)
     values, keywords = tuple(map(value, args)), dict(map(keyword, kwargs))
@@ -48,10 +51,16 @@ def enqueue(
 
 
 def value(text: str) -> Any:
-    """What an argument means: JSON, or plain text.
+    """Parse an argument as JSON, else take it as text.
 
-    JSON has no NaN and no infinities, and a payload would carry them as null. As text they arrive,
-    since a parameter that is a float makes one of it.
+    NaN and infinities stay text. JSON has no such numbers and a payload would carry them as
+    null, whereas a float parameter converts the text.
+
+    Args:
+        text: Argument from the command line.
+
+    Returns:
+        The parsed value, or the text itself.
     """
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -67,7 +76,17 @@ def _finite(text: str) -> float:
 
 
 def keyword(text: str) -> tuple[str, Any]:
-    """One `key=value`. Raises UsageError."""
+    """Parse a keyword argument.
+
+    Args:
+        text: `KEY=VALUE` from the command line.
+
+    Returns:
+        The key and the parsed value.
+
+    Raises:
+        UsageError: The text has no `=`, or the key is not an identifier.
+    """
     name, equals, argument = text.partition("=")
     if not equals or not name.isidentifier():
         raise UsageError(f"--kw {text!r} is not KEY=VALUE")
@@ -75,29 +94,45 @@ def keyword(text: str) -> tuple[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError with the most similar names where there is no such job."""
+    """Check that a built-in job has this name.
+
+    Args:
+        name: Name or alias of a job.
+
+    Raises:
+        UsageError: No job has this name. The message suggests similar names.
+    """
     known = job_names()
     if name in known:
         return
     near = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
-    raise UsageError(f"no job is called {name!r}: {hint}")
+    hint = f"did you mean {', '.join(near)}?" if near else f"known jobs: {', '.join(sorted(known))}"
+    raise UsageError(f"unknown job {name!r}: {hint}")
 
 
 def check_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raises UsageError where they cannot be sent, or the job would refuse them."""
+    """Check that arguments can be serialized and that the job accepts them.
+
+    Args:
+        name: Name of the job.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+
+    Raises:
+        UsageError: An argument cannot be serialized, or does not fit the job's signature.
+    """
     for place, argument in [*enumerate(args, 1), *kwargs.items()]:
         try:
             serialize(argument)
         except TypeError as error:
-            forms = "text is UTF-8; an integer of more than 64 bits goes in quotes, as text"
+            hint = "text must be UTF-8; quote an integer of more than 64 bits to send it as text"
             raise UsageError(
-                f"{name}: argument {place} cannot be sent: {error} ({forms})"
+                f"{name}: argument {place} cannot be serialized: {error} ({hint})"
             ) from None
-    known = find_job(name)
-    if known is not None:
+    definition = find_job(name)
+    if definition is not None:
         try:
-            known.check(args, kwargs)
+            definition.check(args, kwargs)
         except ValidationError as error:
             raise UsageError(f"{name}: {error}") from None
 
@@ -111,7 +146,7 @@ async def _enqueue(
     queue: str | None,
     wait: bool,
 ) -> None:
-    async with opened_pool() as pool:
+    async with open_pool() as pool:
         job = await pool.enqueue_job(
             name,
             *args,
@@ -121,28 +156,43 @@ async def _enqueue(
             **kwargs,
         )
         if job is None:
-            raise UsageError(f"the job {job_id} is there already, or its result is still kept")
+            raise UsageError(
+                f"job id {job_id} is in use by a queued or running job, or its result is still kept"
+            )
         click.echo(job.job_id)
         if wait:
             click.echo(json.dumps(mask_value(await result_of(job, name, args, kwargs))))
 
 
 async def result_of(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What the job answered; a ClickException where it ended in any other way."""
+    """Wait for a job's result.
+
+    Args:
+        job: The enqueued job.
+        name: Name of the job.
+        args: Positional arguments of the job, masked in an error message.
+        kwargs: Keyword arguments of the job, masked in an error message.
+
+    Returns:
+        The job's return value.
+
+    Raises:
+        click.ClickException: The job failed, was aborted, or left no result.
+    """
     try:
         return await job.result()
     except (Exception, asyncio.CancelledError) as error:
         info = await job.result_info()
         if info is None and isinstance(error, ResultNotFound):
             raise click.ClickException(
-                "the job is over and keeps no result, so whether it was done cannot be told; if it "
-                f"failed for good, `ringline failed show {job.job_id}` has it"
+                "the job has ended and left no result, so its outcome is unknown; if it failed for "
+                f"good, see `ringline failed show {job.job_id}`"
             ) from None
         if info is None or info.success:
             raise
         if isinstance(info.result, asyncio.CancelledError):
             raise click.ClickException("the job was aborted") from None
-        known = find_job(name)
-        parameters = () if known is None else known.parameters
+        definition = find_job(name)
+        parameters = () if definition is None else definition.parameters
         arguments = named_arguments(args, kwargs, parameters)
         raise click.ClickException(f"the job failed: {masked_error(error, arguments)}") from error

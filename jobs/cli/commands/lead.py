@@ -1,4 +1,4 @@
-"""`ringline lead`: leads from files."""
+"""`ringline lead`: import leads."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,8 @@ import click
 from rich.progress import Progress
 
 from jobs.cli.output import ERRORS
-from jobs.cli.resources import opened_store
+from jobs.cli.params import TENANT
+from jobs.cli.resources import open_store
 from jobs.clock import clock_from
 from jobs.errors import UsageError
 from jobs.lead.importing import ImportReport, import_leads
@@ -16,23 +17,30 @@ from jobs.settings import get_settings
 
 @click.group()
 def lead() -> None:
-    """Leads: people to be called."""
+    """Import leads, the people to call."""
 
 
 @lead.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--tenant", default="default", show_default=True)
-@click.option("--region", help="Where numbers without a country code are, as US (DEFAULT_REGION).")
-@click.option("--source", help="What the leads' source is called; else the file's name.")
-@click.option("--timezone", help="The zone of leads without one, as Europe/Lisbon.")
-@click.option("--delimiter", help="The character between two cells; else it is found out.")
+@TENANT
 @click.option(
-    "--column", "columns", multiple=True, metavar="FIELD=HEADING", help="Where a field stands."
+    "--region",
+    help="Region of phone numbers without a country code, such as US.  [default: DEFAULT_REGION]",
+)
+@click.option("--source", help="Name of the leads' source.  [default: the file's name]")
+@click.option("--timezone", help="Time zone of leads without one, such as Europe/Lisbon.")
+@click.option("--delimiter", help="Delimiter between cells.  [default: detected]")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=HEADING",
+    help="Read FIELD from the column HEADING, as in number=Mobile. Repeatable.",
 )
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the rejected rows go; else FILE.rejects.csv.",
+    help="CSV file to write rejected rows to.  [default: FILE.rejects.csv]",
 )
 def import_file(
     file: Path,
@@ -44,17 +52,17 @@ def import_file(
     columns: tuple[str, ...],
     rejects: Path | None,
 ) -> None:
-    """Add the leads of a CSV file (plain or gzipped); rows that cannot be used are told apart.
+    """Import leads from a CSV file, plain or gzipped.
 
-    Importing a file again adds nothing twice. Exit code 0 even with rejected rows: the rejects
-    file has the line, the column and the reason of each.
+    Importing a file again adds no duplicates. Rejected rows go to the rejects file, each with its
+    line, column and reason; the exit code is still 0.
     """
     settings = get_settings()
 
     async def run() -> ImportReport:
         with Progress(console=ERRORS, transient=True, disable=not ERRORS.is_terminal) as bars:
             bar = bars.add_task("reading", total=None)
-            async with opened_store() as store:
+            async with open_store() as store:
                 return await import_leads(
                     store,
                     clock_from(settings.jobs_clock),
@@ -64,7 +72,7 @@ def import_file(
                     source_name=source,
                     timezone=timezone,
                     delimiter=delimiter,
-                    columns=dict(map(_column, columns)),
+                    columns=dict(map(_parse_column, columns)),
                     rejects=rejects,
                     progress=lambda read: bars.update(bar, description=f"{read:,} rows"),
                 )
@@ -75,11 +83,11 @@ def import_file(
         f"{report.rejected:,} rejected"
     )
     if report.rejects_path is not None:
-        click.echo(f"why they were rejected: {report.rejects_path}")
+        click.echo(f"rejected rows and reasons: {report.rejects_path}")
 
 
-def _column(text: str) -> tuple[str, str]:
+def _parse_column(text: str) -> tuple[str, str]:
     field, equals, heading = text.partition("=")
     if not (field and equals and heading):
-        raise UsageError(f"--column {text!r} is not FIELD=HEADING, as number=Handy")
+        raise UsageError(f"--column {text!r} is not FIELD=HEADING, such as number=Mobile")
     return field, heading

@@ -1,4 +1,4 @@
-"""`ringline migrate`: the database's schema."""
+"""`ringline migrate`: migrate the database."""
 
 import click
 
@@ -12,13 +12,19 @@ from jobs.store.postgres import migrate as schema
     "--grant",
     "role",
     metavar="ROLE",
-    help="Let this role, by which the workers connect, do what they need, and nothing else.",
+    help="Grant ROLE, the role of the workers, exactly the privileges that they need.",
 )
 def migrate(role: str | None) -> None:
-    """Bring the database to the newest schema; several processes may do so at once."""
+    """Migrate the database to the latest schema.
+
+    Several processes may run this at the same time.
+    """
     url = database_url(get_settings(), start=True)
     before = schema.current(url)
     schema.upgrade(url, grant_to=role)
     after = schema.current(url)
     granted = f"; {role} may work with it" if role else ""
-    click.echo(f"the schema was {before or 'empty'} and is {after}{granted}")
+    if before == after:
+        click.echo(f"the schema is up to date at {after}{granted}")
+    else:
+        click.echo(f"migrated the schema from {before or 'empty'} to {after}{granted}")

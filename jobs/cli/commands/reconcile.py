@@ -1,24 +1,25 @@
-"""`ringline reconcile`: what the crons do, now."""
+"""`ringline reconcile`: enqueue every scheduled job now."""
 
 import asyncio
 
 import click
 
-from jobs.cli.resources import opened_pool, scheduled_jobs
+from jobs.cli.resources import open_pool, scheduled_jobs
 from jobs.engine import JobRequest
 
 
 @click.command()
 def reconcile() -> None:
-    """Have the workers look now for what was lost: callbacks, answers of the provider, and jobs.
+    """Recover lost callbacks, provider responses and jobs now.
 
-    Runs the job of every schedule once. After Redis was flushed, what is still to be done is
-    found in the database; what was begun less than ten minutes ago is left to the next run.
+    Enqueues the job of every cron schedule once, for the running workers. Use it after Redis was
+    flushed: pending work is found in the database and enqueued again. Work that started less than
+    ten minutes ago is left to the next run.
     """
 
     async def run() -> list[str]:
         names = scheduled_jobs()
-        async with opened_pool() as pool:
+        async with open_pool() as pool:
             await pool.enqueue_many([JobRequest(name) for name in names])
         return names
 

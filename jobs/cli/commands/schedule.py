@@ -1,4 +1,4 @@
-"""`ringline schedule list`: the crons."""
+"""`ringline schedule`: show cron schedules and their next fire times."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,16 @@ from jobs.settings import get_settings
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A schedule. times: a cron expression, with the seconds in front where they are not 0."""
+    """One cron schedule.
+
+    Attributes:
+        name: Name of the cron, such as `cron:campaign.tick`.
+        queue: Queue that the job runs on.
+        times: Cron expression; six fields with the seconds first, unless they are 0.
+        zone: Time zone of the expression.
+        missed: Policy for fire times that passed while no worker ran.
+        next_run: Next fire time.
+    """
 
     name: str
     queue: str
@@ -27,14 +36,16 @@ class Entry:
     next_run: datetime
 
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line."
+)
 
 
 @click.group(invoke_without_command=True)
 @AS_JSON
 @click.pass_context
 def schedule(context: click.Context, as_json: bool) -> None:
-    """List the crons; without a command, as `list`."""
+    """Show cron schedules; without a command, list them."""
     context.default_map = {"list": {"as_json": as_json}}
     if context.invoked_subcommand is None:
         context.invoke(list_schedules, as_json=as_json)
@@ -43,7 +54,10 @@ def schedule(context: click.Context, as_json: bool) -> None:
 @schedule.command("list")
 @AS_JSON
 def list_schedules(as_json: bool) -> None:
-    """Show the crons and when each runs next, by the business clock (JOBS_CLOCK)."""
+    """List cron schedules and their next fire times.
+
+    Fire times follow the business clock (JOBS_CLOCK).
+    """
     now = clock_from(get_settings().jobs_clock).now()
     entries = sorted(all_entries(now), key=lambda entry: entry.next_run)
     if as_json:
@@ -66,7 +80,14 @@ def list_schedules(as_json: bool) -> None:
 
 
 def all_entries(now: datetime) -> list[Entry]:
-    """The schedules of all domains, with their first slot after `now`."""
+    """Return the cron schedules of all domains.
+
+    Args:
+        now: Business time, with a zone.
+
+    Returns:
+        The schedules in the order of the domains, each with its first fire time after `now`.
+    """
     return [
         _entry(Cron.adopt(cron), queue, now, getattr(domain, "timezone", None) or local_zone())
         for queue, domain in domain_settings().items()
@@ -75,21 +96,21 @@ def all_entries(now: datetime) -> list[Entry]:
 
 
 def _entry(cron: Cron, queue: str, now: datetime, zone: tzinfo) -> Entry:
-    """zone: the worker's, in which a cron is due that has none."""
-    slots = cron.slots
-    seconds = "*" if len(slots.seconds) == 60 else ",".join(map(str, slots.seconds))
+    """Describe a cron; `zone` is the worker's, for a cron without a zone."""
+    times = cron.slots
+    seconds = "*" if len(times.seconds) == 60 else ",".join(map(str, times.seconds))
     return Entry(
         name=cron.name,
         queue=cron.queue or queue,
-        times=slots.minutes if seconds == "0" else f"{seconds} {slots.minutes}",
-        zone=_name_of(cron.zone or zone, now),
+        times=times.minutes if seconds == "0" else f"{seconds} {times.minutes}",
+        zone=_zone_name(cron.zone or zone, now),
         missed=cron.missed,
         next_run=cron.next_fire_time(now, zone),
     )
 
 
-def _name_of(zone: tzinfo, now: datetime) -> str:
-    """The machine's zone may be known by its rules alone."""
+def _zone_name(zone: tzinfo, now: datetime) -> str:
+    # The machine's zone may have rules but no name.
     return getattr(zone, "key", None) or now.astimezone(zone).tzname() or str(zone)
 
 

@@ -1,4 +1,4 @@
-"""`ringline up` and `ringline down`: the embedded servers of this folder."""
+"""`ringline up` and `ringline down`: start and stop the embedded servers of a folder."""
 
 import shlex
 
@@ -12,10 +12,16 @@ from jobs.settings import get_settings
 @click.option(
     "--export",
     is_flag=True,
-    help='Print shell commands that set REDIS_URL and DATABASE_URL: eval "$(ringline up --export)".',
+    help=(
+        "Print shell commands that set REDIS_URL and DATABASE_URL. "
+        'Use: eval "$(ringline up --export)".'
+    ),
 )
 def up(export: bool) -> None:
-    """Start the embedded servers of this folder, and keep them up until `ringline down`."""
+    """Start this folder's embedded Redis and PostgreSQL.
+
+    The servers run until `ringline down`.
+    """
     home = get_settings().jobs_home
     servers = embedded.up(home)
     if export:
@@ -27,7 +33,7 @@ def up(export: bool) -> None:
 
 @click.command()
 def down() -> None:
-    """Stop the embedded servers of this folder, whoever uses them."""
+    """Stop this folder's embedded servers, even if they are in use."""
     home = get_settings().jobs_home
     if embedded.down(home):
         click.echo(f"the servers of {home.absolute()} have stopped")

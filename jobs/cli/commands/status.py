@@ -1,10 +1,11 @@
-"""`ringline status`: how the queues are, over all workers."""
+"""`ringline status`: show queue statistics over all workers."""
 
 import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Final
 
 import click
 from rich.live import Live
@@ -12,56 +13,68 @@ from rich.table import Table
 
 from jobs.cli import interruptible
 from jobs.cli.output import CONSOLE
-from jobs.cli.resources import opened_pool
+from jobs.cli.resources import open_pool
 from jobs.engine import DeadLetterStore, Pool, QueueStats, read_stats
 
-REFRESH = 1.0
-"""Seconds between two looks with --watch."""
+REFRESH: Final = 1.0
+"""Seconds between two updates with --watch."""
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a look.")
+@click.option("--watch", is_flag=True, help="Update every second until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per update.")
 def status(watch: bool, as_json: bool) -> None:
-    """Show each queue's length, success rate, times, retries and errors, over all workers."""
-    with suppress(click.Abort):  # Ctrl-C is how --watch ends
+    """Show the length, rates and latencies of each queue.
+
+    Success and error rates, run time percentiles and retries cover all workers.
+    """
+    with suppress(click.Abort):  # Ctrl-C is the normal end of --watch
         interruptible.run(_status(watch, as_json))
 
 
 async def _status(watch: bool, as_json: bool) -> None:
-    async with opened_pool() as pool:
+    async with open_pool() as pool:
         if as_json:
             await _print_json(pool, watch)
         elif watch:
             await _watch(pool)
         else:
-            CONSOLE.print(table(*await _look(pool)))
+            CONSOLE.print(table(*await _read(pool)))
 
 
 async def _print_json(pool: Pool, watch: bool) -> None:
     while True:
-        queues, dead = await _look(pool)
-        click.echo(json.dumps({"queues": [figures(one) for one in queues], "dead_letters": dead}))
+        queues, dead = await _read(pool)
+        click.echo(
+            json.dumps({"queues": [to_json(queue) for queue in queues], "dead_letters": dead})
+        )
         if not watch:
             return
         await asyncio.sleep(REFRESH)
 
 
 async def _watch(pool: Pool) -> None:
-    with Live(table(*await _look(pool)), console=CONSOLE, auto_refresh=False) as live:
+    with Live(table(*await _read(pool)), console=CONSOLE, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(REFRESH)
-            live.update(table(*await _look(pool)), refresh=True)
+            live.update(table(*await _read(pool)), refresh=True)
 
 
-async def _look(pool: Pool) -> tuple[list[QueueStats], int]:
-    """The queues, and the number of dead letters."""
+async def _read(pool: Pool) -> tuple[list[QueueStats], int]:
+    """Read the queues' statistics and the number of dead letters."""
     queues = [await read_stats(pool.at(queue), queue) for queue in pool.queues.all()]
-    return queues, sum([await DeadLetterStore(one).count() for one in pool.everywhere()])
+    return queues, sum([await DeadLetterStore(redis).count() for redis in pool.everywhere()])
 
 
-def figures(stats: QueueStats) -> dict[str, object]:
-    """A queue as JSON; times in seconds."""
+def to_json(stats: QueueStats) -> dict[str, object]:
+    """Convert a queue's statistics to JSON-compatible fields.
+
+    Args:
+        stats: Statistics of one queue.
+
+    Returns:
+        Counts, rates from 0 to 1, and run time percentiles in seconds.
+    """
     return {
         "queue": stats.queue,
         "length": stats.length,
@@ -82,28 +95,36 @@ def figures(stats: QueueStats) -> dict[str, object]:
 
 
 def table(queues: Sequence[QueueStats], dead: int) -> Table:
-    """The queues, one a row."""
+    """Build the status table.
+
+    Args:
+        queues: Statistics, one row per queue.
+        dead: Number of dead letters, for the caption.
+
+    Returns:
+        The table.
+    """
     caption = f"dead letters: {dead}" + (" (see `ringline failed list`)" if dead else "")
-    shown = Table(box=None, header_style="bold", pad_edge=False, caption=caption)
-    shown.caption_justify = "left"
-    shown.add_column("queue")
+    rows = Table(box=None, header_style="bold", pad_edge=False, caption=caption)
+    rows.caption_justify = "left"
+    rows.add_column("queue")
     for name in (
         *("length", "scheduled", "running", "done", "success", "p50", "p95"),
         *("retries", "errors", "dead"),
     ):
-        shown.add_column(name, justify="right")
-    for one in queues:
-        shown.add_row(
-            one.queue,
-            *(f"{number:,}" for number in (one.length, one.scheduled, one.running, one.done)),
-            _percent(one.success_rate),
-            _duration(one.quantile(0.5)),
-            _duration(one.quantile(0.95)),
-            f"{one.retried:,}",
-            _percent(one.error_rate),
-            f"{one.dead:,}",
+        rows.add_column(name, justify="right")
+    for stats in queues:
+        rows.add_row(
+            stats.queue,
+            *(f"{count:,}" for count in (stats.length, stats.scheduled, stats.running, stats.done)),
+            _percent(stats.success_rate),
+            _duration(stats.quantile(0.5)),
+            _duration(stats.quantile(0.95)),
+            f"{stats.retried:,}",
+            _percent(stats.error_rate),
+            f"{stats.dead:,}",
         )
-    return shown
+    return rows
 
 
 def _seconds(span: timedelta | None) -> float | None:

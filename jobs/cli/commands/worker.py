@@ -1,4 +1,4 @@
-"""`ringline worker`: run the jobs of some queues, in one process or in several."""
+"""`ringline worker`: run the jobs of one or more queues, in one or more processes."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -24,27 +24,32 @@ from jobs.logs import configure
 from jobs.settings import LONGEST, Settings, get_settings
 from jobs.store.postgres import migrate
 
-SWITCHED_ON = (
+ENGINE_DEFAULTS: Final = (
     *("job_serializer", "job_deserializer", "dead_letters", "requeue_unknown"),
     *("counters", "observers"),
 )
-"""What this command gives a settings class that was written for arq and says nothing of it."""
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""Options that this command takes from `EngineSettings` for a settings class written for arq,
+unless the class sets them."""
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @click.command()
 @click.argument("queues")
 @click.argument("processes", type=click.IntRange(min=1), default=1)
-@click.option("--max-jobs", type=click.IntRange(min=1), help="Jobs at once, in each process.")
+@click.option("--max-jobs", type=click.IntRange(min=1), help="Maximum concurrent jobs per process.")
 @click.option("--burst", is_flag=True, help="Exit when the queues are empty.")
-@click.option("--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="What to log.")
+@click.option(
+    "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="Minimum log level."
+)
 @click.option(
     "--lease",
     type=Number(1, LONGEST),
-    help="Seconds after which a silent worker's jobs go to another.",
+    help="Lease in seconds: jobs of an unresponsive worker are requeued when it expires.",
 )
-@click.option("--reload", is_flag=True, help="Start anew when a Python file changes.")
-@click.option("--ready", type=int, hidden=True, help="Where a child tells its supervisor it runs.")
+@click.option("--reload", is_flag=True, help="Restart when a Python file changes.")
+@click.option(
+    "--ready", type=int, hidden=True, help="File descriptor that reports readiness to a supervisor."
+)
 def worker(
     queues: str,
     processes: int,
@@ -55,21 +60,23 @@ def worker(
     reload: bool,
     ready: int | None,
 ) -> None:
-    """Run the jobs of QUEUES, in PROCESSES processes.
+    """Run the jobs of QUEUES in PROCESSES worker processes.
 
-    QUEUES are names separated by commas, as in lead_tasks,call_tasks, or `all`; or the path of a
-    settings class, as in my_package.WorkerSettings. SIGTERM lets running jobs end, for
-    TASK_SHUTDOWN_GRACE seconds, and puts the rest back; a second one does so at once.
+    QUEUES is a comma-separated list of queue names, such as lead_tasks,call_tasks; or `all`; or
+    the path of a settings class, such as my_package.WorkerSettings.
+
+    On SIGTERM, running jobs get TASK_SHUTDOWN_GRACE seconds to finish; the rest are requeued. A
+    second SIGTERM requeues them at once.
     """
     settings = get_settings()
     configure(loglevel or settings.log_level, settings.log_format)
     classes = settings_classes(queues, QueueNames.from_settings(settings))
     if ready is None:
-        open_servers(classes, settings)
+        start_servers(classes, settings)
     if processes > 1 or reload:
         child = command(queues, *child_options(max_jobs, lease, loglevel, burst=burst))
         watched = [Path.cwd()] if reload else []
-        supervisor = Supervisor(child, processes, grace_of(classes, settings), burst, watched)
+        supervisor = Supervisor(child, processes, grace_period(classes, settings), burst, watched)
         raise click.exceptions.Exit(asyncio.run(supervisor.run()))
     options = worker_options(classes, settings, max_jobs=max_jobs, lease=lease)
     run(_serve(classes, ready, burst=burst, **options))
@@ -89,6 +96,7 @@ async def _serve(classes: Sequence[type], ready: int | None, **options: Any) -> 
 
 
 def _stop_with_supervisor(workers: Sequence[Worker]) -> None:
+    """Stop the workers when the supervisor's end of stdin closes."""
     loop = asyncio.get_running_loop()
 
     def listen() -> None:
@@ -101,53 +109,90 @@ def _stop_with_supervisor(workers: Sequence[Worker]) -> None:
 
 
 def _announce(workers: Sequence[Worker], ready: int) -> None:
-    """Tell the supervisor once all of them run."""
+    """Notify the supervisor when all workers have started."""
     starting = len(workers)
 
-    async def tell(_: dict[Any, Any]) -> None:
+    async def started(_: dict[Any, Any]) -> None:
         nonlocal starting
         starting -= 1
         if not starting:
             announce(ready)
 
     for worker in workers:
-        startup = in_turn([hook for hook in (worker.on_startup, tell) if hook])
-        worker.on_startup = startup  # type: ignore[assignment]  # arq wants a __qualname__ with it
+        startup = in_turn([hook for hook in (worker.on_startup, started) if hook])
+        worker.on_startup = startup  # type: ignore[assignment]  # arq's type requires a __qualname__
 
 
-def grace_of(classes: Sequence[type], settings: Settings) -> float:
-    """Seconds that a child's jobs may have to end."""
-    said = [options_of(one).get("job_completion_wait") or 0 for one in classes]
-    return max(settings.task_shutdown_grace, *said)
+def grace_period(classes: Sequence[type], settings: Settings) -> float:
+    """Return the time that a child's running jobs get to finish.
+
+    Args:
+        classes: Settings classes that the child runs.
+        settings: Source of the default, TASK_SHUTDOWN_GRACE.
+
+    Returns:
+        Seconds: the longest of the default and each class's `job_completion_wait`.
+    """
+    waits = [options_of(cls).get("job_completion_wait") or 0 for cls in classes]
+    return max(settings.task_shutdown_grace, *waits)
 
 
 def worker_options(
-    classes: Sequence[type], settings: Settings, **given: float | None
+    classes: Sequence[type], settings: Settings, **overrides: float | None
 ) -> dict[str, Any]:
-    """What the command says, and what the settings say where no settings class does."""
-    said = {name for one in classes for name in options_of(one)}
+    """Return the options of this command's workers.
+
+    Args:
+        classes: Settings classes; an option that any of them sets keeps the class's value.
+        settings: Source of the defaults for options that no class sets.
+        overrides: Options from the command line, which win; None means not given.
+
+    Returns:
+        Keyword arguments for `create_workers`.
+    """
+    set_by_class = {name for cls in classes for name in options_of(cls)}
     defaults = {
         "max_jobs": settings.task_max_jobs,
         "lease": settings.task_lease,
         "job_completion_wait": settings.task_shutdown_grace,
-        **{name: getattr(EngineSettings, name) for name in SWITCHED_ON},
+        **{name: getattr(EngineSettings, name) for name in ENGINE_DEFAULTS},
     }
-    options: dict[str, Any] = {k: v for k, v in defaults.items() if k not in said}
-    return options | {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {
+        name: value for name, value in defaults.items() if name not in set_by_class
+    }
+    return options | {name: value for name, value in overrides.items() if value is not None}
 
 
 def child_options(
     max_jobs: int | None, lease: float | None, loglevel: str | None, *, burst: bool
 ) -> list[str]:
-    """This command's options, for a process of its own."""
+    """Return this command's options as arguments for a child process.
+
+    Args:
+        max_jobs: Maximum concurrent jobs, if given.
+        lease: Lease in seconds, if given.
+        loglevel: Minimum log level, if given.
+        burst: Exit when the queues are empty.
+
+    Returns:
+        Command-line arguments.
+    """
     options = [("--max-jobs", max_jobs), ("--lease", lease), ("--loglevel", loglevel)]
-    given = [str(word) for option in options if option[1] is not None for word in option]
-    return [*given, "--burst"] if burst else given
+    arguments = [str(word) for option in options if option[1] is not None for word in option]
+    return [*arguments, "--burst"] if burst else arguments
 
 
-def open_servers(classes: Sequence[type], settings: Settings) -> None:
-    """Start what the domains need of the embedded servers, and bring their database up to date."""
-    if not any(issubclass(one, DomainSettings) for one in classes):
+def start_servers(classes: Sequence[type], settings: Settings) -> None:
+    """Start the embedded servers that built-in domains need, and migrate the embedded database.
+
+    Args:
+        classes: Settings classes to run. Classes outside the built-in domains need no servers.
+        settings: Server URLs; a configured server is used as it is.
+
+    Raises:
+        ServerError: An embedded server cannot be started.
+    """
+    if not any(issubclass(cls, DomainSettings) for cls in classes):
         return
     resolve.redis_url(settings, start=True)
     if settings.database_url is None:
@@ -155,19 +200,32 @@ def open_servers(classes: Sequence[type], settings: Settings) -> None:
 
 
 def settings_classes(queues: str, names: QueueNames) -> list[type]:
-    """The settings class of each queue in a list of names, each once. Raises UsageError."""
+    """Return the settings classes for a list of queues.
+
+    Args:
+        queues: Comma-separated queue names or class paths, or `all`.
+        names: Known queues and their aliases.
+
+    Returns:
+        The settings classes without repetitions, in the order of the list.
+
+    Raises:
+        UsageError: A name is neither a known queue nor the path of a class.
+    """
     known = list(names.all())
-    wanted = known if queues == "all" else [name.strip() for name in queues.split(",")]
+    requested = known if queues == "all" else [name.strip() for name in queues.split(",")]
     classes: list[type] = []
-    for name in wanted:
+    for name in requested:
         queue = names.canonical(name)
         if queue in known:
             classes.append(settings_of(queue))
         elif name.startswith("."):
-            raise UsageError(f"{name} is relative: write it whole, as in my_package.WorkerSettings")
+            raise UsageError(
+                f"{name} is a relative path: write it in full, such as my_package.WorkerSettings"
+            )
         elif "." in name:
             sys.path.append(str(Path.cwd()))
             classes.append(load(name))
         else:
-            raise UsageError(f"no queue is called {name!r}: there are {', '.join(known)}, and all")
+            raise UsageError(f"unknown queue {name!r}: known queues are {', '.join(known)}, or all")
     return list(dict.fromkeys(classes))

@@ -1,4 +1,4 @@
-"""`ringline enqueue --wait` where there is no result to print: one line says why."""
+"""`ringline enqueue --wait` without a result: one line gives the reason."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def worker(redis_url: str, **options: Any) -> Worker:
 
 @contextmanager
 def waiting(redis_url: str, step: str) -> Iterator["Popen[str]"]:
-    """The command, for a job with this script and the id `one`."""
+    """Run the command for a job with the id `one` and a script of one step."""
     words = ["enqueue", "default.scripted", step, "--id", "one", "--wait"]
     child = Popen(  # noqa: S603 - our own command
         [sys.executable, "-c", "from jobs.cli import main; main()", *words],
@@ -51,39 +51,35 @@ def waiting(redis_url: str, step: str) -> Iterator["Popen[str]"]:
 
 
 async def end(child: "Popen[str]") -> tuple[int, str, str]:
-    """Its exit code, and what it wrote."""
+    """Return the exit code, stdout and stderr."""
     output, errors = await asyncio.to_thread(child.communicate)
     return child.returncode, output, errors
 
 
-async def is_waited_for(pool: Pool) -> None:
+async def enqueued(pool: Pool) -> None:
     await wait_until(lambda: pool.zscore(QUEUE, "one"), timeout=30)
 
 
-async def test_a_job_that_is_aborted(pool: Pool, redis_url: str) -> None:
+async def test_aborted_job_is_reported(pool: Pool, redis_url: str) -> None:
     with waiting(redis_url, "sleep:60") as child:
-        await is_waited_for(pool)
+        await enqueued(pool)
         async with running(await worker(redis_url, allow_abort_jobs=True)):
             assert await Job("one", pool, QUEUE, pool.job_deserializer).abort(timeout=30)
         assert await end(child) == (1, "one\n", "ringline: the job was aborted\n")
 
 
-async def test_a_job_that_keeps_no_result(pool: Pool, redis_url: str) -> None:
+async def test_job_without_a_result_is_reported(pool: Pool, redis_url: str) -> None:
     with waiting(redis_url, "ok") as child:
-        await is_waited_for(pool)
+        await enqueued(pool)
         async with running(await worker(redis_url, keep_result=0)):
             code, output, errors = await end(child)
     assert (code, output) == (1, "one\n")
-    assert errors.startswith(
-        "ringline: the job is over and keeps no result, so whether it was done "
-    )
+    assert errors.startswith("ringline: the job has ended and left no result, so its outcome is ")
     assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-async def test_who_waits_can_be_interrupted_at_any_moment(
-    redis_url: str, signum: signal.Signals
-) -> None:
+async def test_signal_interrupts_the_wait(redis_url: str, signum: signal.Signals) -> None:
     with waiting(redis_url, "ok") as child:
         assert child.stdout is not None
         assert await asyncio.to_thread(child.stdout.readline) == "one\n"

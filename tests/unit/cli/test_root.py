@@ -1,4 +1,4 @@
-"""The command's root: quick, and with one line for whatever goes wrong."""
+"""The `ringline` command: help, argument parsing, and one-line errors."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from jobs.errors import ConflictError, NotFoundError, ServerError, UsageError
 from jobs.settings import SettingsError
 
 
-def test_help_lists_the_commands_without_importing_them() -> None:
+def test_help_lists_all_commands_without_importing_them() -> None:
     code = (
         "import sys; from jobs.cli import main\n"
         "try: main(['--help'])\n"
@@ -35,8 +35,16 @@ def test_help_lists_the_commands_without_importing_them() -> None:
         assert summary in shown
 
 
+@pytest.mark.parametrize("arguments", [[], ["failed"]])
+def test_group_without_a_command_prints_its_help(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ringline")
+    assert result.stderr == ""
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_help(name: str) -> None:
+def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(main, [name, "--help"])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: ringline {name}")
@@ -46,13 +54,14 @@ def test_each_command_has_help(name: str) -> None:
     ("arguments", "line"),
     [
         (["no-such"], "ringline: No such command 'no-such'.\n"),
+        (["wroker", "all"], "ringline: No such command 'wroker'. Did you mean 'worker'?\n"),
         (["--no-such"], "ringline: No such option '--no-such'.\n"),
         (["enqueue"], "ringline: Missing argument 'NAME'.\n"),
         (["demo", "--leads", "none"], "ringline: Invalid value for '--leads'"),
         (["enqueue", "lead.qualify", "--kw", "x"], "ringline: --kw 'x' is not KEY=VALUE\n"),
         (
             ["enqueue", "lead.qualfy"],
-            "ringline: no job is called 'lead.qualfy': did you mean lead.q",
+            "ringline: unknown job 'lead.qualfy': did you mean lead.q",
         ),
         (["enqueue", "campaign.tick", "1"], "ringline: campaign.tick: argument 1: Unexpected"),
         (
@@ -71,10 +80,10 @@ def test_each_command_has_help(name: str) -> None:
             ["enqueue", "default.ping", "--kw", f"x={2**64}"],
             "ringline: default.ping: argument x cannot",
         ),
-        (["worker", "no_such_tasks"], "ringline: no queue is called 'no_such_tasks': there are "),
+        (["worker", "no_such_tasks"], "ringline: unknown queue 'no_such_tasks': known queues are "),
         (
             ["worker", "..x.Y"],
-            "ringline: ..x.Y is relative: write it whole, as in my_package.Worker",
+            "ringline: ..x.Y is a relative path: write it in full, such as my_p",
         ),
         (
             ["worker", "default", "--lease", "nan"],
@@ -89,10 +98,10 @@ def test_each_command_has_help(name: str) -> None:
             "ringline: Invalid value for '--lease': 1e+300 is",
         ),
         (["demo", "--rate", "nan"], "ringline: Invalid value for '--rate': nan is not a number"),
-        (["failed", "discard"], "ringline: name the ids of jobs, or a filter such as --error, or "),
+        (["failed", "discard"], "ringline: pass job ids, a filter such as --error, or --all"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], line: str) -> None:
+def test_wrong_usage_prints_one_line_and_exits_with_2(arguments: list[str], line: str) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -112,27 +121,27 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], line: str
         (ExceptionGroup("two", [ServerError("one"), ServerError("other")]), "one", 1),
         (PermissionError(13, "Permission denied", "out"), "Permission denied: 'out'", 1),
         (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "no"), r"'a\udcff' is not UTF-8 text", 2),
-        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "(a defect; `ringline --debug", 1),
-        (KeyError("x"), "KeyError: 'x' (a defect; `ringline --debug", 1),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), "(internal error: see the traceback", 1),
+        (KeyError("x"), "KeyError: 'x' (internal error: see", 1),
     ],
 )
-def test_an_error_becomes_one_line(error: Exception, line: str, code: int) -> None:
+def test_error_becomes_one_line(error: Exception, line: str, code: int) -> None:
     shown = as_click_error(error)
     assert line in shown.format_message()
     assert "\n" not in shown.format_message()
     assert shown.exit_code == code
 
 
-def test_debug_shows_the_traceback() -> None:
+def test_debug_prints_the_traceback() -> None:
     result = CliRunner().invoke(main, ["--debug", "enqueue", "lead.+14155550123"])
     first, *_, last = result.stderr.splitlines()
     assert first.startswith("Traceback")
-    assert last.startswith("ringline: no job is called")
+    assert last.startswith("ringline: unknown job")
     assert "4155550123" not in result.stderr
     assert result.exit_code == 2
 
 
-def test_arguments_are_json_or_text() -> None:
+def test_argument_is_json_or_text() -> None:
     assert [value(text) for text in ("5", "true", "[1]", '"5"', "hello")] == [
         5,
         True,
@@ -148,7 +157,7 @@ async def measure(ctx: object, amount: float) -> None: ...
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_what_json_has_no_number_for_arrives_as_a_float_all_the_same(text: str) -> None:
+def test_non_finite_number_arrives_as_a_float(text: str) -> None:
     sent = deserialize(serialize([value(text)]))
     definition = definition_of(measure)
     assert definition is not None
@@ -156,27 +165,27 @@ def test_what_json_has_no_number_for_arrives_as_a_float_all_the_same(text: str) 
     assert repr(arrived) == repr(float(text))
 
 
-def test_an_argument_with_such_a_number_in_it_is_text() -> None:
+def test_json_with_a_non_finite_number_is_text() -> None:
     assert value('{"a": [1, NaN]}') == '{"a": [1, NaN]}'
 
 
-def test_an_error_cannot_steer_the_terminal() -> None:
+def test_error_escapes_control_characters() -> None:
     result = CliRunner().invoke(main, ["chaos", "--json", "no\x1b]0;such\x07/folder\x9b/x"])
-    assert result.stderr.startswith(r"ringline: no\x1b]0;such\x07/folder\x9b/x: there is no folder")
+    assert result.stderr.startswith(r"ringline: no\x1b]0;such\x07/folder\x9b/x: folder no")
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("4h", 14400), ("2d", 172800)]
 )
-def test_spans_of_time(text: str, seconds: int) -> None:
+def test_duration_is_a_number_with_a_unit(text: str, seconds: int) -> None:
     assert DURATION.convert(text, None, None).total_seconds() == seconds
 
 
-def test_a_span_without_a_number_is_refused() -> None:
+def test_duration_without_a_number_is_rejected() -> None:
     with pytest.raises(click.BadParameter, match="'soon' is not a duration"):
         DURATION.convert("soon", None, None)
 
 
-def test_control_characters_are_shown_and_not_obeyed() -> None:
+def test_printable_escapes_control_characters() -> None:
     assert printable("a\x1b[2J\r\x7f\x9b\0") == r"a\x1b[2J\x0d\x7f\x9b\x00"
     assert printable("Zoë\n\t“1 €”") == "Zoë\n\t“1 €”"

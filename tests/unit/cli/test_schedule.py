@@ -1,4 +1,4 @@
-"""`ringline schedule`: when the workers would fire."""
+"""`ringline schedule`: next fire times."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from jobs.settings import get_settings
 
 
 @pytest.fixture(autouse=True)
-def settings_read_anew() -> Iterator[None]:
+def fresh_settings() -> Iterator[None]:
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -25,7 +25,7 @@ def settings_read_anew() -> Iterator[None]:
         ("UTC", datetime(2026, 11, 29, 3, 30, tzinfo=UTC)),
     ],
 )
-def test_a_cron_without_a_zone_is_due_in_the_machines(
+def test_cron_without_a_zone_uses_the_machines_zone(
     zone: str, housekeeping: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", zone)
@@ -36,14 +36,14 @@ def test_a_cron_without_a_zone_is_due_in_the_machines(
     assert entries["cron:analytics.report_day"].zone == "UTC"
 
 
-def test_a_default_queue_of_ones_own_takes_no_schedule_away(
+def test_custom_default_queue_keeps_all_schedules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = datetime(2026, 11, 29, 2, tzinfo=UTC)
-    usual = all_entries(now)
+    expected = all_entries(now)
     monkeypatch.setenv("TASK_DEFAULT_QUEUE", "background")
     get_settings.cache_clear()
-    assert all_entries(now) == usual
+    assert all_entries(now) == expected
 
 
 @pytest.mark.parametrize(

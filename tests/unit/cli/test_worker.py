@@ -1,4 +1,4 @@
-"""`ringline worker`: which settings classes its queues mean."""
+"""`ringline worker`: settings classes of its queues, and their grace period."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from jobs.cli.commands.worker import grace_of
+from jobs.cli.commands.worker import grace_period
 from jobs.settings import get_settings, load_settings
 
 
 @pytest.fixture(autouse=True)
-def settings_read_anew() -> Iterator[None]:
+def fresh_settings() -> Iterator[None]:
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
@@ -26,25 +26,25 @@ def settings_read_anew() -> Iterator[None]:
         ("engine_tasks", "TASK_DOMAINS", '["engine"]', "engine_tasks"),
     ],
 )
-def test_a_queue_that_no_settings_class_of_ours_serves(
+def test_queue_without_a_built_in_settings_class_is_rejected(
     queues: str, setting: str, value: str, unserved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(setting, value)
     result = CliRunner().invoke(main, ["worker", queues, "--burst"])
     assert result.exit_code == 2
     assert result.stderr == (
-        f"ringline: no settings class of ours serves {unserved}: "
-        "give the path of yours, as in my_package.WorkerSettings\n"
+        f"ringline: no built-in settings class serves {unserved}: "
+        "name your own class by its path, such as my_package.WorkerSettings\n"
     )
 
 
-def test_a_child_may_end_its_jobs_for_as_long_as_its_class_says() -> None:
-    class Patient:
+def test_grace_period_is_the_longest_of_the_classes_and_the_setting() -> None:
+    class LongWait:
         job_completion_wait = 60
 
-    class Usual:
+    class Default:
         functions = ()
 
     settings = load_settings(task_shutdown_grace=1)
-    assert grace_of([Usual, Patient], settings) == 60
-    assert grace_of([Usual], settings) == 1
+    assert grace_period([Default, LongWait], settings) == 60
+    assert grace_period([Default], settings) == 1

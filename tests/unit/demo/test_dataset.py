@@ -1,4 +1,4 @@
-"""Recorded campaigns from files: what becomes the lead, what the plan, and what is refused."""
+"""Recorded campaigns from files: leads, plan, sums, and bad files."""
 
 import csv
 import gzip
@@ -13,7 +13,7 @@ from jobs.voice import Recorded
 SLICE = Path(__file__).parents[2] / "data" / "recorded.csv"
 
 
-def test_a_campaign_is_split_into_leads_and_plan(tmp_path: Path) -> None:
+def test_campaign_is_split_into_leads_and_plan(tmp_path: Path) -> None:
     leads = tmp_path / "leads.csv"
     campaign = read_campaign(SLICE, leads)
     with leads.open(encoding="utf-8", newline="") as file:
@@ -25,16 +25,16 @@ def test_a_campaign_is_split_into_leads_and_plan(tmp_path: Path) -> None:
     assert campaign.sums.total == Sums(leads=60, attempts=117, conversions=15, seconds=25_612)
 
 
-def test_the_sums_of_each_column_add_up_to_the_total(tmp_path: Path) -> None:
+def test_sums_of_each_column_add_up_to_the_total(tmp_path: Path) -> None:
     sums = read_campaign(SLICE, tmp_path / "leads.csv").sums
     for values in sums.by_column.values():
-        assert sum(one.leads for one in values.values()) == sums.total.leads
-        assert sum(one.attempts for one in values.values()) == sums.total.attempts
-        assert sum(one.conversions for one in values.values()) == sums.total.conversions
-        assert sum(one.seconds for one in values.values()) == sums.total.seconds
+        assert sum(item.leads for item in values.values()) == sums.total.leads
+        assert sum(item.attempts for item in values.values()) == sums.total.attempts
+        assert sum(item.conversions for item in values.values()) == sums.total.conversions
+        assert sum(item.seconds for item in values.values()) == sums.total.seconds
 
 
-def test_gzip_and_another_delimiter_make_no_difference(tmp_path: Path) -> None:
+def test_gzipped_file_with_commas_is_read(tmp_path: Path) -> None:
     text = "month,campaign,duration,y\nmay,3,17,yes\n"
     path = tmp_path / "recorded.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
@@ -47,8 +47,11 @@ def test_gzip_and_another_delimiter_make_no_difference(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("age;job;y\n30;pilot;yes\n", "no column campaign, duration"),
-        ("job;campaign;duration;y\n", "there is no row below the header"),
-        ("job;campaign;duration;y\npilot;0;5;yes\n", "line 2: campaign is '0', not a whole number"),
+        ("job;campaign;duration;y\n", "no rows below the header"),
+        (
+            "job;campaign;duration;y\npilot;0;5;yes\n",
+            "line 2: campaign is '0', not a whole number >= 1",
+        ),
         ("job;campaign;duration;y\npilot;1;5;yes\npilot;1;x;no\n", "line 3: duration is 'x'"),
         ("job;campaign;duration;y\npilot;1;5;maybe\n", "line 2: y is 'maybe', not yes or no"),
         ("job;campaign;duration;y\npilot;1;5\n", "line 2: 3 cells instead of 4"),
@@ -57,9 +60,7 @@ def test_gzip_and_another_delimiter_make_no_difference(tmp_path: Path) -> None:
         (None, "no such file"),
     ],
 )
-def test_a_file_that_is_no_campaign_gets_one_line(
-    tmp_path: Path, text: str | None, line: str
-) -> None:
+def test_bad_file_is_reported_in_one_line(tmp_path: Path, text: str | None, line: str) -> None:
     path = tmp_path / "bad.csv"
     if text is not None:
         path.write_text(text)

@@ -1,11 +1,11 @@
-"""The books: what explains a lead's state, and which figures must be equal."""
+"""Invariants of a run: states that calls explain, and counts that must be equal."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from jobs.demo.invariants import Entry, unexplained
+from jobs.demo.invariants import Invariant, unexplained
 from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.redial import RetryTable
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
@@ -23,16 +23,16 @@ def history(
     attempts: Sequence[Attempt],
     calls: int | None = None,
 ) -> History:
-    made = len(attempts) if calls is None else calls
-    return History(1, lead, enrolment, made, tuple(attempts))
+    count = len(attempts) if calls is None else calls
+    return History(1, lead, enrolment, count, tuple(attempts))
 
 
-def why(one: History, campaign: CampaignStatus = CampaignStatus.COMPLETED) -> str | None:
-    return unexplained(one, RetryTable(), campaign)
+def reason_for(group: History, campaign: CampaignStatus = CampaignStatus.COMPLETED) -> str | None:
+    return unexplained(group, RetryTable(), campaign)
 
 
 @pytest.mark.parametrize(
-    "one",
+    "group",
     [
         history(EnrolmentStatus.DONE, LeadStatus.CONVERTED, [CONVERTED]),
         history(EnrolmentStatus.DONE, LeadStatus.CONVERTED, [NO_ANSWER, EXPIRED, CONVERTED]),
@@ -43,21 +43,21 @@ def why(one: History, campaign: CampaignStatus = CampaignStatus.COMPLETED) -> st
         history(EnrolmentStatus.REMOVED, LeadStatus.DNC, [EXPIRED]),
     ],
 )
-def test_calls_explain_these_states(one: History) -> None:
-    assert why(one) is None
+def test_calls_explain_the_state(group: History) -> None:
+    assert reason_for(group) is None
 
 
 @pytest.mark.parametrize(
-    ("one", "reason"),
+    ("group", "reason"),
     [
-        (history(EnrolmentStatus.DONE, LeadStatus.NEW, []), "done without any call"),
+        (history(EnrolmentStatus.DONE, LeadStatus.NEW, []), "done without a call"),
         (history(EnrolmentStatus.DONE, LeadStatus.NEW, [NO_ANSWER]), "done after no-answer"),
         (history(EnrolmentStatus.EXHAUSTED, LeadStatus.CONVERTED, [CONVERTED]), "not done"),
-        (history(EnrolmentStatus.DONE, LeadStatus.NEW, [CONVERTED]), "its calls say converted"),
+        (history(EnrolmentStatus.DONE, LeadStatus.NEW, [CONVERTED]), "its calls imply converted"),
         (history(EnrolmentStatus.DONE, LeadStatus.CONVERTED, [CONVERTED], calls=2), "2 calls"),
         (
             history(EnrolmentStatus.DONE, LeadStatus.CONVERTED, [CONVERTED, CONVERTED]),
-            "called again after a call that ended it",
+            "called again after a final call",
         ),
         (
             history(
@@ -73,25 +73,25 @@ def test_calls_explain_these_states(one: History) -> None:
                 LeadStatus.NEW,
                 [Attempt(CallStatus.COMPLETED, None, CallOutcome.CONVERTED)],
             ),
-            "was not carried over",
+            "completed has no disposition",
         ),
         (
             history(EnrolmentStatus.RETRY_WAIT, LeadStatus.NEW, [NO_ANSWER]),
-            "the campaign is completed, and the lead still retry_wait",
+            "the campaign is completed, but the lead is still retry_wait",
         ),
     ],
 )
-def test_calls_do_not_explain_these(one: History, reason: str) -> None:
-    assert reason in (why(one) or "")
+def test_calls_contradict_the_state(group: History, reason: str) -> None:
+    assert reason in (reason_for(group) or "")
 
 
-def test_a_lead_may_wait_while_the_campaign_runs() -> None:
+def test_lead_may_wait_while_the_campaign_runs() -> None:
     waiting = history(EnrolmentStatus.RETRY_WAIT, LeadStatus.NEW, [NO_ANSWER])
-    assert why(waiting, CampaignStatus.RUNNING) is None
+    assert reason_for(waiting, CampaignStatus.RUNNING) is None
 
 
-def test_a_detail_upsets_the_balance_too() -> None:
-    entry = Entry("leads", 2, 2)
-    assert entry.balances
-    assert not replace(entry, right=3).balances
-    assert not replace(entry, detail="one is missing").balances
+def test_invariant_with_a_detail_is_violated() -> None:
+    invariant = Invariant("leads", 2, 2)
+    assert invariant.holds
+    assert not replace(invariant, right=3).holds
+    assert not replace(invariant, detail="one is missing").holds

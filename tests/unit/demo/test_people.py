@@ -1,4 +1,4 @@
-"""Made-up leads: safe, repeatable, and with faults in them."""
+"""Synthetic leads: fictional, repeatable, with duplicate and broken rows."""
 
 import csv
 from pathlib import Path
@@ -15,14 +15,14 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_file(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         write_leads(tmp_path / name, 100, seed)
     first, again, other = ((tmp_path / name).read_bytes() for name in "abc")
     assert first == again != other
 
 
-def test_numbers_are_fictional_and_addresses_nobodys(tmp_path: Path) -> None:
+def test_numbers_are_fictional_and_addresses_are_reserved(tmp_path: Path) -> None:
     path = tmp_path / "leads.csv"
     written = write_leads(path, 300, 1)
     found = rows(path)
@@ -40,6 +40,6 @@ def test_numbers_are_fictional_and_addresses_nobodys(tmp_path: Path) -> None:
     assert len(usable) == written.usable == 300
 
 
-def test_more_leads_than_numbers_are_refused(tmp_path: Path) -> None:
+def test_more_leads_than_fictional_numbers_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="100,000 leads are too many"):
         write_leads(tmp_path / "leads.csv", 100_000, 1)

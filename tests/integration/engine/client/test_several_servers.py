@@ -191,7 +191,7 @@ def test_the_commands_look_everywhere(
         state = json.loads(jobs("status", "--json").stdout)
         assert state["dead_letters"] == 1
         assert {one["queue"]: one["dead"] for one in state["queues"]}["default"] == 1
-        assert jobs("failed", "retry", job_id).stdout == "1 put back\n"
+        assert jobs("failed", "retry", job_id).stdout == "1 requeued\n"
         state = json.loads(jobs("status", "--json").stdout)
         assert {one["queue"]: one["waiting"] for one in state["queues"]}["default"] == 1
         with Redis.from_url(redis_url) as first:

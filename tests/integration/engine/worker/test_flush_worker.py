@@ -17,7 +17,7 @@ from jobs.campaign.status import Action, set_status
 from jobs.cli import main as command
 from jobs.clock import ScaledClock
 from jobs.context import JobContext
-from jobs.demo.environment import Ground
+from jobs.demo.environment import Environment
 from jobs.demo.invariants import calls, explained
 from jobs.demo.scenario import AN_AFTERNOON, START
 from jobs.demo.workers import workers
@@ -77,13 +77,13 @@ async def test_a_campaign_survives_the_loss_of_redis(
     order = Random(SEED)
     clock = ScaledClock(START, 600, time.time())
     folder = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has little room
-    ground = Ground(redis_url, database_url, folder)
+    ground = Environment(redis_url, database_url, folder)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("JOBS_CLOCK", str(clock))
     get_settings.cache_clear()
     voice = Simulator(SeededPlan(SEED, recorded=0.3, callback_hours=(0.25, 1.5)), clock, seed=SEED)
-    environment = ground.environment(clock, tmp_path / "recordings")
+    environment = ground.variables(clock, tmp_path / "recordings")
     async with await create_pool(redis_url, clock=clock) as pool:
         store = await PostgresStore.open(database_url, publish=pool.enqueue_many, clock=clock)
         async with serve(voice, ground.socket), workers(2, environment, tmp_path / "log"):
@@ -106,4 +106,4 @@ async def test_a_campaign_survives_the_loss_of_redis(
     await voice.close()
     await asyncio.to_thread(folder.rmdir)
     get_settings.cache_clear()
-    assert [entry for entry in books if not entry.balances] == []
+    assert [entry for entry in books if not entry.holds] == []

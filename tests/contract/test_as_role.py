@@ -154,6 +154,7 @@ REFUSED = [
     "DELETE FROM suppressions",
     "UPDATE recordings SET path = ''",
     "UPDATE outbox SET function = ''",
+    "UPDATE lead_tags SET name = ''",
     "SELECT * FROM alembic_version",
     "UPDATE alembic_version SET version_num = ''",
     "COPY leads TO '/tmp/leads'",
@@ -176,10 +177,15 @@ async def test_all_else_is_refused(statement: str, roles: Roles) -> None:
 async def test_the_role_has_what_is_written_down_and_no_more(roles: Roles) -> None:
     connection = await asyncpg.connect(databases.url_for(roles.admin_url, roles.database))
     rows = await connection.fetch(
-        "SELECT c.relname, string_agg(p, ', ' ORDER BY p) FROM pg_class c, "
-        "unnest(ARRAY['DELETE','INSERT','REFERENCES','SELECT','TRIGGER','TRUNCATE','UPDATE']) p "
-        "WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
-        "AND has_table_privilege(c.oid, p) GROUP BY c.relname"
+        "SELECT c.relname, string_agg(p, ', ' ORDER BY p) FROM pg_class c, LATERAL ("
+        "SELECT verb FROM "
+        "unnest(ARRAY['DELETE','INSERT','REFERENCES','SELECT','TRIGGER','TRUNCATE','UPDATE']) verb "
+        "WHERE has_table_privilege(c.oid, verb) UNION ALL "
+        "SELECT format('%s (%s)', verb, attname) FROM pg_attribute, "
+        "unnest(ARRAY['INSERT','REFERENCES','SELECT','UPDATE']) verb "
+        "WHERE attrelid = c.oid AND attnum > 0 AND NOT has_table_privilege(c.oid, verb) "
+        "AND has_column_privilege(c.oid, attnum, verb)) AS granted (p) "
+        "WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace GROUP BY c.relname"
     )
     await connection.close()
     assert dict(map(tuple, rows)) == {

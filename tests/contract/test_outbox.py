@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from jobs.engine.client.request import JobRequest
 from jobs.engine.queue.serializer import deserialize, serialize
@@ -20,6 +21,7 @@ from jobs.store.protocol import Store
 from jobs.store.relay import OLD_ENOUGH, RECENT
 from jobs.testing.clock import FrozenClock
 from jobs.testing.waiting import wait_until
+from tests.contract.concurrency import SEQUENTIAL_SCANS, configured_engine
 from tests.contract.given import MINUTE, NOON, Queue, new_leads
 
 AT_ONCE = timedelta()
@@ -190,6 +192,49 @@ async def test_a_process_that_died_after_its_commit_leaves_its_jobs_to_the_relay
     await dying._engine.dispose()
     assert await postgres.relay(AT_ONCE) == 2
     assert queue.functions == ["a", "b"]
+
+
+async def test_a_relay_and_a_publisher_delete_the_same_rows_without_deadlock(
+    database_url: str, clock: FrozenClock, queue: Queue
+) -> None:
+    """The relay reads the table in reverse order, and a third transaction holds the middle row.
+
+    So, if one of the two waits for that row, the other one holds what the first needs next.
+    """
+    gate = Gate()
+    publisher = PostgresStore(configured_engine(database_url), gate, clock)
+    relay = PostgresStore(configured_engine(database_url, **SEQUENTIAL_SCANS), queue, clock)
+    job = asyncio.create_task(enqueue(publisher, "a", "b", "c"))
+    await gate.entered.wait()
+    admin, holder = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    ids = [row["id"] for row in await admin.fetch("SELECT id FROM outbox ORDER BY id")]
+    for id_ in reversed(ids):
+        await admin.execute("UPDATE outbox SET function = function WHERE id = $1", id_)
+    held = holder.transaction()
+    await held.start()
+    await holder.execute("SELECT FROM outbox WHERE id = $1 FOR UPDATE", ids[1])
+
+    async def both_wait_or_are_done() -> bool:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        free = "SELECT count(*) FROM outbox WHERE id <> $1"
+        both_wait = await admin.fetchval(f"{waiting} AND datname = current_database()") == 2
+        return bool(both_wait or await admin.fetchval(free, ids[1]) == 0)
+
+    with capture_logs() as logs:
+        relaying = asyncio.create_task(relay.relay(AT_ONCE))
+        await wait_until(lambda: queue.jobs)
+        gate.opened.set()
+        await job
+        await wait_until(both_wait_or_are_done)
+        await held.rollback()
+        assert await relaying == 3
+        await publisher.close()
+    assert logs == []
+    await relay.relay(AT_ONCE)
+    assert await rows_in_outbox(relay) == 0
+    await relay.close()
+    await admin.close()
+    await holder.close()
 
 
 async def test_who_waits_may_be_cancelled_and_the_jobs_are_published_still(

@@ -36,9 +36,7 @@ class Entry:
     next_run: datetime
 
 
-AS_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per line."
-)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 @click.group(invoke_without_command=True)

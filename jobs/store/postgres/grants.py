@@ -11,12 +11,13 @@ from jobs.store.postgres import tables
 
 _ADDED = "SELECT, INSERT"
 _KEPT = "SELECT, INSERT, UPDATE"
-_PASSING = "SELECT, INSERT, DELETE"
+_PASSING = "SELECT, INSERT, DELETE, UPDATE ({key})"
+"""Locking a row takes UPDATE of some column: the first of the key, so that no value can change."""
 
 PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         tables.leads.name: _KEPT,
-        tables.lead_tags.name: _PASSING,
+        tables.lead_tags.name: _PASSING.format(key=tables.lead_tags.c.lead_id.name),
         tables.suppressions.name: _KEPT,
         tables.campaigns.name: _KEPT,
         tables.enrolments.name: _KEPT,
@@ -26,11 +27,11 @@ PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
         tables.metric_buckets.name: _KEPT,
         tables.cursors.name: _KEPT,
         tables.reports.name: _KEPT,
-        tables.outbox.name: _PASSING,
+        tables.outbox.name: _PASSING.format(key=tables.outbox.c.id.name),
         tables.leases.name: _KEPT,
     }
 )
-"""By table. Locking a row takes UPDATE; nobody needs TRUNCATE, REFERENCES or TRIGGER."""
+"""By table; nobody needs TRUNCATE, REFERENCES or TRIGGER."""
 
 _ROLE = text(
     "SELECT r.rolsuper OR EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = "

@@ -40,7 +40,11 @@ _ADD = insert_many(
     created_at="clock_timestamp()",
 )
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
+# A row that is locked is being deleted by another process, which published it too.
+_DELETE = text(
+    "DELETE FROM outbox WHERE id = ANY(ARRAY(SELECT id FROM outbox "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE SKIP LOCKED))"
+)
 # Rows are left as they are until they are deleted: to mark them would leave twice the dead ones
 # behind. So that no two relays publish the same, one at a time holds the lease, if there is work.
 _NEXT = text(

@@ -44,8 +44,6 @@ cov: install
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
-# codespell is licensed under the GPL, which tests/test_dependencies.py refuses for a pinned
-# dependency. So it is optional: `.venv/bin/pip install codespell`.
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

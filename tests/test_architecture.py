@@ -55,14 +55,17 @@ MODULE_BUDGET = 16
 FILE_BUDGET = 300
 """Lines of one module."""
 LARGER_FILES = {
-    "jobs/engine/worker/worker.py": 500,
-    "jobs/engine/worker/executor.py": 310,
-    "jobs/engine/client/pool.py": 440,
+    "jobs/chaos/run.py": 330,
+    "jobs/engine/client/pool.py": 450,
+    "jobs/engine/connection/urls.py": 320,
+    "jobs/engine/worker/executor.py": 330,
+    "jobs/engine/worker/worker.py": 530,
+    "jobs/voice/simulator/server.py": 310,
     "jobs/store/model.py": 320,
     "jobs/store/protocol.py": 330,
 }
 """Exceptions from FILE_BUDGET, by name."""
-LARGER_FOLDERS = {"jobs/engine/worker": 20, "jobs/cli": 22, "jobs/rules": 18}
+LARGER_FOLDERS = {"jobs/engine/worker": 23, "jobs/rules": 18}
 """Exceptions from MODULE_BUDGET."""
 
 

@@ -22,6 +22,7 @@ A job passes `fetcher` -> `executor` -> `classify` -> `completion` -> `completer
 - `leases`: leases of this worker, and jobs of lost workers.
 - `heartbeat`: renews leases from a separate thread.
 - `periodic`: periodic background tasks.
+- `shutdown`: bounded stages of a shutdown.
 """
 
 from jobs.engine.worker.worker import Worker

@@ -60,7 +60,7 @@ def classify_error(
 ) -> Decision:
     """Decide how a job goes on whose coroutine raised.
 
-    Libraries turn a cancellation into errors of their own. So whatever a job raises after the
+    Libraries turn a cancellation into other errors. So whatever a job raises after the
     worker has canceled it for a shutdown or an abort is that shutdown or abort.
 
     Args:

@@ -7,13 +7,21 @@
     @retry(max_retries=5)
     async def qualify_lead(ctx: JobContext, lead_id: UUID) -> int: ...
 
+    @job("lead.qualify_pending")
+    async def qualify_pending(ctx: JobContext) -> None: ...
+
     class WorkerSettings(DomainSettings):
         queue_name = "lead_tasks"
-        functions = [qualify_lead]
+        functions = [qualify_lead, qualify_pending]
+        cron_jobs = [cron(qualify_pending, minute={0, 30})]
 
-`jobs.context` has JobContext and DomainSettings, `jobs.engine` is the queue alone, `jobs.errors`
-what can go wrong, `jobs.testing` what to test with. Names are loaded when they are first used, so
-that `import jobs.errors` costs nothing.
+- `jobs.context`: `JobContext` and `DomainSettings`, for jobs that use the store.
+- `jobs.engine`: the queue alone, without the domains and without PostgreSQL.
+- `jobs.errors`: the errors that decide whether a job is retried.
+- `jobs.settings`: the configuration of a process.
+- `jobs.testing`: helpers and fixtures for tests of jobs.
+
+The names of this module load on first use, so `import jobs.errors` stays cheap.
 """
 
 from importlib import import_module
@@ -22,14 +30,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arq.connections import RedisSettings
 
-    from jobs.engine import NO_RETRY, Clock, JobRequest, Pool, RetryPolicy, job, request, retry
+    from jobs.engine import (
+        NO_RETRY,
+        Clock,
+        Cron,
+        JobRequest,
+        Pool,
+        RetryPolicy,
+        Worker,
+        cron,
+        job,
+        request,
+        retry,
+    )
 
 __all__ = [
     "NO_RETRY",
+    "Cron",
     "JobRequest",
     "Pool",
     "RetryPolicy",
+    "Worker",
     "create_pool",
+    "cron",
     "job",
     "request",
     "retry",
@@ -39,11 +62,19 @@ __all__ = [
 async def create_pool(
     redis: "RedisSettings | str | None" = None, *, clock: "Clock | None" = None
 ) -> "Pool":
-    """A pool to enqueue with; close it with `aclose()`, or use it in `async with`.
+    """Connect a pool that enqueues jobs.
 
-    redis: the one for all queues; by default REDIS_URL and TASK_QUEUE_URLS, else the embedded
-    server of this folder, which `ringline up` holds open. clock: what `_defer_until` is read by; by
-    default the one of JOBS_CLOCK. Raises ServerError, one line, when there is no Redis.
+    Args:
+        redis: Redis of all queues: a URL, or arq's settings. None: REDIS_URL and TASK_QUEUE_URLS,
+            else the embedded server of the working folder, which `ringline up` starts.
+        clock: Clock of `_defer_until`. None: the clock of JOBS_CLOCK.
+
+    Returns:
+        A connected pool. Close it with `aclose()`, or use it in `async with`.
+
+    Raises:
+        ServerError: No Redis responds; the message is one line.
+        SettingsError: A setting is bad.
     """
     from jobs import engine
     from jobs.clock import clock_from
@@ -57,9 +88,14 @@ async def create_pool(
     )
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module("jobs.engine"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers would accept any name of a module with __getattr__
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module("jobs.engine"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""Business time: the clock that the calling rules, the schedules and the simulator read.
+"""Business clock, read by the calling rules, the schedules and the simulator.
 
-Queue time (scores, leases) is Redis `TIME` and is never read from here.
+Queue time (scores, leases) is Redis `TIME` and never comes from here.
 """
 
 import time
@@ -10,32 +10,48 @@ from typing import Final, Protocol
 
 from jobs.settings import SettingsError
 
-SLOWEST: Final = 0.001
-FASTEST: Final = 1e6
-"""Business seconds in a real one."""
-FIRST_YEAR: Final = 1900
-LAST_YEAR: Final = 2900
-"""Far enough from the ends of the calendar to add the spans that the jobs add."""
+MIN_RATE: Final = 0.001
+MAX_RATE: Final = 1e6
+"""Business seconds per real second."""
+MIN_YEAR: Final = 1900
+MAX_YEAR: Final = 2900
+"""Far enough from the limits of `datetime` to add any interval that a job adds."""
 
 
 class Clock(Protocol):
-    """Where business time comes from."""
+    """Source of business time."""
 
     def now(self) -> datetime:
-        """This moment, in UTC."""
+        """Return the current business time, in UTC."""
         ...
 
     def real_delay(self, until: datetime) -> timedelta:
-        """How long, in real time, until the business moment `until`; never negative."""
+        """Return the real time left until a business time.
+
+        Args:
+            until: A business time, with its UTC offset.
+
+        Returns:
+            Real time; zero once `until` has passed.
+        """
         ...
 
     def ago(self, real: timedelta) -> datetime:
-        """The business moment that was `real` time ago: for waits on machines, not on people."""
+        """Return the business time of a past moment.
+
+        Use it for timeouts of machines, which do not run faster when business time does.
+
+        Args:
+            real: Real time since that moment.
+
+        Returns:
+            A business time in UTC.
+        """
         ...
 
 
 class SystemClock:
-    """The machine's clock: business time is real time."""
+    """Clock of the machine: business time is real time."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -49,10 +65,14 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class ScaledClock:
-    """Business time that runs `rate` times as fast as real time: start + rate * (real - epoch).
+    """Clock that runs `rate` times as fast as real time: start + rate * (real - epoch).
 
-    start: the business moment at `epoch`; epoch: real POSIX seconds. The three are one line that
-    all processes of a run share, as the setting JOBS_CLOCK (`START@RATE@EPOCH`).
+    All processes of a run share one clock through the setting JOBS_CLOCK (`START@RATE@EPOCH`).
+
+    Attributes:
+        start: Business time at `epoch`, with its UTC offset.
+        rate: Business seconds per real second.
+        epoch: Real time, in POSIX seconds.
     """
 
     start: datetime
@@ -73,29 +93,44 @@ class ScaledClock:
 
     @classmethod
     def parse(cls, text: str) -> "ScaledClock":
-        """The clock that `str(clock)` wrote. Raises SettingsError."""
+        """Return the clock that `str(clock)` describes.
+
+        Args:
+            text: START@RATE@EPOCH: an ISO 8601 time with its UTC offset, business seconds per
+                real second, and POSIX seconds.
+
+        Raises:
+            SettingsError: The text is malformed, or the clock is out of range.
+        """
         try:
             start, rate, epoch = text.split("@")
             clock = cls(datetime.fromisoformat(start), float(rate), float(epoch))
         except ValueError:
-            raise SettingsError(f"JOBS_CLOCK: not START@RATE@EPOCH: {text!r}") from None
-        if clock.start.tzinfo is None or not SLOWEST <= clock.rate <= FASTEST:
+            raise SettingsError(f"JOBS_CLOCK: expected START@RATE@EPOCH, got {text!r}") from None
+        if clock.start.tzinfo is None or not MIN_RATE <= clock.rate <= MAX_RATE:
             raise SettingsError(
-                "JOBS_CLOCK: START needs its UTC offset, and RATE is from "
-                f"{SLOWEST:g} to {FASTEST:,.0f}"
+                "JOBS_CLOCK: START needs a UTC offset, and RATE must be from "
+                f"{MIN_RATE:g} to {MAX_RATE:,.0f}"
             )
         try:
-            in_range = FIRST_YEAR <= clock.now().year <= LAST_YEAR
+            in_range = MIN_YEAR <= clock.now().year <= MAX_YEAR
         except (OverflowError, ValueError):
             in_range = False
         if not in_range:
             raise SettingsError(
-                f"JOBS_CLOCK: by this clock it is not between the years {FIRST_YEAR} and "
-                f"{LAST_YEAR}: {text!r}"
+                f"JOBS_CLOCK: the current business time must be between the years {MIN_YEAR} and "
+                f"{MAX_YEAR}: {text!r}"
             )
         return clock
 
 
 def clock_from(setting: str | None) -> Clock:
-    """The clock that the setting JOBS_CLOCK describes; without one, the machine's."""
+    """Return the clock that the setting JOBS_CLOCK describes.
+
+    Args:
+        setting: START@RATE@EPOCH (see `ScaledClock.parse`); empty or None for the machine's clock.
+
+    Raises:
+        SettingsError: The setting is malformed, or the clock is out of range.
+    """
     return ScaledClock.parse(setting) if setting else SystemClock()

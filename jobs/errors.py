@@ -6,7 +6,7 @@ httpx, redis-py, pydantic and asyncio to them. This is the only place with that 
 
 import asyncio
 from datetime import timedelta
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar, cast
 
 import pydantic_core
 
@@ -116,10 +116,10 @@ def as_command_error(error: E, *, exit_code: int = 1) -> E:
     import click
 
     kind = type(error)
-    command_error: type[E] = type(
+    command_error = type(  # pyright: ignore[reportGeneralTypeIssues]  # the order is that of `kind`
         kind.__name__, (kind, click.ClickException), {"exit_code": exit_code}
     )
-    return command_error(str(error))
+    return cast("E", command_error(str(error)))
 
 
 # By fully qualified name, so that the engine works without SQLAlchemy and httpx.

@@ -1,6 +1,7 @@
-"""This deployment's settings: the package's own, under the name that the application imports.
+"""Settings of this deployment: re-exports `jobs.settings`.
 
-`example.env` beside this file lists every variable. The wheel does not contain this package.
+`example.env` in this folder documents each variable. The wheel leaves this package out, so a
+project that installs Ringline keeps its own `settings` module.
 """
 
 from jobs.settings import Settings, SettingsError, get_settings, load_settings

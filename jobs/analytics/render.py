@@ -40,6 +40,12 @@ class ReportFiles:
     hours: Path
 
 
+def require_charts() -> None:
+    """Raise UsageError unless the libraries of the HTML page are installed."""
+    _template()
+    _plotly_js()
+
+
 def write_report(report: Report, folder: Path) -> ReportFiles:
     """Write a report as files.
 
@@ -53,6 +59,7 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
     Raises:
         UsageError: The libraries for the page are not installed.
     """
+    require_charts()  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     files = ReportFiles(
         json=folder / "report.json",

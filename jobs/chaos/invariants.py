@@ -9,7 +9,7 @@ from jobs.engine.monitoring.aof_ledger import Ledger
 from jobs.rules.redial import RetryTable
 from jobs.rules.states import CampaignStatus
 from jobs.store.model import CampaignTotals, History
-from jobs.voice.simulator.provider import Books as ProviderBooks
+from jobs.voice.simulator.provider import ProviderRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Facts:
     retries: RetryTable
     totals: CampaignTotals
     histories: Sequence[History]
-    provider: ProviderBooks
+    provider: ProviderRecords
     unlinked: Collection[str]
     in_flight: int
     left: Collection[str]

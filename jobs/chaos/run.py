@@ -198,7 +198,7 @@ async def _state(stage: Stage, campaign_id: UUID) -> State:
         in_flight = await work.calls.in_flight(campaign_id)
     return State(
         ended=CAMPAIGN.is_terminal(campaign.status),
-        calls=(await run.provider.books()).accepted,
+        calls=(await run.provider.records()).accepted,
         leads=sum(n for status, n in progress.items() if not ENROLMENT.is_terminal(status)),
         in_flight=in_flight,
         jobs=len(await left_behind(run.pool, run.pool.queues.all())),
@@ -254,7 +254,7 @@ async def _facts(
             retries=campaign.policy.retries,
             totals=await work.analytics.totals(campaign_id),
             histories=await work.analytics.histories(campaign_id),
-            provider=await run.provider.books(),
+            provider=await run.provider.records(),
             unlinked=[str(call_id) for call_id in accepted - known],
             in_flight=await work.calls.in_flight(campaign_id),
             left=await left_behind(run.pool, run.pool.queues.all()),

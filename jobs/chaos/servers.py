@@ -11,7 +11,7 @@ from typing import Final
 
 from jobs.embedded import binaries, flock, postgres_server, redis_server, sockets
 from jobs.embedded.folder import Folder
-from jobs.embedded.process import Account, Running, stop
+from jobs.embedded.process import Account, ServerProcess, stop
 from jobs.errors import ServerError
 
 READY_TIMEOUT: Final = 60.0
@@ -27,7 +27,7 @@ class OwnServers:
     _programs: Path
     _account: Account
     _lock: int
-    _running: dict[str, Running]
+    _running: dict[str, ServerProcess]
     _redis_restarts: asyncio.Lock = field(default_factory=asyncio.Lock)
     _postgres_restarts: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -113,11 +113,11 @@ async def own_servers(home: Path) -> AsyncIterator[OwnServers]:
         if unprivileged != own:
             for_postgres = stack.enter_context(sockets.private_folder(f"{name}-pg", unprivileged))
         programs = stack.enter_context(binaries.postgres_programs(unprivileged, name))
-        lock = flock.take(folder.servers_lock)
+        lock = flock.acquire(folder.servers_lock)
         if lock is None:
             raise ServerError(f"servers of {folder.path} are running already")
         stack.callback(os.close, lock)
-        running: dict[str, Running] = {}
+        running: dict[str, ServerProcess] = {}
         stack.callback(lambda: stop(running.values()))
         servers = OwnServers(folder, for_redis, for_postgres, programs, unprivileged, lock, running)
         await servers.start()

@@ -1,41 +1,47 @@
-"""The `ringline` command: what it offers, and how anything that goes wrong becomes one line, in which
-personal data and the passwords of URLs are masked.
+"""Command-line interface: the `ringline` command.
 
-A command's module is imported when the command is used, so `ringline --help` stays quick.
-Exit codes: 0 done, 1 the thing asked for failed, 2 wrong usage, 130 interrupted.
+`commands`       the command modules
+`resources`      Redis pools, stores and worker settings shared by the commands
+`params`         parameter types: durations, finite numbers
+`output`         consoles, escaping of control characters
+`errors`         exceptions as one-line errors with an exit code
+`interruptible`  long runs that stop cleanly on a signal
+
+A command's module is imported when the command is used, so `ringline --help` stays fast.
+Every error is one line on stderr, with personal data and passwords masked.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 """
 
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
-from jobs.cli.printable import printable
-from jobs.privacy.masking import mask_text
-
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("jobs.cli.demo", "Run a whole campaign, end to end, and check the books."),
-    "chaos": ("jobs.cli.chaos", "Run a campaign while everything fails, and check the books."),
-    "worker": ("jobs.cli.worker", "Run the jobs of some queues."),
-    "up": ("jobs.cli.servers", "Start the embedded servers of this folder."),
-    "down": ("jobs.cli.servers", "Stop the embedded servers of this folder."),
-    "migrate": ("jobs.cli.migrate", "Bring the database to the newest schema."),
-    "enqueue": ("jobs.cli.enqueue", "Enqueue one job."),
-    "status": ("jobs.cli.status", "Show each queue's length, rates and times."),
-    "failed": ("jobs.cli.dead_letters", "List, show, retry or discard dead letters."),
-    "schedule": ("jobs.cli.schedule", "Show the crons and when each runs next."),
-    "lead": ("jobs.cli.lead", "Import leads."),
-    "campaign": ("jobs.cli.campaign", "Create, start, pause, resume, cancel or show a campaign."),
-    "report": ("jobs.cli.report", "Write a campaign's report: JSON, CSV and HTML."),
-    "reconcile": ("jobs.cli.reconcile", "Find lost callbacks, answers and jobs now."),
+    "demo": ("demo", "Run a whole simulated campaign and check its invariants."),
+    "chaos": ("chaos", "Run a campaign under injected faults and check its invariants."),
+    "worker": ("worker", "Run the jobs of one or more queues."),
+    "up": ("servers", "Start this folder's embedded servers."),
+    "down": ("servers", "Stop this folder's embedded servers."),
+    "migrate": ("migrate", "Migrate the database to the latest schema."),
+    "enqueue": ("enqueue", "Enqueue a job."),
+    "status": ("status", "Show the length, rates and latencies of each queue."),
+    "failed": ("dead_letters", "List, show, retry or discard dead letters."),
+    "schedule": ("schedule", "Show cron schedules and their next fire times."),
+    "lead": ("lead", "Import leads."),
+    "campaign": ("campaign", "Create, start, pause, resume, cancel or show a campaign."),
+    "report": ("report", "Write a campaign's report as JSON, CSV and HTML."),
+    "reconcile": ("reconcile", "Recover lost callbacks, provider responses and jobs now."),
 }
+"""Name of each command: its module in `jobs.cli.commands`, and its line in `ringline --help`."""
 
 
-class Commands(click.Group):
-    """A group that imports a command's module only when the command is used."""
+class LazyGroup(click.Group):
+    """Command group that imports a command's module when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -44,8 +50,16 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), cmd_name)
+        command: click.Command = getattr(import_module(f"jobs.cli.commands.{module}"), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Click suggests only commands that are already loaded.
+        if args[0] not in COMMANDS and (near := get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -60,15 +74,18 @@ class Commands(click.Group):
             from jobs.cli.errors import as_click_error
 
             if ctx.params["debug"]:
-                click.echo(printable(mask_text(traceback.format_exc())), err=True, nl=False)
+                click.echo(_safe(traceback.format_exc()), err=True, nl=False)
             raise as_click_error(error) from error
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """As click's, but each error is a single line."""
+        """Run the command and exit. Print an error as one line."""
         try:
             status = super().main(args, "ringline", standalone_mode=False, obj=extra.get("obj"))
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(0)
         except click.ClickException as error:
-            click.echo(f"ringline: {printable(mask_text(error.format_message()))}", err=True)
+            click.echo(f"ringline: {_safe(error.format_message())}", err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo("ringline: interrupted", err=True)
@@ -76,11 +93,20 @@ class Commands(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
 
-@click.command(cls=Commands)
+def _safe(text: str) -> str:
+    """Mask personal data and escape control characters."""
+    # Imported here because they are slow to load, and `--help` does not need them.
+    from jobs.cli.output import printable
+    from jobs.privacy.masking import mask_text
+
+    return printable(mask_text(text))
+
+
+@click.command(cls=LazyGroup)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="ringline", prog_name="ringline")
 def main(debug: bool) -> None:
-    """Ringline: background jobs for outbound calling.
+    """Background jobs for outbound calling.
 
-    Without REDIS_URL and DATABASE_URL, a command uses the embedded servers of this folder.
+    Without REDIS_URL and DATABASE_URL, commands use the embedded servers of the current folder.
     """

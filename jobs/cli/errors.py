@@ -2,7 +2,7 @@
 
 import click
 
-from jobs.engine.queue.serializer import refusal_in
+from jobs.engine.queue.serializer import deserialization_error_in
 from jobs.errors import JobError, RinglineError, UsageError, as_job_error
 from jobs.settings import SettingsError
 
@@ -21,7 +21,7 @@ def as_click_error(error: BaseException) -> click.ClickException:
         return WrongUsage(str(error))
     if isinstance(error, UnicodeEncodeError) and _is_surrogate(error.object[error.start]):
         return WrongUsage(f"{error.object!r} is not UTF-8 text")
-    refusal = refusal_in(error)
+    refusal = deserialization_error_in(error)
     if refusal is not None:
         return click.ClickException(f"{error}: {refusal}")
     mapped = as_job_error(error)

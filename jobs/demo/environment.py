@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobs.clock import ScaledClock
 from jobs.embedded import databases
-from jobs.embedded.numbers import own_number
+from jobs.embedded.redis_databases import leased_database
 from jobs.embedded.resolve import database_url, redis_url
 from jobs.settings import Settings
 from jobs.store.postgres import migrate
@@ -56,10 +56,10 @@ async def own_ground(settings: Settings) -> AsyncIterator[Ground]:
     name = f"ringline_demo_{secrets.token_hex(6)}"
     folder = Path(tempfile.mkdtemp(prefix="ringline-"))
     try:
-        with own_number(redis) as own_redis:
+        with leased_database(redis) as own_redis:
             await databases.create(postgres, name)
             try:
-                own_postgres = databases.named(postgres, name)
+                own_postgres = databases.url_for(postgres, name)
                 await migrate.upgrade_async(own_postgres)
                 yield Ground(own_redis, own_postgres, folder)
             finally:

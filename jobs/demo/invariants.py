@@ -12,7 +12,7 @@ from jobs.rules.dispositions import AfterCall, after_call, move_lead
 from jobs.rules.redial import RetryTable
 from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import Attempt, CampaignTotals, History
-from jobs.voice.simulator.provider import Books as ProviderBooks
+from jobs.voice.simulator.provider import ProviderRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Facts:
     retries: RetryTable
     totals: CampaignTotals
     histories: Sequence[History]
-    provider: ProviderBooks
+    provider: ProviderRecords
     report: Report
     left: Collection[str]
     """Ids of jobs that are not done."""
@@ -95,7 +95,7 @@ def explained(
     )
 
 
-def calls(totals: CampaignTotals, provider: ProviderBooks) -> Iterator[Entry]:
+def calls(totals: CampaignTotals, provider: ProviderRecords) -> Iterator[Entry]:
     """Whether we and the provider agree on what was dialled."""
     yield Entry("calls placed = calls the provider took", totals.attempts, provider.accepted)
     yield Entry("calls placed = calls ended", totals.attempts, totals.ended)

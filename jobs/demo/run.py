@@ -86,7 +86,7 @@ async def _dial(run: Run, campaign_id: UUID) -> float:
                 campaign = await work.campaigns.get(campaign_id)
             total = sum(enrolled.values())
             over = sum(n for status, n in enrolled.items() if ENROLMENT.is_terminal(status))
-            calls = (await run.provider.books()).accepted
+            calls = (await run.provider.records()).accepted
             rate = calls / max(time.monotonic() - started, 0.001)
             stage.update(over, total, f"{calls:,} calls, {rate:,.0f}/s")
             if campaign.status is CampaignStatus.PAUSED:
@@ -142,7 +142,7 @@ async def _result(
             retries=campaign.policy.retries,
             totals=await work.analytics.totals(campaign_id),
             histories=await work.analytics.histories(campaign_id),
-            provider=await run.provider.books(),
+            provider=await run.provider.records(),
             report=report,
             left=await left_behind(run.pool, run.pool.queues.all()),
             outbox=await run.store.outbox_size(),

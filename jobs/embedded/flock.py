@@ -1,7 +1,7 @@
-"""File locks: held by an open descriptor, given back when its last copy is closed.
+"""File locks: held by an open descriptor, released when its last copy is closed.
 
-No process can leave one behind, whether it is killed or the machine restarts, and there is no pid
-that might be someone else's by now.
+No lock outlives its process, whether the process is killed or the machine restarts. Unlike a pid
+file, a lock cannot refer to another process.
 """
 
 import fcntl
@@ -10,38 +10,49 @@ import time
 from pathlib import Path
 from typing import Final
 
-_POLL: Final = 0.02
+_POLL_INTERVAL: Final = 0.02
 
 
-def take(
+def acquire(
     path: Path, *, shared: bool = False, timeout: float = 0, create: bool = True
 ) -> int | None:
-    """The descriptor that holds the lock on `path`; None if others kept it for `timeout` seconds.
+    """Acquire the lock on a file.
 
-    Raises OSError where the file cannot be opened, FileNotFoundError without `create`.
+    Args:
+        path: Path of the file.
+        shared: Acquire a shared lock instead of an exclusive one.
+        timeout: Seconds to wait for the lock.
+        create: Create the file if it does not exist.
+
+    Returns:
+        The descriptor that holds the lock; None if other processes held it until the timeout.
+
+    Raises:
+        OSError: The file cannot be opened; FileNotFoundError if `create` is false and it does
+            not exist.
     """
     deadline = time.monotonic() + timeout
     flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
     while True:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            taken = _try(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            # A file that was removed meanwhile may be locked by many at once.
-            if taken and is_at(descriptor, path):
-                held, descriptor = descriptor, -1
-                return held
+            acquired = _try_lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            # If the file was replaced meanwhile, another process can lock the new one.
+            if acquired and is_at(descriptor, path):
+                lock, descriptor = descriptor, -1
+                return lock
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-        if not taken and time.monotonic() >= deadline:
+        if not acquired and time.monotonic() >= deadline:
             return None
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL)
 
 
 def is_held(path: Path) -> bool:
-    """Whether someone holds the lock on `path` exclusively."""
+    """Return whether any process holds an exclusive lock on the file."""
     try:
-        descriptor = take(path, shared=True, create=False)
+        descriptor = acquire(path, shared=True, create=False)
     except FileNotFoundError:
         return False
     if descriptor is None:
@@ -51,14 +62,14 @@ def is_held(path: Path) -> bool:
 
 
 def is_at(descriptor: int, path: Path) -> bool:
-    """Whether `path` is still the file that `descriptor` has open."""
+    """Return whether the path still names the file that the descriptor has open."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _try(descriptor: int, operation: int) -> bool:
+def _try_lock(descriptor: int, operation: int) -> bool:
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The folder of the embedded servers, `.jobs/`: its files, and what they mean."""
+"""Folder of the embedded servers, `.jobs/`: its files and their meaning."""
 
 import json
 import os
@@ -14,21 +14,27 @@ from jobs.errors import ServerError
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the servers of a folder listen."""
+    """URLs of the two servers of a folder.
+
+    Attributes:
+        redis_url: For redis-py and arq, as `unix://…/redis.sock?db=0`.
+        database_url: For libpq and asyncpg, as `postgresql://user@/ringline?host=…`.
+    """
 
     redis_url: str
-    """`unix://…/redis.sock?db=0`, as redis-py and arq read it."""
     database_url: str
-    """`postgresql://user@/ringline?host=…`, as libpq and asyncpg read it."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The files of one folder.
+    """Files of one folder.
 
-    `users.lock` is shared by all processes that use the servers; `starting.lock` is held by the one
-    that starts or stops them; `holder.lock` by the holder, and `servers.lock` by the servers
-    themselves (they inherit it), for as long as they live.
+    Four locks coordinate its processes, each held while its owner lives. All users of the servers
+    share `users.lock`. A process that starts or stops the servers holds `starting.lock`, the
+    holder process `holder.lock`, and the servers `servers.lock`, which they inherit.
+
+    Attributes:
+        path: Absolute path of the folder.
     """
 
     path: Path
@@ -51,7 +57,7 @@ class Folder:
 
     @property
     def pinned(self) -> Path:
-        """While it is there, the servers stay up without users."""
+        """Marker file: while it exists, the servers stay up without users."""
         return self.path / "pinned"
 
     @property
@@ -71,20 +77,29 @@ class Folder:
 
     @classmethod
     def at(cls, home: Path) -> "Folder":
-        """The folder `home`, which need not exist."""
+        """Return the folder at `home`, which need not exist."""
         return cls(home.resolve())
 
     @classmethod
     def create(cls, home: Path) -> "Folder":
-        """The folder `home`, made if need be; ServerError where it is not ours to use."""
+        """Return the folder at `home`, created if it does not exist.
+
+        Raises:
+            ServerError: The folder cannot be created, or other users control it.
+        """
         folder = cls.at(home)
-        with folder.errors_explained():
+        with folder.os_errors_mapped():
             folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.refuse_foreign()
+            folder.check_private()
         return folder
 
-    def refuse_foreign(self) -> None:
-        """Raises ServerError where others may say what the servers are, and OSError."""
+    def check_private(self) -> None:
+        """Check that only this user controls the folder.
+
+        Raises:
+            ServerError: Another user owns the folder or may write to it.
+            OSError: The folder cannot be read.
+        """
         status = self.path.stat()
         if status.st_uid != os.geteuid():
             raise ServerError(
@@ -93,13 +108,13 @@ class Folder:
             )
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ServerError(
-                f"others may write into {self.path}; close it with `chmod go-w`, or set JOBS_HOME "
+                f"other users may write to {self.path}; run `chmod go-w` on it, or set JOBS_HOME "
                 "to another folder"
             )
 
     @contextmanager
-    def errors_explained(self) -> Iterator[None]:
-        """Raises ServerError, with one line that names the folder, for an OSError inside."""
+    def os_errors_mapped(self) -> Iterator[None]:
+        """Turn an OSError within the block into a ServerError, one line that names the folder."""
         try:
             yield
         except OSError as error:
@@ -110,32 +125,32 @@ class Folder:
             ) from error
 
     def servers(self) -> Servers | None:
-        """The servers that are up here now. (A state file without a living holder says nothing.)"""
+        """Return the running servers, or None; ignores the state file of a dead holder process."""
         state = self._read_state()
         return Servers(state["redis_url"], state["database_url"]) if state else None
 
     def holder_pid(self) -> int | None:
-        """The process to end, if the servers are up."""
+        """Return the pid of the holder process if the servers are running."""
         state = self._read_state()
         return int(state["pid"]) if state else None
 
     def publish(self, servers: Servers) -> None:
-        """Says that the servers are up, held by this process."""
+        """Write the state file: the servers are running, and this process is their holder."""
         draft = self._state.with_suffix(".new")
         draft.write_text(json.dumps({"pid": str(os.getpid()), **asdict(servers)}))
         draft.replace(self._state)
 
     def withdraw(self, pid: int) -> None:
-        """Says that the servers that `pid` held are no longer up; of others it says nothing."""
+        """Remove the state file if the holder process is `pid`."""
         if self.holder_pid() == pid:
             self.forget()
 
     def forget(self) -> None:
-        """Removes what a killed holder said."""
+        """Remove the state file of a killed holder process."""
         self._state.unlink(missing_ok=True)
 
     def _read_state(self) -> dict[str, str] | None:
-        # In this order: a new holder is only started after the state of the last one is gone.
+        # The lock first: a holder process only starts after the last state file is removed.
         if not flock.is_held(self.holder_lock):
             return None
         try:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: durable, on a Unix socket only, open to this user alone."""
+"""Embedded PostgreSQL: durable, on a Unix socket only, accessible to this user only."""
 
 import asyncio
 import os
@@ -17,12 +17,12 @@ import asyncpg
 
 from jobs.embedded import databases
 from jobs.embedded.folder import Folder
-from jobs.embedded.process import Account, Running, as_account, complaint
+from jobs.embedded.process import Account, ServerProcess, as_account, last_error
 from jobs.embedded.process import start as start_process
 from jobs.errors import ServerError
 
 DATABASE: Final = "ringline"
-_POLL: Final = 0.02
+_POLL_INTERVAL: Final = 0.02
 _SETTINGS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -30,8 +30,8 @@ _SETTINGS: Final = {
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "jit": "off",  # compiling costs more than these short queries take
-    # Nobody replicates it, and this way COPY and CREATE DATABASE write far less.
+    "jit": "off",  # compilation costs more than it saves on short queries
+    # Without replication, COPY and CREATE DATABASE write far less.
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_logical_replication_workers": "0",
@@ -39,18 +39,28 @@ _SETTINGS: Final = {
 }
 
 
-def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lock: int) -> Running:
-    """Starts it with the data of the folder, made if need be; `wait_ready` tells when it answers.
+def start(
+    folder: Folder, programs: Path, account: Account, socket_dir: Path, lock: int
+) -> ServerProcess:
+    """Start PostgreSQL on the folder's data, initialized if necessary; see `wait_ready`.
 
-    programs: where `initdb` and `postgres` are.
+    The caller holds `servers.lock`: no other server uses the data then, even if a killed server
+    or a restarted machine has left a `postmaster.pid`.
 
-    Only call it while holding `servers.lock`: then nobody works in the data, whatever a
-    `postmaster.pid` says that a killed server or a restarted machine left behind.
+    Args:
+        folder: Folder of the data and the log.
+        programs: Folder of `initdb` and `postgres`.
+        account: User that runs the server.
+        socket_dir: Folder for the socket.
+        lock: Descriptor of `servers.lock`, which the server inherits.
+
+    Raises:
+        ServerError: The data cannot be initialized, or the program cannot be started.
     """
     if not folder.postgres_data.exists():
-        _initialise(folder, programs, account)
+        _initialize(folder, programs, account)
     (folder.postgres_data / "postmaster.pid").unlink(missing_ok=True)
-    with _reachable(folder.postgres_data) as (data, keep):
+    with _accessible_path(folder.postgres_data) as (data, descriptors):
         command = [str(programs / "postgres"), "-D", data]
         for name, value in {**_SETTINGS, "unix_socket_directories": str(socket_dir)}.items():
             command += ["-c", f"{name}={value}"]
@@ -59,41 +69,49 @@ def start(folder: Folder, programs: Path, account: Account, socket_dir: Path, lo
             command,
             log=folder.log("postgres"),
             socket=socket_dir / ".s.PGSQL.5432",
-            end_signal=signal.SIGINT,  # "fast": SIGTERM would wait for the clients
+            end_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for the clients
             account=account,
             lock=lock,
             cwd=Path("/"),
-            keep=keep,
+            keep=descriptors,
         )
 
 
-def wait_ready(server: Running, timeout: float) -> None:
-    """Returns when it answers and the database exists; ServerError if it ends or takes too long."""
+def wait_ready(server: ServerProcess, timeout: float) -> None:
+    """Wait until the server accepts connections, and create the database if it does not exist.
+
+    Args:
+        server: The server.
+        timeout: Seconds to wait.
+
+    Raises:
+        ServerError: The server ended, or is not ready after the timeout.
+    """
     asyncio.run(_wait_ready(server, timeout))
 
 
 def url(socket_dir: Path, database: str = DATABASE) -> str:
-    """As libpq and asyncpg read it."""
+    """Return the URL of a database, for libpq and asyncpg."""
     user = quote(Account.own().name, safe="")
     return f"postgresql://{user}@/{database}?host={quote(str(socket_dir))}&port=5432"
 
 
-async def _wait_ready(server: Running, timeout: float) -> None:
+async def _wait_ready(server: ServerProcess, timeout: float) -> None:
     maintenance = url(server.socket.parent, "postgres")
     deadline = time.monotonic() + timeout
     while server.alive() and time.monotonic() < deadline:
         try:
             if not await databases.exists(maintenance, DATABASE):
                 await databases.create(maintenance, DATABASE)
-        except (OSError, asyncpg.CannotConnectNowError):  # not there yet, or recovering
-            await asyncio.sleep(_POLL)
+        except (OSError, asyncpg.CannotConnectNowError):  # starting or recovering
+            await asyncio.sleep(_POLL_INTERVAL)
         else:
             return
     raise server.failure()
 
 
-def _initialise(folder: Folder, programs: Path, account: Account) -> None:
-    """Makes the data aside and moves it into place when it is whole."""
+def _initialize(folder: Folder, programs: Path, account: Account) -> None:
+    """Initialize the data in a draft folder, and rename the folder once it is complete."""
     draft = folder.postgres_data.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -101,12 +119,12 @@ def _initialise(folder: Folder, programs: Path, account: Account) -> None:
         if account.uid != os.geteuid():
             os.chown(draft, account.uid, account.gid)
         log = folder.log("initdb")
-        with _reachable(draft) as (data, keep), log.open("wb") as output:
-            done = subprocess.run(  # noqa: S603  # our own command
+        with _accessible_path(draft) as (data, descriptors), log.open("wb") as output:
+            initdb = subprocess.run(  # noqa: S603  # our own command
                 [
                     str(programs / "initdb"),
                     *("--pgdata", data, "--username", Account.own().name, "--no-instructions"),
-                    # Peer: only the user of that name comes in, though nobody's folder holds it.
+                    # peer: only the user of that name connects, even if the server runs as nobody.
                     *("--auth-local", "peer", "--auth-host", "reject"),
                     *("--encoding", "UTF8", "--locale", "C"),
                     *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
@@ -116,13 +134,13 @@ def _initialise(folder: Folder, programs: Path, account: Account) -> None:
                 stderr=output,
                 cwd="/",
                 env={},
-                pass_fds=keep,
+                pass_fds=descriptors,
                 check=False,
                 **as_account(account),
             )
-        if done.returncode != 0:
+        if initdb.returncode != 0:
             raise ServerError(
-                f"the embedded PostgreSQL cannot make its data in {folder.path}: {complaint(log)}"
+                f"the embedded PostgreSQL cannot initialize {folder.path}: {last_error(log)}"
             )
         draft.rename(folder.postgres_data)
     finally:
@@ -130,12 +148,12 @@ def _initialise(folder: Folder, programs: Path, account: Account) -> None:
 
 
 @contextmanager
-def _reachable(data: Path) -> Iterator[tuple[str, list[int]]]:
-    """A path by which a child reaches `data`, and the descriptors that it needs for it.
+def _accessible_path(data: Path) -> Iterator[tuple[str, list[int]]]:
+    """Yield a path to `data` for a child process, and the descriptors that it must inherit.
 
-    An inherited descriptor leads there even where the child's user may not pass the folders
-    above (root's home, for PostgreSQL as nobody), and where the path is longer than PostgreSQL
-    can take (1,023 bytes).
+    A path through a descriptor works even if the child's user cannot enter the parent folders
+    (such as root's home, for PostgreSQL as nobody), and if the path is longer than PostgreSQL's
+    limit of 1,023 bytes.
     """
     if sys.platform != "linux" or not Path("/proc/self/fd").is_dir():
         yield str(data), []

@@ -1,4 +1,4 @@
-"""Starting and stopping the processes of the servers."""
+"""Server processes: start, stop, and removal of servers whose holder process was killed."""
 
 import ctypes
 import errno
@@ -18,14 +18,20 @@ from jobs.embedded import flock
 from jobs.embedded.folder import Folder
 from jobs.errors import ServerError
 
-_NAMES: Final = ("valkey-server", "postgres")
+_PROGRAM_NAMES: Final = ("valkey-server", "postgres")
 _KILL_AFTER: Final = 20.0
-"""Seconds that a server has to end of its own accord."""
+"""Grace period of a server that was asked to end, in seconds."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The user as whom a server runs."""
+    """User that runs a server.
+
+    Attributes:
+        name: Login name.
+        uid: User id.
+        gid: Group id.
+    """
 
     name: str
     uid: int
@@ -33,7 +39,11 @@ class Account:
 
     @classmethod
     def own(cls) -> "Account":
-        """This process's user; ServerError where the uid has no name (PostgreSQL asks for one)."""
+        """Return the user of this process.
+
+        Raises:
+            ServerError: The uid has no passwd entry, which PostgreSQL requires.
+        """
         uid = os.geteuid()
         try:
             return cls(pwd.getpwuid(uid).pw_name, uid, os.getegid())
@@ -45,7 +55,11 @@ class Account:
 
     @classmethod
     def unprivileged(cls) -> "Account":
-        """As `own`; `nobody` for root, as whom PostgreSQL refuses to run."""
+        """Return the user of this process, or `nobody` for root, which PostgreSQL rejects.
+
+        Raises:
+            ServerError: The user has no passwd entry.
+        """
         own = cls.own()
         if own.uid != 0:
             return own
@@ -53,20 +67,27 @@ class Account:
             entry = pwd.getpwnam("nobody")
         except KeyError:
             raise ServerError(
-                "for root, the embedded PostgreSQL runs as the user nobody, whom this machine does "
-                "not know; run as an ordinary user, or set DATABASE_URL to a server of your own"
+                "as root, the embedded PostgreSQL runs as the user nobody, which does not exist on "
+                "this machine; run as an ordinary user, or set DATABASE_URL to a server of your own"
             ) from None
         return cls(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 @dataclass(frozen=True)
-class Running:
-    """A server process of this holder."""
+class ServerProcess:
+    """Server process of this holder process.
+
+    Attributes:
+        name: Name of the server, for messages.
+        process: The process.
+        end_signal: Signal for a clean shutdown that does not wait for clients.
+        log: Log file.
+        socket: Socket path.
+    """
 
     name: str
     process: "subprocess.Popen[bytes]"
     end_signal: signal.Signals
-    """On which it ends in good order, whoever is still connected."""
     log: Path
     socket: Path
 
@@ -74,9 +95,9 @@ class Running:
         return self.process.poll() is None
 
     def failure(self) -> ServerError:
-        """Why it did not start, in one line."""
+        """Return the error of a server that did not start, one line."""
         return ServerError(
-            f"the embedded {self.name} did not start: {complaint(self.log)} ({self.log} has more)"
+            f"the embedded {self.name} did not start: {last_error(self.log)} (see {self.log})"
         )
 
 
@@ -91,11 +112,22 @@ def start(
     lock: int,
     cwd: Path,
     keep: Sequence[int] = (),
-) -> Running:
-    """Starts a server that ends when this process ends.
+) -> ServerProcess:
+    """Start a server process; on Linux, it ends when this process ends.
 
-    lock: the descriptor of `servers.lock`, which the server keeps held while any of it lives.
-    keep: further descriptors that it shall have.
+    Args:
+        name: Name of the server, for messages.
+        command: Program and arguments.
+        log: File for the output of the server.
+        socket: Socket path.
+        end_signal: Signal for a clean shutdown that does not wait for clients.
+        account: User that runs the server.
+        lock: Descriptor of `servers.lock`, which the server holds while any of its processes lives.
+        cwd: Working directory.
+        keep: More descriptors that the server inherits.
+
+    Raises:
+        ServerError: The program cannot be started.
     """
     try:
         with log.open("wb") as output:
@@ -106,15 +138,15 @@ def start(
                 stderr=output,
                 cwd=cwd,
                 pass_fds=[lock, *keep],
-                env={},  # PGPORT, LC_ALL and the like are not meant for these servers
-                preexec_fn=_end_with_this_process(end_signal),  # no threads here
+                env={},  # PGPORT, LC_ALL and the like must not reach the servers
+                preexec_fn=_end_with_this_process(end_signal),  # safe: this process has no threads
                 **as_account(account),
             )
     except OSError as error:
         raise ServerError(
             f"the embedded {name} cannot be started: {command[0]}: {error.strerror}"
         ) from error
-    return Running(name, process, end_signal, log, socket)
+    return ServerProcess(name, process, end_signal, log, socket)
 
 
 class _UserArguments(TypedDict, total=False):
@@ -124,19 +156,19 @@ class _UserArguments(TypedDict, total=False):
 
 
 def as_account(account: Account) -> _UserArguments:
-    """The arguments with which `subprocess` starts a program as `account`."""
+    """Return the arguments that make `subprocess` start a program as `account`."""
     if account.uid == os.geteuid():
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def stop(servers: Iterable[Running]) -> None:
-    """Ends the servers, all at once: in good order if they can, killed if they take too long."""
-    running = [server for server in servers if server.alive()]
-    for server in running:
+def stop(servers: Iterable[ServerProcess]) -> None:
+    """Stop servers concurrently, and kill those that exceed the grace period."""
+    alive = [server for server in servers if server.alive()]
+    for server in alive:
         server.process.send_signal(server.end_signal)
     deadline = time.monotonic() + _KILL_AFTER
-    for server in running:
+    for server in alive:
         try:
             server.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -144,31 +176,42 @@ def stop(servers: Iterable[Running]) -> None:
             server.process.wait()
 
 
-def stop_leftovers(folder: Folder, timeout: float) -> bool:
-    """Ends servers of the folder that have outlived their holder; True if there were any.
+def stop_orphans(folder: Folder, timeout: float) -> bool:
+    """Stop servers of the folder that have outlived their holder process.
 
-    Where the kernel can, it has ended them with the holder (`start`), and this waits for the last
-    of them. Only call it while no holder can be starting servers.
+    On Linux the kernel ends such servers (see `start`), and this function only waits for them. The
+    caller makes sure that no holder process is starting servers.
+
+    Args:
+        folder: The folder.
+        timeout: Seconds to wait in total.
+
+    Returns:
+        True if there were any such servers.
+
+    Raises:
+        ServerError: The servers are still running after the timeout.
     """
     if not flock.is_held(folder.servers_lock):
         return False
     deadline = time.monotonic() + timeout
-    for process_signal, patience in ((signal.SIGINT, _KILL_AFTER), (signal.SIGKILL, timeout)):
-        for pid in _leftovers(folder):
+    for process_signal, grace in ((signal.SIGINT, _KILL_AFTER), (signal.SIGKILL, timeout)):
+        for pid in _find_orphans(folder):
             _signal(pid, process_signal)
-        lock = flock.take(
-            folder.servers_lock, timeout=min(patience, max(0.0, deadline - time.monotonic()))
+        lock = flock.acquire(
+            folder.servers_lock, timeout=min(grace, max(0.0, deadline - time.monotonic()))
         )
         if lock is not None:
             os.close(lock)
             return True
     raise ServerError(
-        f"old servers of {folder.path} do not end; end these processes: {_leftovers(folder)}"
+        f"servers of {folder.path} without a holder do not stop; "
+        f"kill these processes: {_find_orphans(folder)}"
     )
 
 
-def complaint(log: Path) -> str:
-    """The line of a server's log that says what is wrong, without its time stamp."""
+def last_error(log: Path) -> str:
+    """Return the line of a server's log that states the error, without its timestamp."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     for mark in ("PANIC: ", "FATAL: ", "error: ", "*** ", " # "):
         for line in reversed(lines):
@@ -177,22 +220,22 @@ def complaint(log: Path) -> str:
     if lines:
         return lines[-1]
     full = shutil.disk_usage(log.parent).free == 0
-    return os.strerror(errno.ENOSPC) if full else "it said nothing"
+    return os.strerror(errno.ENOSPC) if full else "no output"
 
 
-def _leftovers(folder: Folder) -> list[int]:
-    """The servers that work in the folder's data, without the processes they forked themselves."""
-    import psutil  # only this rare case needs it
+def _find_orphans(folder: Folder) -> list[int]:
+    """Return the pids of servers that use the folder's data, without their child processes."""
+    import psutil  # slow import for a rare case
 
     homes = {str(folder.redis_data), str(folder.postgres_data)}
-    found: dict[int, int | None] = {}
+    parents: dict[int, int | None] = {}
     for process in psutil.process_iter():
         try:
-            if process.name() in _NAMES and process.cwd() in homes:
-                found[process.pid] = process.ppid()
+            if process.name() in _PROGRAM_NAMES and process.cwd() in homes:
+                parents[process.pid] = process.ppid()
         except psutil.Error:
-            continue  # ended, or another user's
-    return [pid for pid, parent in found.items() if parent not in found]
+            continue  # ended, or owned by another user
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -203,14 +246,14 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _end_with_this_process(number: signal.Signals) -> Callable[[], None] | None:
-    """What a child does before it becomes the server: ask the kernel to end it with its parent."""
+    """Return a function for the child process that ties its life to this process (Linux only)."""
     if sys.platform != "linux":
         return None
     parent, prctl, set_parent_death_signal = os.getpid(), ctypes.CDLL(None).prctl, 1
 
     def prepare() -> None:
         prctl(set_parent_death_signal, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it was killed just before
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
     return prepare

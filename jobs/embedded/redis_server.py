@@ -1,4 +1,4 @@
-"""The embedded Redis (Valkey): durable, on a Unix socket only."""
+"""Embedded Redis (Valkey): durable, on a Unix socket only."""
 
 import signal
 import time
@@ -10,29 +10,36 @@ import redis
 
 from jobs.embedded import binaries
 from jobs.embedded.folder import Folder
-from jobs.embedded.process import Account, Running
+from jobs.embedded.process import Account, ServerProcess
 from jobs.embedded.process import start as start_process
 
-_POLL: Final = 0.02
+_POLL_INTERVAL: Final = 0.02
 _OPTIONS: Final = {
     "port": "0",
     "unixsocketperm": "700",
-    "databases": "512",  # one for each test: arq's job keys do not contain the queue's name
+    "databases": "512",  # one per test: arq's job keys do not contain the queue's name
     "appendonly": "yes",
     "appendfsync": "everysec",
-    "save": "",  # the append-only file holds everything
+    "save": "",  # the append-only file holds all data
     "maxmemory-policy": "noeviction",
     "always-show-logo": "no",
 }
 
 
-def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> Running:
-    """Starts it with the data of the folder; `wait_ready` tells when it answers.
+def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> ServerProcess:
+    """Start Redis on the folder's data; see `wait_ready`.
 
-    settings: of Redis, where they differ from the usual ones, with `_` for `-`.
+    Args:
+        folder: Folder of the data and the log.
+        socket_dir: Folder for the socket.
+        lock: Descriptor of `servers.lock`, which the server inherits.
+        settings: Redis settings that override the defaults, with `_` for `-`.
+
+    Raises:
+        ServerError: The program is missing or cannot be started.
     """
     folder.redis_data.mkdir(mode=0o700, exist_ok=True)
-    # Data and log by relative names: a path may hold characters that its parser takes apart.
+    # No absolute path of the folder: Redis splits options at some characters a path may hold.
     options = {**_OPTIONS, "unixsocket": str(_socket(socket_dir))}
     options |= {name.replace("_", "-"): value for name, value in settings.items()}
     command = [str(binaries.redis_server())]
@@ -50,22 +57,30 @@ def start(folder: Folder, socket_dir: Path, lock: int, **settings: str) -> Runni
     )
 
 
-def wait_ready(server: Running, timeout: float) -> None:
-    """Returns when it answers, all data loaded; ServerError if it ends or takes too long."""
+def wait_ready(server: ServerProcess, timeout: float) -> None:
+    """Wait until the server answers with all data loaded.
+
+    Args:
+        server: The server.
+        timeout: Seconds to wait.
+
+    Raises:
+        ServerError: The server ended, or is not ready after the timeout.
+    """
     deadline = time.monotonic() + timeout
     with redis.Redis(unix_socket_path=str(server.socket)) as client:
         while server.alive() and time.monotonic() < deadline:
             try:
                 client.ping()
-            except redis.ConnectionError:  # not there yet, or loading
-                time.sleep(_POLL)
+            except redis.ConnectionError:  # starting or loading
+                time.sleep(_POLL_INTERVAL)
             else:
                 return
     raise server.failure()
 
 
 def url(socket_dir: Path) -> str:
-    """As redis-py and arq read it."""
+    """Return the URL of the server, for redis-py and arq."""
     return f"unix://{quote(str(_socket(socket_dir)))}?db=0"
 
 

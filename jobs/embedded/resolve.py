@@ -1,4 +1,4 @@
-"""Which servers a process shall use: those of the settings, else the embedded ones."""
+"""Server URLs of a process: from the settings, else of the embedded servers."""
 
 from jobs.embedded.folder import Servers
 from jobs.embedded.users import find, use
@@ -7,9 +7,15 @@ from jobs.settings import Settings
 
 
 def redis_url(settings: Settings, *, start: bool) -> str:
-    """REDIS_URL, else the Redis of the folder `jobs_home`.
+    """Return REDIS_URL, or the URL of the embedded Redis if it is not set.
 
-    start: whether to start the embedded servers if they are not up; else that is a ServerError.
+    Args:
+        settings: The settings; `jobs_home` is the folder of the embedded servers.
+        start: Start the embedded servers if they are not running.
+
+    Raises:
+        ServerError: The embedded servers cannot be started, or are not running and `start` is
+            false.
     """
     if settings.redis_url is not None:
         return settings.redis_url.get_secret_value()
@@ -17,7 +23,16 @@ def redis_url(settings: Settings, *, start: bool) -> str:
 
 
 def database_url(settings: Settings, *, start: bool) -> str:
-    """DATABASE_URL, else the PostgreSQL of the folder `jobs_home`; see `redis_url`."""
+    """Return DATABASE_URL, or the URL of the embedded PostgreSQL if it is not set.
+
+    Args:
+        settings: The settings; `jobs_home` is the folder of the embedded servers.
+        start: Start the embedded servers if they are not running.
+
+    Raises:
+        ServerError: The embedded servers cannot be started, or are not running and `start` is
+            false.
+    """
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return _embedded(settings, "DATABASE_URL", start=start).database_url
@@ -29,7 +44,7 @@ def _embedded(settings: Settings, name: str, *, start: bool) -> Servers:
     servers = find(settings.jobs_home)
     if servers is None:
         raise ServerError(
-            f"{name} is not set, and no embedded servers are up in "
+            f"{name} is not set, and no embedded servers are running in "
             f"{settings.jobs_home.absolute()}; start them with `ringline up`"
         )
     return servers

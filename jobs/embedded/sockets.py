@@ -1,7 +1,7 @@
 """Short private folders for sockets, under /tmp.
 
-The path of a Unix socket may have 107 bytes (104 on macOS), and projects sit in deep folders. /tmp
-is everybody's: a name there is only used if it is a folder of ours that is closed to others.
+A socket path may have 107 bytes (103 on macOS), and project folders can be deep. Any user may
+write to /tmp: a folder there is only used if this user owns it and no other user can open it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _BASES: Final = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  # made private b
 
 
 def name_for(home: Path) -> str:
-    """The name that belongs to the folder `home`: the same at each start, another for a copy."""
+    """Return the socket folder's name for the folder `home`: stable, and another one for a copy."""
     status = home.stat()
     text = f"{home}\0{status.st_dev}\0{status.st_ino}"
     return f"rl-{os.geteuid()}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:12]}"
@@ -28,25 +28,30 @@ def name_for(home: Path) -> str:
 
 @contextmanager
 def private_folder(name: str, owner: Account) -> Iterator[Path]:
-    """A folder of that name with mode 0700, without sockets of the past, for the block.
+    """Yield a folder with mode 0700 and without stale sockets, and remove it after the block.
 
-    Raises ServerError where someone else has taken the name.
+    Args:
+        name: Name of the folder.
+        owner: User that owns the folder.
+
+    Raises:
+        ServerError: The name is taken by a file or folder that is not this user's and private.
     """
-    path = _made(name, owner)
+    path = _create(name, owner)
     try:
         yield path
     finally:
         _remove(path, owner)
 
 
-def discard(home: Path) -> None:
-    """Removes what a killed holder of `home` left here."""
+def remove_stale(home: Path) -> None:
+    """Remove the socket folders of a killed holder process of `home`."""
     for base in _BASES:
         for path in base.glob(f"{name_for(home)}*"):
             _remove(path, Account.unprivileged())
 
 
-def _made(name: str, owner: Account) -> Path:
+def _create(name: str, owner: Account) -> Path:
     for base in _BASES:
         path = base / name
         try:
@@ -57,25 +62,27 @@ def _made(name: str, owner: Account) -> Path:
             continue
         _claim(path, owner)
         return path
-    raise ServerError(f"neither {_BASES[0]} nor {_BASES[1]} is writable, and sockets need one")
+    raise ServerError(
+        f"cannot create a socket folder: neither {_BASES[0]} nor {_BASES[1]} is writable"
+    )
 
 
 def _remove(path: Path, owner: Account) -> None:
-    with suppress(OSError, ServerError):  # in use for something else, or not ours
+    with suppress(OSError, ServerError):  # not empty, or another user's
         _claim(path, owner)
         path.rmdir()
 
 
 def _claim(path: Path, owner: Account) -> None:
-    # All through one descriptor: the path might be exchanged between two steps.
+    # All steps use one descriptor: another user might replace the path in between.
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise _taken(path) from error
+        raise _not_private(path) from error
     try:
         status = os.fstat(folder)
         if status.st_uid not in (os.geteuid(), owner.uid) or stat.S_IMODE(status.st_mode) != 0o700:
-            raise _taken(path)
+            raise _not_private(path)
         if status.st_uid != owner.uid:
             os.fchown(folder, owner.uid, owner.gid)
         for name in _SOCKETS:
@@ -85,5 +92,5 @@ def _claim(path: Path, owner: Account) -> None:
         os.close(folder)
 
 
-def _taken(path: Path) -> ServerError:
-    return ServerError(f"{path} is not a private folder of this user; remove it, and try again")
+def _not_private(path: Path) -> ServerError:
+    return ServerError(f"{path} is not a private folder of this user; remove it and try again")

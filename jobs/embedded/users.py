@@ -1,4 +1,4 @@
-"""What a process of the folder calls."""
+"""Functions for processes that use the embedded servers of a folder."""
 
 import json
 import os
@@ -13,45 +13,60 @@ from typing import BinaryIO, Final
 
 from jobs.embedded import flock
 from jobs.embedded.folder import Folder, Servers
-from jobs.embedded.process import complaint, stop_leftovers
-from jobs.embedded.sockets import discard
+from jobs.embedded.process import last_error, stop_orphans
+from jobs.embedded.sockets import remove_stale
 from jobs.errors import ServerError
 
 START_TIMEOUT: Final = 120.0
-"""Seconds; a start takes about one, and longer after a crash or on a busy machine."""
+"""Seconds; a start takes about one second, longer after a crash or on a busy machine."""
 STOP_TIMEOUT: Final = 60.0
-_LOOK_TIMEOUT: Final = 1.0
-_POLL: Final = 0.02
+_FIND_TIMEOUT: Final = 1.0
+_POLL_INTERVAL: Final = 0.02
 
-# Descriptors of `users.lock`, kept open for the life of this process.
+# Descriptors of `users.lock` by folder; they stay open until this process ends.
 _memberships: dict[Path, int] = {}
 _memberships_lock = threading.Lock()
 
 
 def use(home: Path) -> Servers:
-    """The servers of the folder `home`, started if they are not up; that blocks for a second.
+    """Return the servers of a folder, started if they are not running.
 
-    They stay up for at least as long as this process lives. Calling it again is cheap, and brings
-    back servers whose holder was killed. Raises ServerError, one line.
+    A start blocks for about a second. The servers stay up while this process lives. Repeated calls
+    are cheap, and restart servers whose holder process was killed.
+
+    Args:
+        home: The folder, created if it does not exist.
+
+    Raises:
+        ServerError: The servers cannot be started; the message is one line.
     """
     folder = Folder.create(home)
-    with folder.errors_explained():
+    with folder.os_errors_mapped():
         if not _join(folder, timeout=STOP_TIMEOUT):
             raise ServerError(
-                f"the servers of {folder.path} are stopping, and take too long for it"
+                f"the servers of {folder.path} have been stopping for {STOP_TIMEOUT:g} s; try again"
             )
         return folder.servers() or _start(folder)
 
 
 def find(home: Path) -> Servers | None:
-    """The servers of the folder `home` if they are up, kept up as by `use`; never starts any."""
+    """Return the servers of a folder if they are running; never start them.
+
+    Found servers stay up while this process lives.
+
+    Args:
+        home: The folder.
+
+    Raises:
+        ServerError: The folder cannot be read, or other users control it.
+    """
     folder = Folder.at(home)
-    with folder.errors_explained():
-        # Whoever has not joined before looking may be handed servers that are just being stopped.
+    with folder.os_errors_mapped():
+        # Join first: otherwise the servers found may already be stopping.
         joined_before = folder.path in _memberships
         try:
-            folder.refuse_foreign()
-            if not _join(folder, timeout=_LOOK_TIMEOUT, create=False):
+            folder.check_private()
+            if not _join(folder, timeout=_FIND_TIMEOUT, create=False):
                 return None
         except FileNotFoundError:
             return None
@@ -62,30 +77,46 @@ def find(home: Path) -> Servers | None:
 
 
 def up(home: Path) -> Servers:
-    """As `use`, and the servers stay up, whoever leaves, until `down`."""
+    """Return the servers of a folder as `use` does, and keep them up until `down`.
+
+    Args:
+        home: The folder, created if it does not exist.
+
+    Raises:
+        ServerError: The servers cannot be started; the message is one line.
+    """
     servers = use(home)
     folder = Folder.at(home)
-    with folder.errors_explained():
+    with folder.os_errors_mapped():
         folder.pinned.touch()
     return servers
 
 
 def down(home: Path) -> bool:
-    """Stops the servers of the folder `home`, whoever uses them; False if none were up.
+    """Stop the servers of a folder, even if processes use them, and wait until they have ended.
 
-    Returns when they have ended. What a killed holder left behind is stopped too.
+    Servers of a killed holder process are stopped too.
+
+    Args:
+        home: The folder.
+
+    Returns:
+        False if no servers were running.
+
+    Raises:
+        ServerError: The servers do not stop, or other users control the folder.
     """
     folder = Folder.at(home)
     if not folder.path.is_dir():
         return False
-    with folder.errors_explained():
-        folder.refuse_foreign()
+    with folder.os_errors_mapped():
+        folder.check_private()
         folder.pinned.unlink(missing_ok=True)
         starting = _starting_lock(folder)
         try:
             stopped = _end_holder(folder)
-            stopped = stop_leftovers(folder, timeout=STOP_TIMEOUT) or stopped
-            discard(folder.path)
+            stopped = stop_orphans(folder, timeout=STOP_TIMEOUT) or stopped
+            remove_stale(folder.path)
             return stopped
         finally:
             os.close(starting)
@@ -93,15 +124,15 @@ def down(home: Path) -> bool:
 
 def _join(folder: Folder, *, timeout: float, create: bool = True) -> bool:
     with _memberships_lock:
-        held = _memberships.get(folder.path)
-        if held is not None and flock.is_at(held, folder.users_lock):
+        current = _memberships.get(folder.path)
+        if current is not None and flock.is_at(current, folder.users_lock):
             return True
-        descriptor = flock.take(folder.users_lock, shared=True, timeout=timeout, create=create)
+        descriptor = flock.acquire(folder.users_lock, shared=True, timeout=timeout, create=create)
         if descriptor is None:
             return False
         _memberships[folder.path] = descriptor
-        if held is not None:  # of a folder that was removed and made again
-            os.close(held)
+        if current is not None:  # of a folder that was removed and created again
+            os.close(current)
         return True
 
 
@@ -111,9 +142,11 @@ def _leave(folder: Folder) -> None:
 
 
 def _starting_lock(folder: Folder) -> int:
-    descriptor = flock.take(folder.starting_lock, timeout=START_TIMEOUT)
+    descriptor = flock.acquire(folder.starting_lock, timeout=START_TIMEOUT)
     if descriptor is None:
-        raise ServerError(f"another process is busy with the servers of {folder.path}; try again")
+        raise ServerError(
+            f"another process is starting or stopping the servers of {folder.path}; try again"
+        )
     return descriptor
 
 
@@ -127,18 +160,18 @@ def _start(folder: Folder) -> Servers:
                 return servers
             if not flock.is_held(folder.holder_lock):
                 return _launch_holder(folder)
-            time.sleep(_POLL)  # a holder that is stopping, or whose starter was killed
+            time.sleep(_POLL_INTERVAL)  # the holder process is stopping, or its starter was killed
     finally:
         os.close(starting)
-    raise _no_answer(folder)
+    raise _start_failure(folder)
 
 
 def _launch_holder(folder: Folder) -> Servers:
     folder.forget()
     receive, send = os.pipe()
-    with os.fdopen(receive, "rb", buffering=0) as answer:
+    with os.fdopen(receive, "rb", buffering=0) as reports:
         try:
-            with _opened_for_owner(folder.log("holder")) as log:
+            with _open_private(folder.log("holder")) as log:
                 launcher = subprocess.Popen(  # noqa: S603  # our own command
                     [sys.executable, "-P", "-m", "jobs.embedded.holder", folder.path, str(send)],
                     stdin=subprocess.DEVNULL,
@@ -151,42 +184,42 @@ def _launch_holder(folder: Folder) -> Servers:
                 )
         finally:
             os.close(send)
-        launcher.wait()  # it forks the holder and ends, so that nobody has to reap the holder
-        if not select.select([answer], [], [], START_TIMEOUT)[0]:
-            raise _no_answer(folder)
-        text = answer.read()
+        launcher.wait()  # it forks the holder process and exits, so the holder is no child to reap
+        if not select.select([reports], [], [], START_TIMEOUT)[0]:
+            raise _start_failure(folder)
+        text = reports.read()
     if not text:
-        raise _no_answer(folder)
-    reply: dict[str, str] = json.loads(text)
-    if "error" in reply:
-        raise ServerError(reply["error"])
-    return Servers(**reply)
+        raise _start_failure(folder)
+    report: dict[str, str] = json.loads(text)
+    if "error" in report:
+        raise ServerError(report["error"])
+    return Servers(**report)
 
 
-def _opened_for_owner(path: Path) -> BinaryIO:
+def _open_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def _import_path() -> str:
-    """PYTHONPATH for the holder: it runs elsewhere, but shall import what this process imports."""
+    """Return a PYTHONPATH that lets the holder process import the same `jobs` package."""
     root = str(Path(__file__).parents[2])
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
-def _no_answer(folder: Folder) -> ServerError:
+def _start_failure(folder: Folder) -> ServerError:
     log = folder.log("holder")
-    return ServerError(f"the embedded servers did not start: {complaint(log)} ({log} has more)")
+    return ServerError(f"the embedded servers did not start: {last_error(log)} (see {log})")
 
 
 def _end_holder(folder: Folder) -> bool:
     deadline = time.monotonic() + STOP_TIMEOUT
-    told = False
+    signaled = False
     while flock.is_held(folder.holder_lock):
         pid = folder.holder_pid()
-        if pid is not None and not told:
+        if pid is not None and not signaled:
             os.kill(pid, signal.SIGTERM)
-            told = True
+            signaled = True
         if time.monotonic() >= deadline:
-            raise ServerError(f"the servers of {folder.path} do not stop (holder: process {pid})")
-        time.sleep(_POLL)
-    return told
+            raise ServerError(f"the servers of {folder.path} do not stop (holder process: {pid})")
+        time.sleep(_POLL_INTERVAL)
+    return signaled

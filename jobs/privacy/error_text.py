@@ -1,57 +1,73 @@
-"""What is told of an error: texts that can always be made, written down, and shown.
+"""Texts of errors: never fail, always encode as UTF-8, bounded in length, masked.
 
-An error's class may fail when it is asked for its text; that may hold what UTF-8 has no form for,
-as names of files do, and be as long as the data that the error is about.
+`str(error)` is none of these: it may raise, hold lone surrogates (as file names do), and quote
+megabytes of the data that the error is about.
 """
 
 import traceback
 from collections.abc import Callable
 from typing import Final
 
-from jobs.privacy.fields import Named, mask_repeated
+from jobs.privacy.fields import NamedValues, mask_repeated
 
-LONGEST_MESSAGE: Final = 2000
-"""Characters; the beginning is kept."""
-LONGEST_TRACEBACK: Final = 8000
-"""Characters; the end is kept, where the cause stands."""
-LONGEST_READ: Final = 20_000
-"""Characters that are looked through for personal data: to mask megabytes would stop the worker. So
-many more than are shown, as half a name at the cut is not known for one."""
+MAX_MESSAGE_LENGTH: Final = 2000
+"""Characters; a longer message keeps its beginning."""
+MAX_TRACEBACK_LENGTH: Final = 8000
+"""Characters; a longer traceback keeps its end, which names the cause."""
+MAX_SCANNED_LENGTH: Final = 20_000
+"""Characters searched for personal data: masking megabytes would stop the worker. More than the
+lengths shown, since half a name at the cut would not be recognized."""
 _CUT: Final = "… (cut off)"
 
 
-def encodable(text: str) -> str:
-    """`text` with what UTF-8 has no form for escaped."""
+def escape_surrogates(text: str) -> str:
+    """Return the text with characters that UTF-8 cannot encode escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def message_of(error: BaseException) -> str:
-    """What `str(error)` says."""
-    return _made(lambda: str(error))
+def error_message(error: BaseException) -> str:
+    """Return `str(error)`, unmasked, or a note if it raises."""
+    return _safe_text(lambda: str(error))
 
 
-def masked_message(error: BaseException, arguments: Named = ()) -> str:
-    """The message, not too long, with personal data masked, that of the job's arguments too."""
+def mask_message(error: BaseException, arguments: NamedValues = ()) -> str:
+    """Return the message of an error, masked.
 
-    def masked() -> str:
-        text = mask_repeated(str(error)[:LONGEST_READ], arguments)
-        return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + _CUT
+    Args:
+        error: Any error; `str(error)` may raise.
+        arguments: The job's arguments; personal data that the message repeats is masked.
 
-    return _made(masked)
+    Returns:
+        At most MAX_MESSAGE_LENGTH characters, and a note if the message was cut off.
+    """
+
+    def masked_message() -> str:
+        text = mask_repeated(str(error)[:MAX_SCANNED_LENGTH], arguments)
+        return text if len(text) <= MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + _CUT
+
+    return _safe_text(masked_message)
 
 
-def masked_traceback(error: BaseException, arguments: Named = ()) -> str:
-    """The traceback, not too long, masked likewise."""
+def mask_traceback(error: BaseException, arguments: NamedValues = ()) -> str:
+    """Return the traceback of an error, masked.
 
-    def masked() -> str:
+    Args:
+        error: Any error; `str(error)` may raise.
+        arguments: The job's arguments; personal data that the traceback repeats is masked.
+
+    Returns:
+        The last MAX_TRACEBACK_LENGTH characters at most.
+    """
+
+    def masked_traceback() -> str:
         text = "".join(traceback.format_exception(error))
-        return mask_repeated(text[-LONGEST_READ:], arguments)[-LONGEST_TRACEBACK:]
+        return mask_repeated(text[-MAX_SCANNED_LENGTH:], arguments)[-MAX_TRACEBACK_LENGTH:]
 
-    return _made(masked)
+    return _safe_text(masked_traceback)
 
 
-def _made(make: Callable[[], str]) -> str:
+def _safe_text(make_text: Callable[[], str]) -> str:
     try:
-        return encodable(make())
+        return escape_surrogates(make_text())
     except Exception as broken:  # noqa: BLE001 - any class may have a broken text
-        return f"(its text cannot be made: {type(broken).__name__})"
+        return f"(error text unavailable: {type(broken).__name__})"

@@ -1,8 +1,11 @@
-"""Personal data that no pattern finds, people's names above all: known by the field they stand in.
+"""Personal data that no pattern finds, people's names above all: masked by field name.
 
-What a job was given has fields: its parameters, and the keys in them. Values of fields that hold a
-name, a number or an address are masked where the arguments are shown, and so is each place in an
-error's text that repeats one of them.
+A field is a parameter of a job, or a key within one of its arguments. Values of fields that hold a
+name, a phone number or an email address are masked wherever arguments are shown. An error text
+that repeats such a value is masked there too.
+
+The field names live here, not in the domains: masking must also work in a process that imports no
+domain, such as `ringline failed list`.
 """
 
 import json
@@ -24,19 +27,22 @@ NAMES: Final = frozenset(
         *("birthday", "birth_date", "date_of_birth", "dob"),
     }
 )
+"""Fields of names, and of other words that identify a person."""
 NUMBERS: Final = frozenset(
     {
         *("e164", "phone", "number", "phone_number", "telephone", "mobile", "msisdn", "fax"),
     }
 )
+"""Fields of phone numbers."""
 ADDRESSES: Final = frozenset({"email", "e_mail", "email_address", "mail"})
-ALL_BENEATH: Final = frozenset({"attributes"})
-"""Free columns of a lead: nobody knows what is in them, so nothing of it is shown."""
+"""Fields of email addresses."""
+OPAQUE: Final = frozenset({"attributes"})
+"""Fields with contents of unknown meaning, such as a lead's free columns: hidden entirely."""
 
 Mask = Callable[[str], str]
 
 
-def _hidden(_: str) -> str:
+def _hide(_: str) -> str:
     return HIDDEN
 
 
@@ -44,44 +50,64 @@ _MASKS: Final[Mapping[str, Mask]] = {
     **dict.fromkeys(NAMES, mask_name),
     **dict.fromkeys(NUMBERS, mask_phone),
     **dict.fromkeys(ADDRESSES, mask_email),
-    **dict.fromkeys(ALL_BENEATH, _hidden),
+    **dict.fromkeys(OPAQUE, _hide),
 }
-_SHORTEST: Final = 3
-"""Characters; shorter texts, such as the "de" of a name, would hide half of an error."""
-_SIGNS: Final = frozenset("0123456789_./:")
-_LONGEST_COUNT: Final = 6
-"""Digits; a longer whole number in a field of numbers is a phone number."""
+_MIN_REPEATED_LENGTH: Final = 3
+"""Characters; masking shorter texts, such as the "de" of a name, would hide half of an error."""
+_TECHNICAL_CHARACTERS: Final = frozenset("0123456789_./:")
+_MAX_COUNT_DIGITS: Final = 6
+"""A longer integer in a field of phone numbers is a phone number, not a count."""
 
-Named = Sequence[tuple[str, Any]]
-"""Values with the names of their fields."""
+NamedValues = Sequence[tuple[str, Any]]
+"""Pairs of a field name and a value."""
 
 
-def named(args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Sequence[str]) -> Named:
-    """The arguments of a call by the names of its parameters; the last name is that of all the
-    arguments that are left over."""
+def named_arguments(
+    args: Sequence[Any], kwargs: Mapping[str, Any], parameters: Sequence[str]
+) -> NamedValues:
+    """Pair the arguments of a call with the names of its parameters.
+
+    Args:
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        parameters: Names of the positional parameters, in order. Surplus arguments take the last
+            name; without any name, all take the empty name.
+
+    Returns:
+        Pairs of name and value, positional arguments first.
+    """
     names = chain(parameters, repeat(parameters[-1] if parameters else ""))
     return [*zip(names, args, strict=False), *kwargs.items()]
 
 
-def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
-    """`value` as it may be shown: as JSON has it, with personal data masked.
+def mask_value(value: Any, field: str = "", mask_other: Mask = mask_text) -> Any:
+    """Return a value as it may be shown.
 
-    free: masks the texts of fields that are not known.
+    Args:
+        value: Any value, nested or not.
+        field: Name of the field that holds the value.
+        mask_other: Masks the texts of fields that no rule covers.
+
+    Returns:
+        The value with personal data masked, in types that JSON has.
     """
-    mask = _rule(field)
+    mask = _mask_of(field)
     match value:
         case str():
-            return (mask or free)(value)
+            return (mask or mask_other)(value)
         case bool() | None | float():
             return value
         case int():
-            counts = mask is not mask_phone or len(str(value)) <= _LONGEST_COUNT
-            return value if counts else mask_phone(str(value))
+            is_count = mask is not mask_phone or len(str(value)) <= _MAX_COUNT_DIGITS
+            return value if is_count else mask_phone(str(value))
         case Mapping():
-            inner = field if mask is _hidden else None
-            return {_key(str(k), free): masked(v, inner or str(k), free) for k, v in value.items()}
+            inherited = field if mask is _hide else None
+            return {
+                _mask_key(str(key), mask_other): mask_value(item, inherited or str(key), mask_other)
+                for key, item in value.items()
+            }
         case list() | tuple() | set() | frozenset():
-            return [masked(one, field, free) for one in value]
+            return [mask_value(item, field, mask_other) for item in value]
         case bytes():
             return f"({len(value)} bytes)"
         case BaseException():
@@ -90,34 +116,57 @@ def masked(value: Any, field: str = "", free: Mask = mask_text) -> Any:
             return mask_text(str(value))
 
 
-def masked_argument(value: Any, parameter: str) -> Any:
-    """As `masked`, and of other fields too no text is shown that might be somebody's name."""
-    return masked(value, parameter, _unless_technical)
+def mask_argument(value: Any, parameter: str) -> Any:
+    """Return a job's argument as it may be shown.
+
+    Stricter than `mask_value`: in fields that no rule covers, every text that might be a person's
+    name is masked too.
+
+    Args:
+        value: The argument.
+        parameter: Name of its parameter.
+
+    Returns:
+        The argument with personal data masked, in types that JSON has.
+    """
+    return mask_value(value, parameter, _mask_unless_technical)
 
 
-def mask_repeated(text: str, arguments: Named) -> str:
-    """`text` with what it repeats of the personal data in `arguments` masked, and all that
-    `mask_text` finds."""
+def mask_repeated(text: str, arguments: NamedValues) -> str:
+    """Mask a text that may repeat a job's arguments, such as the message of an error.
+
+    Args:
+        text: The text.
+        arguments: The job's arguments, by name.
+
+    Returns:
+        The text with all that `mask_text` finds masked, and the personal data of the arguments.
+    """
     text = mask_text(text)
-    known = set(chain(*(_texts(value, field) for field, value in arguments)))
-    long_enough = [one for one in known if len(one) >= _SHORTEST]
-    # Only what is there: an expression of all that a job was given would take long to make.
-    shown = {form: mask_name(one) for one in long_enough for form in _forms(one) if form in text}
-    if not shown:
+    personal = set(chain(*(_personal_texts(value, field) for field, value in arguments)))
+    # Only texts that occur: a pattern of all the texts in large arguments would be slow to compile.
+    replacements = {
+        spelling: mask_name(original)
+        for original in personal
+        if len(original) >= _MIN_REPEATED_LENGTH
+        for spelling in _spellings(original)
+        if spelling in text
+    }
+    if not replacements:
         return text
-    words = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
-    return re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda found: shown[found[0]], text)
+    pattern = "|".join(map(re.escape, sorted(replacements, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda match: replacements[match[0]], text)
 
 
-def _forms(text: str) -> Iterator[str]:
-    """How an error may repeat a text: as it is or in capitals, each of them escaped or not."""
-    for one in (text, text.upper()):
-        yield from {one, repr(one)[1:-1], ascii(one)[1:-1], json.dumps(one)[1:-1]}
+def _spellings(text: str) -> Iterator[str]:
+    """Yield the spellings in which an error may repeat a text: upper case, escaped, or both."""
+    for cased in (text, text.upper()):
+        yield from {cased, repr(cased)[1:-1], ascii(cased)[1:-1], json.dumps(cased)[1:-1]}
 
 
-def _texts(value: Any, field: str) -> Iterator[str]:
-    """The texts in a value that may be personal, and the parts of what is a name."""
-    mask = _rule(field)
+def _personal_texts(value: Any, field: str) -> Iterator[str]:
+    """Yield the texts within a value that may be personal, and each part of a name."""
+    mask = _mask_of(field)
     match value:
         case str() if mask is not None:
             yield value.strip()
@@ -125,34 +174,37 @@ def _texts(value: Any, field: str) -> Iterator[str]:
         case str() if not _is_technical(value):
             yield value.strip()
         case Mapping():
-            inner = field if mask is _hidden else None
-            for key, one in value.items():
-                yield from _texts(str(key), "")
-                yield from _texts(one, inner or str(key))
+            inherited = field if mask is _hide else None
+            for key, item in value.items():
+                yield from _personal_texts(str(key), "")
+                yield from _personal_texts(item, inherited or str(key))
         case list() | tuple() | set() | frozenset():
-            for one in value:
-                yield from _texts(one, field)
+            for item in value:
+                yield from _personal_texts(item, field)
 
 
-def _unless_technical(text: str) -> str:
+def _mask_unless_technical(text: str) -> str:
     return mask_text(text) if _is_technical(text) else mask_name(text)
 
 
 def _is_technical(text: str) -> bool:
-    """Whether it is written as ids, paths, moments and names of options are, and people's are not:
-    one word, all in small or all in capital letters, or with digits or signs between."""
+    """Return whether a text looks like an id, a path, a time or an option, not like a name.
+
+    Technical texts are one ASCII word: all lower case, all upper case, or with digits or
+    punctuation.
+    """
     if not text.isascii() or any(map(str.isspace, text)):
         return not text
-    return text.islower() or text.isupper() or not _SIGNS.isdisjoint(text)
+    return text.islower() or text.isupper() or not _TECHNICAL_CHARACTERS.isdisjoint(text)
 
 
 @lru_cache(maxsize=1024)
-def _key(field: str, free: Mask) -> str:
-    return free(field)
+def _mask_key(key: str, mask_other: Mask) -> str:
+    return mask_other(key)
 
 
 @lru_cache(maxsize=1024)
-def _rule(field: str) -> Mask | None:
-    """What masks the values of a field; names are compared as headings of lead files are."""
+def _mask_of(field: str) -> Mask | None:
+    """Return the mask for a field; its name is normalized like the headings of lead files."""
     text = unicodedata.normalize("NFKC", field).strip().casefold()
     return _MASKS.get(re.sub(r"[\W_]+", "_", text))

@@ -100,7 +100,7 @@ class WindowRules(Frozen):
     @cached_property
     def schedule(self) -> "_Schedule":
         """Lookup tables for the rules; equal rules share one."""
-        return _schedule(self)
+        return _schedule(self)  # pyright: ignore[reportArgumentType]  # frozen by model_config
 
 
 _ROUND_THE_CLOCK: Final = "00:00-24:00"

@@ -1,9 +1,17 @@
-"""What users of the jobs test with.
+"""Test support for jobs.
 
-A job is a plain coroutine, so a unit test calls it with a context from `make_context`, which needs
-no server; `run_job` does it the way a worker would, arguments and all. What follows from it is
-looked up with `assert_enqueued`. The fixtures are in `jobs.testing.plugin`, which pytest finds by
-itself.
+A job is a plain coroutine: a unit test calls it with a context from `make_context`, without any
+server. `run_job` runs it as a worker does, and `assert_enqueued` checks its follow-up jobs. Pytest
+loads the fixtures by itself.
+
+`context`    contexts for jobs, without servers
+`clock`      a business clock that only tests move
+`running`    one execution of a job, as in a worker
+`enqueued`   a pool that records jobs, and the assertion on enqueued jobs
+`voice`      a fixed plan and a recording sink for the voice simulator
+`waiting`    waiting for a condition, with a timeout
+`plugin`     pytest plugin: all fixtures
+`servers`    pytest fixtures: Redis and PostgreSQL databases, one of each per test
 """
 
 from jobs.store.memory import MemoryStore

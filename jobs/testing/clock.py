@@ -1,14 +1,23 @@
-"""A business clock that moves only when a test moves it."""
+"""Business clock that moves only when a test moves it."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class FrozenClock:
-    """A clock that stands still at `now`; a real second is worth a business second."""
+    """`Clock` that stands still until `advance`; real delays equal business delays.
+
+    Args:
+        now: Business time, with its UTC offset.
+
+    Raises:
+        ValueError: `now` has no UTC offset.
+    """
 
     def __init__(self, now: datetime) -> None:
         if now.tzinfo is None:
-            raise ValueError("a clock needs a moment with its UTC offset")
+            raise ValueError(
+                "a clock needs a time with a UTC offset, such as datetime(…, tzinfo=UTC)"
+            )
         self._now = now.astimezone(UTC)
 
     def now(self) -> datetime:
@@ -21,8 +30,18 @@ class FrozenClock:
         return self._now - real
 
     def advance(self, by: timedelta) -> datetime:
-        """Moves the clock; answers the new moment. Time never goes back."""
+        """Move the clock forward.
+
+        Args:
+            by: Business time to add.
+
+        Returns:
+            The new business time, in UTC.
+
+        Raises:
+            ValueError: `by` is negative.
+        """
         if by < timedelta():
-            raise ValueError("a clock cannot be moved back")
+            raise ValueError("a clock cannot be moved back: use a positive timedelta")
         self._now += by
         return self._now

@@ -1,4 +1,4 @@
-"""A job's context without any server."""
+"""Contexts for jobs, without servers."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -15,16 +15,20 @@ from jobs.testing.enqueued import RecordedPool
 from jobs.voice import SeededPlan, Simulator
 
 NOON: Final = datetime(2026, 3, 10, 17, tzinfo=UTC)
-"""A Tuesday, in the middle of the calling window from New York to San Francisco."""
+"""A Tuesday, within calling hours from New York to San Francisco."""
 
 
 def make_context(**overrides: Any) -> JobContext:
-    """A context for one job, to be made while an event loop runs.
+    """Return a context for one job; requires a running event loop.
 
-    clock stands still until `advance`d; store and recordings are in memory; redis remembers what
-    is enqueued; voice is a simulator whose events go to the store. Each can be overridden, and so
-    can `settings`, `job_id`, `job_try`, `enqueue_time` and `score`. Close it with
-    `await ctx["voice"].close()`, or take the fixture `job_context`.
+    The clock is a `FrozenClock`, the store and the recordings are in memory, redis is a
+    `RecordedPool`, and voice is a simulator with its events going to the store. The fixture
+    `job_context` provides the same context and closes it; without the fixture, close it with
+    `await ctx["voice"].close()`.
+
+    Args:
+        overrides: Entries to replace: `clock`, `store`, `recordings`, `redis`, `voice`,
+            `settings`, `job_id`, `job_try`, `enqueue_time` or `score`.
     """
     clock = overrides.setdefault("clock", FrozenClock(NOON))
     redis = overrides.setdefault("redis", RecordedPool(clock=clock))

@@ -1,4 +1,4 @@
-"""Which jobs were enqueued."""
+"""Enqueued jobs: a pool that records them, and an assertion on them."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,7 +15,14 @@ from jobs.store.memory import MemoryStore
 
 
 class RecordedPool(Pool):
-    """A pool that keeps what is enqueued, in `enqueued`, and never connects to Redis."""
+    """Pool that records enqueued jobs and never connects to Redis.
+
+    Args:
+        clock: Business clock of `_defer_until`; None for the machine's clock.
+
+    Attributes:
+        enqueued: Requests, in the order of enqueuing.
+    """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         super().__init__(ConnectionPool.from_url("unix:///nowhere"), clock=clock)
@@ -34,7 +41,7 @@ class RecordedPool(Pool):
         **kwargs: object,
     ) -> Job | None:
         name = function if isinstance(function, str) else function.__qualname__
-        wanted = JobRequest(
+        request = JobRequest(
             name,
             args,
             kwargs,
@@ -45,43 +52,53 @@ class RecordedPool(Pool):
             _expires,
             _job_try,
         )
-        return self._keep(wanted)
+        return self._record(request)
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
-        return [self._keep(wanted) for wanted in requests]
+        return [self._record(request) for request in requests]
 
-    def _keep(self, wanted: JobRequest) -> Job | None:
-        serialize((wanted.args, wanted.kwargs))
-        known = {one.job_id for one in self.enqueued} - {None}
-        if wanted.job_id in known:
+    def _record(self, request: JobRequest) -> Job | None:
+        serialize((request.args, request.kwargs))  # rejects what a real pool rejects
+        known_ids = {enqueued.job_id for enqueued in self.enqueued} - {None}
+        if request.job_id in known_ids:
             return None
-        self.enqueued.append(wanted)
-        job_id = wanted.job_id or f"job-{len(self.enqueued)}"
-        return Job(job_id, self, wanted.queue or self.queue_of(wanted.function))
+        self.enqueued.append(request)
+        job_id = request.job_id or f"job-{len(self.enqueued)}"
+        return Job(job_id, self, request.queue or self.queue_of(request.function))
 
 
 async def assert_enqueued(
     where: MemoryStore | Pool, name: str, *args: object, **kwargs: object
 ) -> JobRequest | JobDef:
-    """The first job of this name with these arguments; AssertionError, listing the jobs, if none.
+    """Assert that a job was enqueued.
 
-    where: a context's store (its follow-ups) or pool. Arguments are compared as they are in the
-    queue, so a UUID equals its text. Without any, every job of the name will do; named ones need
-    not be all that the job has.
+    Arguments are compared in their serialized form, so a UUID equals its text.
+
+    Args:
+        where: Store of a context, for follow-up jobs, or a pool.
+        name: Name of the job.
+        args: All positional arguments of the job; without any, they are not compared.
+        kwargs: Keyword arguments that the job must have; it may have more.
+
+    Returns:
+        The first job that matches.
+
+    Raises:
+        AssertionError: No job matches; the message lists all enqueued jobs.
     """
     jobs = await _jobs_in(where)
-    wanted_args, wanted_kwargs = _as_queued((args, kwargs))
+    expected_args, expected_kwargs = _as_serialized((args, kwargs))
     for job in jobs:
         if job.function != name:
             continue
-        found_args, found_kwargs = _as_queued((job.args, job.kwargs))
-        if args and found_args != wanted_args:
+        job_args, job_kwargs = _as_serialized((job.args, job.kwargs))
+        if args and job_args != expected_args:
             continue
-        if wanted_kwargs.items() <= found_kwargs.items():
+        if expected_kwargs.items() <= job_kwargs.items():
             return job
-    listed = "".join(f"\n  {_told(job.function, job.args, job.kwargs)}" for job in jobs)
+    listing = "".join(f"\n  {_describe(job.function, job.args, job.kwargs)}" for job in jobs)
     raise AssertionError(
-        f"{_told(name, args, kwargs)} was not enqueued; there are{listed or ' no jobs'}"
+        f"{_describe(name, args, kwargs)} was not enqueued; enqueued jobs:{listing or ' none'}"
     )
 
 
@@ -93,10 +110,10 @@ async def _jobs_in(where: MemoryStore | Pool) -> Sequence[JobRequest | JobDef]:
     ]
 
 
-def _as_queued(arguments: Any) -> Any:
+def _as_serialized(arguments: Any) -> Any:
     return deserialize(serialize(arguments))
 
 
-def _told(name: str, args: Sequence[object], kwargs: dict[str, object]) -> str:
+def _describe(name: str, args: Sequence[object], kwargs: dict[str, object]) -> str:
     parts = [*map(repr, args), *(f"{key}={value!r}" for key, value in kwargs.items())]
     return f"{name}({', '.join(parts)})"

@@ -1,5 +1,8 @@
-"""The pytest plugin: `job_context`, a context without servers, and, from `jobs.testing.servers`,
-`redis_url` and `database_url`, real databases of the test's own."""
+"""Pytest plugin: fixtures for jobs.
+
+`job_context` is a context without servers. `redis_url` and `database_url`, from
+`jobs.testing.servers`, are real databases, one of each per test.
+"""
 
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
@@ -15,7 +18,7 @@ if find_spec("pytest_asyncio"):
 
     @pytest_asyncio.fixture
     async def job_context() -> "AsyncIterator[JobContext]":
-        """A context as from `make_context`, closed afterwards."""
+        """Context from `make_context`, closed after the test."""
         from jobs.testing import make_context
 
         context = make_context()

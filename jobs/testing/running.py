@@ -1,4 +1,4 @@
-"""Running a job as a worker does."""
+"""One execution of a job, as in a worker."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,13 +19,28 @@ async def run_job(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    """One try of a job: its arguments go through JSON and are checked by their annotations.
+    """Run one execution of a job, without retries.
 
-    Raises what the job raises, and ValidationError for arguments that a worker would refuse.
+    The arguments pass through the serializer and are validated against the job's annotations, as
+    in a worker.
+
+    Args:
+        job: A function with the `@job` decorator.
+        ctx: Context of the job.
+        args: Positional arguments of the job.
+        kwargs: Keyword arguments of the job.
+
+    Returns:
+        The result of the job.
+
+    Raises:
+        ValidationError: A worker would reject the arguments.
+        UsageError: The function has no `@job` decorator.
+        Exception: Any error that the job raises.
     """
     definition = definition_of(job)
     if definition is None:
-        raise UsageError(f"{job.__qualname__} is not a job: put @job above it")
+        raise UsageError(f"{job.__qualname__} is not a job: decorate it with @job")
     sent_args, sent_kwargs = deserialize(serialize((args, kwargs)))
     checked_args, checked_kwargs = definition.check(sent_args, sent_kwargs)
     result: R = await definition.body(ctx, *checked_args, **checked_kwargs)

@@ -1,7 +1,7 @@
-"""A pytest plugin: a Redis database and a PostgreSQL database of its own for each test.
+"""Pytest fixtures: Redis and PostgreSQL databases, one of each per test.
 
-The servers are those of REDIS_URL and DATABASE_URL; without them, one set of embedded servers for
-the run, shared by all workers of pytest-xdist, that ends with the run.
+The fixtures use the servers of REDIS_URL and DATABASE_URL. If these are not set, all pytest-xdist
+workers of a run share embedded servers, which stop at the end of the run.
 """
 
 import asyncio
@@ -18,62 +18,62 @@ import pytest
 
 from jobs import embedded
 from jobs.embedded import databases, flock
-from jobs.embedded.numbers import own_number
+from jobs.embedded.redis_databases import leased_database
 
 T = TypeVar("T")
 
 _HOME: Final = pytest.StashKey[Path]()
-_INPUT: Final = "ringline_home"
+_WORKER_INPUT: Final = "ringline_home"
 _TEMPLATE_TIMEOUT: Final = 120.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One folder a run: made by the process that leads it, told to the others."""
-    told = _told(config)
-    config.stash[_HOME] = Path(told or tempfile.mkdtemp(prefix="ringline-tests-"))
+    """Create the run's folder in the controller; pytest-xdist workers receive its path."""
+    controller_home = _controller_home(config)
+    config.stash[_HOME] = Path(controller_home or tempfile.mkdtemp(prefix="ringline-tests-"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tells a worker of pytest-xdist about the folder."""
-    node.workerinput[_INPUT] = str(node.config.stash[_HOME])
+    """Pass the path of the run's folder to a pytest-xdist worker."""
+    node.workerinput[_WORKER_INPUT] = str(node.config.stash[_HOME])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stops the embedded servers of the run and removes their data."""
-    if _told(config):
+    """Stop the embedded servers of the run and remove their data."""
+    if _controller_home(config):
         return
-    home, given = config.stash[_HOME], os.environ.get("DATABASE_URL")
-    if given and (home / "template").exists():
-        _run(databases.drop(given, _template(home)))
+    home, database_url = config.stash[_HOME], os.environ.get("DATABASE_URL")
+    if database_url and (home / "template").exists():
+        _run(databases.drop(database_url, _template_name(home)))
     embedded.down(home)
     shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
 def embedded_servers(pytestconfig: pytest.Config) -> embedded.Servers:
-    """The servers of this run: those of REDIS_URL and DATABASE_URL, else embedded ones."""
+    """Servers of this run: from REDIS_URL and DATABASE_URL, else embedded ones."""
     redis_url, database_url = os.environ.get("REDIS_URL"), os.environ.get("DATABASE_URL")
     if redis_url and database_url:
         return embedded.Servers(redis_url, database_url)
-    own = embedded.use(pytestconfig.stash[_HOME])
+    servers = embedded.use(pytestconfig.stash[_HOME])
     if not database_url:
-        _run(databases.make_volatile(own.database_url))
-    return embedded.Servers(redis_url or own.redis_url, database_url or own.database_url)
+        _run(databases.make_volatile(servers.database_url))
+    return embedded.Servers(redis_url or servers.redis_url, database_url or servers.database_url)
 
 
 @pytest.fixture
 def redis_url(embedded_servers: embedded.Servers) -> Iterator[str]:
-    """The URL of an empty Redis database that nobody else has meanwhile; emptied afterwards."""
-    with own_number(embedded_servers.redis_url) as url:
+    """URL of an empty Redis database for this test only, flushed after the test."""
+    with leased_database(embedded_servers.redis_url) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def database_template_migrate() -> Callable[[str], None]:
-    """What brings an empty database, by its URL, to the state each test starts from.
+    """Function that migrates an empty database, given its URL.
 
-    Override it to test with a schema of your own.
+    Override the fixture to test with another schema.
     """
     from jobs.store.postgres.migrate import upgrade
 
@@ -86,19 +86,19 @@ def database_template(
     database_template_migrate: Callable[[str], None],
     pytestconfig: pytest.Config,
 ) -> str:
-    """The name of the database that each test gets a copy of; made once a run."""
+    """Name of the migrated template database, created once per run and copied for each test."""
     home, admin = pytestconfig.stash[_HOME], embedded_servers.database_url
-    name = _template(home)
-    made = home / "template"
-    lock = flock.take(home / "template.lock", timeout=_TEMPLATE_TIMEOUT)
+    name = _template_name(home)
+    marker = home / "template"
+    lock = flock.acquire(home / "template.lock", timeout=_TEMPLATE_TIMEOUT)
     if lock is None:
         raise TimeoutError(f"the template database was not migrated in {_TEMPLATE_TIMEOUT:g} s")
     try:
-        if not made.exists():
-            _run(databases.drop(admin, name))  # half made, by a worker that failed
+        if not marker.exists():
+            _run(databases.drop(admin, name))  # incomplete, from a worker that failed
             _run(databases.create(admin, name))
-            _apart(database_template_migrate, databases.named(admin, name))
-            made.touch()
+            _run_in_thread(database_template_migrate, databases.url_for(admin, name))
+            marker.touch()
     finally:
         os.close(lock)
     return name
@@ -106,28 +106,28 @@ def database_template(
 
 @pytest.fixture
 def database_url(embedded_servers: embedded.Servers, database_template: str) -> Iterator[str]:
-    """The URL of a migrated PostgreSQL database of the test's own, dropped afterwards."""
+    """URL of a migrated PostgreSQL database for this test only, dropped after the test."""
     name, admin = f"test_{uuid.uuid4().hex}", embedded_servers.database_url
     _run(databases.create(admin, name, template=database_template))
-    yield databases.named(admin, name)
+    yield databases.url_for(admin, name)
     _run(databases.drop(admin, name))
 
 
-def _told(config: pytest.Config) -> str | None:
-    """The folder of the process that leads the run, where this is one of its workers."""
-    told: dict[str, str] = getattr(config, "workerinput", {})
-    return told.get(_INPUT)
+def _controller_home(config: pytest.Config) -> str | None:
+    """Return the run's folder if this process is a pytest-xdist worker, else None."""
+    worker_input: dict[str, str] = getattr(config, "workerinput", {})
+    return worker_input.get(_WORKER_INPUT)
 
 
-def _template(home: Path) -> str:
+def _template_name(home: Path) -> str:
     return f"template_{home.name.rpartition('-')[2]}"
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    _apart(asyncio.run, coroutine)
+    _run_in_thread(asyncio.run, coroutine)
 
 
-def _apart(function: Callable[[T], object], argument: T) -> None:
-    """Calls it in a thread of its own, so that it may run a loop whatever loop the test has."""
+def _run_in_thread(function: Callable[[T], object], argument: T) -> None:
+    """Call a function in another thread, where it can run an event loop of its own."""
     with ThreadPoolExecutor(1) as executor:
         executor.submit(function, argument).result()

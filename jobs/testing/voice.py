@@ -1,4 +1,4 @@
-"""A voice provider's plan and receiver for tests."""
+"""Fixed plan and recording sink for tests of the voice simulator."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,11 @@ from jobs.voice.simulator.script import CallScript, unanswered
 
 @dataclass(frozen=True, slots=True)
 class FixedPlan:
-    """Calls as a test writes them: by number, one script for each call; the last one repeats.
+    """Plan with explicit scripts.
 
-    A number that is not named does not answer.
+    Attributes:
+        scripts: One script per call, by number in E.164; the last script repeats. Calls to all
+            other numbers are not answered.
     """
 
     scripts: Mapping[str, Sequence[CallScript]] = field(default_factory=dict)
@@ -25,19 +27,31 @@ class FixedPlan:
 
 
 class EventLog:
-    """A sink that keeps what it gets, in the order of arrival."""
+    """Sink that records events.
+
+    Attributes:
+        events: Events, in the order of arrival.
+    """
 
     def __init__(self) -> None:
         self.events: list[ProviderEvent] = []
-        self._grown = asyncio.Event()
+        self._arrival = asyncio.Event()
 
     async def __call__(self, events: Sequence[ProviderEvent]) -> None:
         self.events.extend(events)
-        self._grown.set()
+        self._arrival.set()
 
     async def wait_for(self, count: int, *, timeout: float = 10.0) -> None:
-        """Waits until it has got so many events. Raises TimeoutError."""
+        """Wait until the log has `count` events.
+
+        Args:
+            count: Number of events.
+            timeout: Real seconds to wait.
+
+        Raises:
+            TimeoutError: Fewer events have arrived.
+        """
         async with asyncio.timeout(timeout):
             while len(self.events) < count:
-                self._grown.clear()
-                await self._grown.wait()
+                self._arrival.clear()
+                await self._arrival.wait()

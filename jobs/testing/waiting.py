@@ -1,4 +1,4 @@
-"""Waiting for what happens in other tasks and processes, without guessing how long it takes."""
+"""Waiting for conditions that other tasks and processes fulfill, instead of sleeping."""
 
 import asyncio
 import inspect
@@ -20,9 +20,18 @@ async def wait_until(
 async def wait_until(
     condition: Callable[[], Any], timeout: float = 10, *, interval: float = 0.02
 ) -> Any:
-    """Waits until `condition()`, awaited if need be, is true, and returns what it returned.
+    """Wait until a condition is true.
 
-    timeout, interval: seconds of real time. Raises TimeoutError, naming the condition.
+    Args:
+        condition: Function or coroutine function, called again and again.
+        timeout: Real seconds to wait.
+        interval: Real seconds between two calls.
+
+    Returns:
+        The first true result of the condition.
+
+    Raises:
+        TimeoutError: The condition is still false; the message shows its source.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -32,11 +41,11 @@ async def wait_until(
         if result:
             return result
         if time.monotonic() >= deadline:
-            raise TimeoutError(f"not within {timeout:g} s: {_name(condition)}")
+            raise TimeoutError(f"condition still false after {timeout:g} s: {_source(condition)}")
         await asyncio.sleep(interval)
 
 
-def _name(condition: Callable[[], object]) -> str:
+def _source(condition: Callable[[], object]) -> str:
     try:
         return " ".join(inspect.getsource(condition).split())
     except (OSError, TypeError):

@@ -1,4 +1,4 @@
-"""What a voice provider does for us, and what it tells us. Knows no domain."""
+"""Protocol of voice providers: requests, answers, events and states. Knows no domain."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,32 +10,41 @@ Field = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """An order to dial.
+    """Request to dial a number.
 
-    call_id: the attempt, and the idempotency key; it comes back in each of the call's events.
+    Attributes:
+        call_id: The attempt; also the idempotency key, repeated in every event of the call.
+        to: The number, in E.164; left out of the repr, which ends up in logs and errors.
     """
 
     call_id: UUID
     to: str = field(repr=False)
-    """E.164; left out of the repr, which ends up in logs and errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider has taken the call."""
+    """Answer of a provider that has accepted the call.
+
+    Attributes:
+        provider_id: The provider's id of the call.
+    """
 
     provider_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The provider has certainly not taken the call, so asking again dials nobody twice."""
+    """Answer of a provider that has certainly not accepted the call: a new request is safe.
+
+    Attributes:
+        reason: Reason of the refusal, for people to read.
+        retry_after: Seconds to wait before the next request; None if the provider named no delay.
+        permanent: True if the number can never be called.
+    """
 
     reason: str
     retry_after: float | None = None
-    """Seconds to wait, where it asked for that."""
     permanent: bool = False
-    """The number can never be called."""
 
 
 Answer = Accepted | Refused
@@ -43,11 +52,19 @@ Answer = Accepted | Refused
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """A callback. kind: `status`, `machine-detection` or `recording`.
+    """Callback of a provider.
 
-    Payload of a status: `status` (Twilio's names, with `initiated`), and where known `at` (ISO
-    moment), `duration` (seconds), `answered_by`, `outcome`, `sip_code`, `price`, `callback_at`.
-    Of a recording: `recording_id`, `status`, `url`.
+    The payload of a `status` event has `status` (Twilio's names, and `initiated`) and, where
+    known, `at` (ISO 8601), `duration` (seconds), `answered_by`, `outcome`, `sip_code`, `price` and
+    `callback_at` (ISO 8601). The payload of a `recording` event has `recording_id`, `status` and
+    `url`.
+
+    Attributes:
+        provider_id: The provider's id of the call.
+        kind: `status`, `machine-detection` or `recording`.
+        sequence: Order of the event among the events of this kind in the call, from 0.
+        call_id: `CallRequest.call_id`; None if the provider did not repeat it.
+        payload: Facts by name.
     """
 
     provider_id: str
@@ -59,35 +76,70 @@ class ProviderEvent:
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """What the provider answers when it is asked about a call."""
+    """State of a call, as the provider's lookup returns it.
+
+    Attributes:
+        provider_id: The provider's id of the call.
+        call_id: `CallRequest.call_id`.
+        payload: As in a `status` event.
+        last_sequence: Sequence of the latest `status` event; -1 before the first.
+    """
 
     provider_id: str
     call_id: UUID
     payload: Mapping[str, Field]
-    """As in a status event."""
     last_sequence: int
 
 
 Sink = Callable[[Sequence[ProviderEvent]], Awaitable[None]]
-"""Where a provider's events go; it returns once they are stored."""
+"""Receiver of a provider's events; returns once the events are stored."""
 
 
 class VoiceProvider(Protocol):
-    """Places calls. Raises ExternalServiceError where the fate of a request is unknown."""
+    """Client of a voice provider."""
 
     async def place(self, requests: Sequence[CallRequest]) -> Mapping[UUID, Answer]:
-        """Dials each number at most once a call id.
+        """Request calls; each call id is dialed at most once, however often it is requested.
 
-        A request that is missing in the answer has an unknown fate.
+        Args:
+            requests: The calls to place.
+
+        Returns:
+            Answers by call id. The fate of a request without an answer is unknown.
+
+        Raises:
+            ExternalServiceError: The fate of all the requests is unknown.
         """
         ...
 
     async def lookup(self, call_ids: Sequence[UUID]) -> Mapping[UUID, CallState]:
-        """The state of those of the calls that the provider has; a missing one was never taken."""
+        """Return the states of calls.
+
+        Args:
+            call_ids: The calls to look up.
+
+        Returns:
+            States by call id. A call that is missing was never accepted.
+
+        Raises:
+            ExternalServiceError: The provider did not answer.
+        """
         ...
 
     def recording(self, url: str) -> AsyncIterator[bytes]:
-        """The recording's bytes, in chunks; only from hosts that are the provider's own."""
+        """Stream a recording.
+
+        Args:
+            url: URL from a `recording` event, on one of the provider's own hosts.
+
+        Yields:
+            Chunks of the recording's bytes.
+
+        Raises:
+            ValidationError: The URL is not one of the provider's.
+            NotFoundError: There is no such recording.
+            ExternalServiceError: The provider did not answer.
+        """
         ...
 
     async def close(self) -> None: ...

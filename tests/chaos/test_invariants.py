@@ -17,7 +17,7 @@ from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.redial import RetryTable
 from jobs.rules.states import CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
 from jobs.store.model import Attempt, CampaignTotals, History
-from jobs.voice import Books
+from jobs.voice import ProviderRecords
 
 TOTALS = CampaignTotals(
     leads=1,
@@ -42,7 +42,7 @@ FACTS = Facts(
     retries=RetryTable(),
     totals=TOTALS,
     histories=[History(1, LeadStatus.CONVERTED, EnrolmentStatus.DONE, 1, (CONVERTED,))],
-    provider=Books(requests=1, accepted=1, ended=1),
+    provider=ProviderRecords(requests=1, accepted=1, ended=1),
     unlinked=[],
     in_flight=0,
     left=[],

@@ -67,7 +67,7 @@ def roles(embedded_servers: embedded.Servers) -> Iterator[Roles]:
     statements = re.sub(r"\bringline", name, sql).split(";\n")
     asyncio.run(run_sql(made.admin_url, *filter(None, statements), works_as(name, made.owner)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATABASE_URL", databases.named(made.admin_url, name))
+        patch.setenv("DATABASE_URL", databases.url_for(made.admin_url, name))
         get_settings.cache_clear()
         result = CliRunner().invoke(command, ["migrate", "--grant", made.app])
         assert result.exit_code == 0, result.output
@@ -82,7 +82,7 @@ def roles(embedded_servers: embedded.Servers) -> Iterator[Roles]:
 @pytest.fixture
 def database_url(roles: Roles) -> Iterator[str]:
     """That database, in which everyone is the workers' role; emptied afterwards."""
-    url = databases.named(roles.admin_url, roles.database)
+    url = databases.url_for(roles.admin_url, roles.database)
     yield url
     asyncio.run(run_sql(url, "SET ROLE NONE", f"TRUNCATE {', '.join(tables.metadata.tables)}"))
 
@@ -164,7 +164,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("statement", REFUSED)
 async def test_all_else_is_refused(statement: str, roles: Roles) -> None:
-    connection = await asyncpg.connect(databases.named(roles.admin_url, roles.database))
+    connection = await asyncpg.connect(databases.url_for(roles.admin_url, roles.database))
     try:
         assert await connection.fetchval("SELECT current_user") == roles.app
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -174,7 +174,7 @@ async def test_all_else_is_refused(statement: str, roles: Roles) -> None:
 
 
 async def test_the_role_has_what_is_written_down_and_no_more(roles: Roles) -> None:
-    connection = await asyncpg.connect(databases.named(roles.admin_url, roles.database))
+    connection = await asyncpg.connect(databases.url_for(roles.admin_url, roles.database))
     rows = await connection.fetch(
         "SELECT c.relname, string_agg(p, ', ' ORDER BY p) FROM pg_class c, "
         "unnest(ARRAY['DELETE','INSERT','REFERENCES','SELECT','TRIGGER','TRUNCATE','UPDATE']) p "
@@ -191,7 +191,7 @@ async def test_the_role_has_what_is_written_down_and_no_more(roles: Roles) -> No
 def test_what_no_grant_would_bind_is_refused(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{roles.database}_2"
     asyncio.run(databases.create(roles.admin_url, name, template=roles.database))
-    monkeypatch.setenv("DATABASE_URL", databases.named(roles.admin_url, name))
+    monkeypatch.setenv("DATABASE_URL", databases.url_for(roles.admin_url, name))
     get_settings.cache_clear()
     try:
         for role, complaint in ((roles.owner, "owns the tables"), ("no; such", "no role")):

@@ -77,7 +77,7 @@ async def test_a_job_of_a_newer_release_is_not_lost(
     kind: Kind, redis: ArqRedis, redis_url: str
 ) -> None:
     """Defect 12: an unknown function deletes the job."""
-    options: dict[str, Any] = {"put_back_unknown": True} if kind is Worker else {}
+    options: dict[str, Any] = {"requeue_unknown": True} if kind is Worker else {}
     await redis.enqueue_job("newer", _job_id="x")
     worker = kind([quick], redis_pool=await connect(redis_url), **options)
     async with running(worker):

@@ -162,7 +162,7 @@ class Ground:
             for history in histories
             if (why := unexplained(history, POLICY.retries, self.campaign.status)) is not None
         ]
-        books = await self.voice.books()
+        books = await self.voice.records()
         return Books(
             calls=len(calls),
             keys=len(asked),

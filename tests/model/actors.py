@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from jobs.engine import deserialize, serialize
 from jobs.engine.connection.script import Script
 from jobs.engine.connection.script_channel import ScriptChannel
-from jobs.engine.monitoring.counters import counted
+from jobs.engine.monitoring.counters import counter_update
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.dead_letter import DeadLetter
@@ -42,9 +42,9 @@ class Lossy(ScriptChannel):
         keys: Sequence[str],
         *args: Any,
         watch: bool = False,
-        told_last: bool = False,
+        notify_first: bool = False,
     ) -> Any:
-        answer = await super().call(script, keys, *args, watch=watch, told_last=told_last)
+        answer = await super().call(script, keys, *args, watch=watch, notify_first=notify_first)
         if self.loses_next:
             self.loses_next = False
             raise RedisConnectionError("the answer was lost")
@@ -63,16 +63,16 @@ class OurWorker:
         self.queues = list(queues)
         self.channel = channel
         self.claims = QueueOperations(channel, queues, lease=60)
-        self.claims.waits_ms = LONG * 1000  # time passes when the test says
+        self.claims.handoff_window_ms = LONG * 1000  # time passes when the test says
         self.held: list[tuple[Claim, Held]] = []
         self.in_doubt = False
         self.unheard: set[str] = set()
-        self.finisher = Completer(self.claims, given_up=lambda _: None, observe=self._accepted)
+        self.finisher = Completer(self.claims, on_settled=lambda _: None, observe=self._accepted)
         self._taken: set[str] = set()
         self.listens = listener is not None
         self._listener = listener
         if listener is not None:
-            listener.subscribe(keys.HANDED + self.claims.name)
+            listener.subscribe(keys.HANDED + self.claims.handoff_name)
             assert listener.get_message(timeout=10)["type"] == "subscribe"
 
     def hold(self, claim: Claim, held: Held) -> None:
@@ -84,7 +84,7 @@ class OurWorker:
         """The next job that was handed to it."""
         told = self._listener.get_message(timeout=10)
         assert told["type"] == "message"
-        return self.claims.handed(told["data"])
+        return self.claims.handoff_claim(told["data"])
 
     def hear_nothing(self) -> None:
         """Its connection breaks, and Redis knows it."""
@@ -100,7 +100,7 @@ class OurWorker:
         self.channel.loses_next = lossy
         for finish, ending in batch:
             claim = finish.claim
-            finish.counted = counted(claim.queue, ending, 0)
+            finish.counter_update = counter_update(claim.queue, ending, 0)
             finish.outcome = Outcome(claim.job_id, "f", claim.queue, ending, 1, 0, 0, 0)
             self.finisher.add(finish)
         await self.finisher.drain()

@@ -26,7 +26,7 @@ class Record:
     payload: bytes | None = None
     owner: str | None = None
     tries: int = 0
-    lapses: int = 0
+    expired_leases: int = 0
     put_back: int = 0
     result: str | None = None
     letter: bytes | None = None
@@ -93,7 +93,9 @@ class QueueModel:
         """A worker needs more than its payload to run a job that has a past, and nobody takes one
         that still runs."""
         record = self.records[job_id]
-        has_past = record.tries or record.lapses or record.put_back or record.abort is not None
+        has_past = (
+            record.tries or record.expired_leases or record.put_back or record.abort is not None
+        )
         return not has_past and record.owner is None
 
     def expired(self, job_id: str) -> None:
@@ -113,7 +115,7 @@ class QueueModel:
         record = self.records[job_id]
         assert record.letter is not None
         record.at, record.payload, record.letter = at, record.letter, None
-        record.tries, record.lapses, record.result, record.abort = 0, 0, None, None
+        record.tries, record.expired_leases, record.result, record.abort = 0, 0, None, None
         self.owed[job_id] = record.payload
 
     # --- our workers
@@ -174,7 +176,7 @@ class QueueModel:
         if how.letter is not None:
             record.letter = how.letter
         record.at = record.payload = record.abort = None
-        record.tries = record.lapses = record.put_back = 0
+        record.tries = record.expired_leases = record.put_back = 0
         self.owed.pop(held.job_id, None)
 
     def renewed(self, held: Held) -> bool:
@@ -191,7 +193,7 @@ class QueueModel:
             moved_aside = record.at is not None and record.at < 0
             if self.queues[job_id] in queues and moved_aside and record.owner is None:
                 record.at = -self._at(job_id)
-                record.lapses += 1
+                record.expired_leases += 1
                 back.add(job_id)
         return back
 

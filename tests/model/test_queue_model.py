@@ -94,7 +94,7 @@ class QueueMachine(RuleBasedStateMachine):
         names = self.redis.zrangebyscore(keys.WAITING + queue, self.ground.now(), "inf")
         waiting = {name.decode() for name in names}
         self.model.waiting[queue], asked = waiting, asked - waiting
-        listening = {one.claims.name: one for one in self.ours if one.listens}
+        listening = {one.claims.handoff_name: one for one in self.ours if one.listens}
         if self.at(job_id) > 0:
             if self.model.may_be_handed(job_id):
                 assert not waiting
@@ -108,8 +108,8 @@ class QueueMachine(RuleBasedStateMachine):
     def _taken(self, worker: OurWorker, claim: Claim) -> None:
         record = self.model.records[claim.job_id]
         assert (claim.queue, claim.payload) == (IDS[claim.job_id], record.payload)
-        assert claim.past == NO_HISTORY
-        assert claim.since <= monotonic()
+        assert claim.history == NO_HISTORY
+        assert claim.claimed_at <= monotonic()
         held = self.model.claimed(claim.job_id, claim.token)
         assert float(claim.score) == held.due
         worker.hold(claim, held)
@@ -216,7 +216,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker.channel.loses_next = not heard
         try:
             claimed = self.ground.run(
-                worker.claims.claim(limit, with_aborts=with_aborts, waits=waits)
+                worker.claims.claim(limit, with_aborts=with_aborts, accept_handoff=waits)
             )
         except RedisConnectionError:
             if not takes_back:  # else it did not come to the claim
@@ -227,7 +227,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker.unheard.clear()
         if waits is not None:
             waits = waits and not claimed.claims
-            self.model.waits(worker.claims.name, worker.queues, waits=waits)
+            self.model.waits(worker.claims.handoff_name, worker.queues, waits=waits)
         got = Counter(claim.queue for claim in claimed.claims)
         everything = sum(len(queued) for queued in claimable.values())
         assert len(claimed.claims) == min(limit, everything)
@@ -237,15 +237,15 @@ class QueueMachine(RuleBasedStateMachine):
         for claim in claimed.claims:
             record = self.model.records[claim.job_id]
             assert claim.payload == record.payload
-            past = claim.past
-            assert (past.tries, past.lapses) == (record.tries, record.lapses)
-            assert past.put_back == record.put_back
+            past = claim.history
+            assert (past.tries, past.expired_leases) == (record.tries, record.expired_leases)
+            assert past.requeues == record.put_back
             assert past.abort_ms == (record.abort if with_aborts else None)
             held = self.model.claimed(claim.job_id, claim.token)
             assert float(claim.score) == held.due
             worker.hold(claim, held)
-        assert (claimed.left is None) == (len(claimed.claims) == limit)
-        if claimed.left is not None:
+        assert (claimed.remaining is None) == (len(claimed.claims) == limit)
+        if claimed.remaining is not None:
             later = [
                 one.at
                 for job_id, one in self.model.records.items()
@@ -272,7 +272,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.claimed(job_id, token)
         worker.unheard.update(claimed.values())
         if waits is not None:
-            self.model.waits(worker.claims.name, worker.queues, waits=waits and not claimed)
+            self.model.waits(worker.claims.handoff_name, worker.queues, waits=waits and not claimed)
 
     def we_wait_too_long(self, queue: str) -> None:
         """For those who wait for a job of this queue the time is over."""
@@ -315,34 +315,34 @@ class QueueMachine(RuleBasedStateMachine):
     def _ending(
         self, claim: Any, held: Held, kind: str, now: float
     ) -> tuple[Completion, OutcomeKind, Ended]:
-        later, used = now + HOUR_MS, claim.past.tries + 1
+        later, used = now + HOUR_MS, claim.history.tries + 1
         match kind:
             case "retry":
                 return (
-                    Completion.again(claim, tries=used),
+                    Completion.requeue(claim, tries=used),
                     OutcomeKind.RETRIED,
                     Ended("retried", True, tries=used),
                 )
             case "retry later":
-                finish = Completion.again(claim, delay_ms=HOUR_MS, tries=used)
+                finish = Completion.requeue(claim, delay_ms=HOUR_MS, tries=used)
                 return finish, OutcomeKind.RETRIED, Ended("retried", True, later, used)
             case "release":
-                return Completion.again(claim), OutcomeKind.RELEASED, Ended("released", True)
+                return Completion.requeue(claim), OutcomeKind.RELEASED, Ended("released", True)
             case "unknown":
-                finish = Completion.again(claim, delay_ms=HOUR_MS, unknown=True)
+                finish = Completion.requeue(claim, delay_ms=HOUR_MS, unknown_function=True)
                 return finish, OutcomeKind.RELEASED, Ended("released", True, later, unknown=True)
             case "dead" if claim.payload is not None:
                 letter = letter_of(claim.job_id, claim.queue, claim.payload)
                 text = f"r{next(self.ground.serial)}"
-                finish = Completion.end(
-                    claim, result_of(text, held.queue), HOUR_MS, letter=letter.encode()
+                finish = Completion.finish(
+                    claim, result_of(text, held.queue), HOUR_MS, dead_letter=letter.encode()
                 )
                 return finish, OutcomeKind.DEAD, Ended("dead", result=text, letter=claim.payload)
             case "unkept":
-                return Completion.end(claim, None, 0), OutcomeKind.DONE, Ended("done")
+                return Completion.finish(claim, None, 0), OutcomeKind.DONE, Ended("done")
         number = next(self.ground.serial)
         text, keep_ms = f"r{number}", HOUR_MS * (number % 2)
-        finish = Completion.end(claim, result_of(text, held.queue), keep_ms)
+        finish = Completion.finish(claim, result_of(text, held.queue), keep_ms)
         return finish, OutcomeKind.DONE, Ended("done", result=text)
 
     def we_renew(self, who: int, how_many: int) -> None:
@@ -363,7 +363,7 @@ class QueueMachine(RuleBasedStateMachine):
     def we_reap(self, who: int, too_late: bool) -> None:
         worker = self.ours[who]
         until_ms = round(self.ground.now()) + (-1 if too_late else HOUR_MS)
-        back = self.ground.run(worker.claims.reap(until_ms)).job_ids
+        back = self.ground.run(worker.claims.reclaim(until_ms)).job_ids
         assert sorted(back) == ([] if too_late else sorted(self.model.reaped(worker.queues)))
 
     # --- stock workers
@@ -422,12 +422,12 @@ class QueueMachine(RuleBasedStateMachine):
         return found
 
     def _counted(self) -> Counter[tuple[str, str]]:
-        counted: Counter[tuple[str, str]] = Counter()
+        totals: Counter[tuple[str, str]] = Counter()
         for queue in (ONE, TWO):
             for field, number in self.redis.hgetall(keys.counters(queue)).items():
                 if not field.startswith(b"took:"):
-                    counted[queue, field.decode()] = int(number)
-        return counted
+                    totals[queue, field.decode()] = int(number)
+        return totals
 
     def teardown(self) -> None:
         if self._found() == self.model.records:  # else that is the failure to be told
@@ -444,11 +444,11 @@ class QueueMachine(RuleBasedStateMachine):
             if record.at is not None and record.at > 0:
                 self.redis.zadd(IDS[job_id], {job_id: 1})
         heir = OurWorker(self.ground.channels[0], [ONE, TWO])
-        self.ground.run(heir.claims.reap())
+        self.ground.run(heir.claims.reclaim())
         claims = self.ground.run(heir.claims.claim(100)).claims
         ran = {claim.job_id: claim.payload for claim in claims if claim.payload is not None}
         assert ran == owed
-        done = [(Completion.end(claim, None, 0), OutcomeKind.DONE) for claim in claims]
+        done = [(Completion.finish(claim, None, 0), OutcomeKind.DONE) for claim in claims]
         self.ground.run(heir.finish(done, lossy=False))
         assert self.ground.run(heir.claims.claim(100)).claims == []
         left = [

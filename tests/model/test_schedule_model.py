@@ -168,7 +168,7 @@ class ScheduleMachine(RuleBasedStateMachine):
             name, _, _ = claim.job_id.partition(":")
             ctx = {"redis": self.ground.pool, "job_id": claim.job_id}
             self.ground.run(bodies[name](ctx))
-        done = [Completion.end(claim, None, 0, fired_slot=True) for claim in claims]
+        done = [Completion.finish(claim, None, 0, mark_fired=True) for claim in claims]
         assert not self.ground.run(self.claims.finish(done))
 
     # --- a stock worker

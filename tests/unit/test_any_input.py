@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobs.cli.enqueue import keyword, value
+from jobs.cli.commands.enqueue import keyword, value
 from jobs.cli.params import DURATION
 from jobs.clock import SystemClock, clock_from
 from jobs.engine.connection.urls import Address
@@ -73,8 +73,8 @@ cron_fields = st.integers(-1, 70).map(str) | st.sampled_from(
 def test_cron_expressions_are_read_or_rejected(expression: str, zone: str) -> None:
     with rejected_in_one_line(UsageError):
         schedule = cron("a.b", expression=expression, timezone=zone)
-        assert schedule.next_after(NEW_YEAR, UTC) > NEW_YEAR
-        last = schedule.last_until(NEW_YEAR, UTC)
+        assert schedule.next_fire_time(NEW_YEAR, UTC) > NEW_YEAR
+        last = schedule.previous_fire_time(NEW_YEAR, UTC)
         assert last is None or last <= NEW_YEAR
 
 
@@ -98,7 +98,7 @@ cron_options = st.none() | st.integers(-1, 70) | st.sets(st.integers(-1, 70), ma
 def test_cron_fields_are_read_or_rejected(fields: dict[str, Any]) -> None:
     with rejected_in_one_line(UsageError):
         schedule = cron("a.b", **fields)
-        assert schedule.next_after(NEW_YEAR, UTC) > NEW_YEAR
+        assert schedule.next_fire_time(NEW_YEAR, UTC) > NEW_YEAR
 
 
 moments = texts | st.datetimes(timezones=st.just(UTC)).map(str)

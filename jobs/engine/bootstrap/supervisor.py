@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from jobs.engine.connection.backoff import backoff_delay
 from jobs.errors import UsageError
 
 logger = logging.getLogger("jobs.worker")
@@ -26,7 +27,7 @@ _HEALTHY_AFTER: Final = 60.0
 """Seconds that a child has to live for its earlier deaths to be forgotten."""
 _KILL_AFTER: Final = 10.0
 """Seconds beyond the grace until a child that does not stop is killed."""
-_CHECKOUT: Final = Path(__file__).resolve().parents[2]
+_CHECKOUT: Final = Path(__file__).resolve().parents[3]
 
 
 @dataclass(slots=True, eq=False)
@@ -127,9 +128,7 @@ class Supervisor:
                 return max(code, 0)
             if not child.told:
                 deaths = 0 if time.monotonic() - started > _HEALTHY_AFTER else deaths + 1
-                pause = (
-                    min(FIRST_PAUSE * 2 ** min(deaths - 1, 10), LONGEST_PAUSE) if deaths else 0.0
-                )
+                pause = backoff_delay(deaths - 1, FIRST_PAUSE, LONGEST_PAUSE) if deaths else 0.0
                 logger.error(
                     "worker process %d died (%s), another one is started in %g s",
                     child.process.pid, _described(code), pause,
@@ -200,7 +199,7 @@ def _changes(folders: Sequence[Path]) -> AsyncIterator[object]:
     try:
         from watchfiles import PythonFilter, awatch
     except ImportError:
-        raise UsageError("--reload needs watchfiles: pip install watchfiles") from None
+        raise UsageError("--reload needs watchfiles: pip install 'ringline[reload]'") from None
     return awatch(*folders, watch_filter=PythonFilter(), ignore_permission_denied=True)
 
 

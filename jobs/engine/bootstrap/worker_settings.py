@@ -4,10 +4,11 @@ import difflib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, overload
+from typing import Any, ClassVar, Final, cast, overload
 
 from arq.connections import ArqRedis
 from arq.cron import CronJob
+from arq.typing import WorkerCoroutine
 from arq.worker import Function, func
 
 from jobs.engine.client.pool import Pool
@@ -16,7 +17,7 @@ from jobs.engine.monitoring.alerts import post_alert
 from jobs.engine.monitoring.log_masking import mask_logs_of_worker
 from jobs.engine.monitoring.outcome_log import OutcomeLog
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
-from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served
+from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served_queues
 from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.scheduling.cron import refuse_duplicate_names
@@ -64,7 +65,7 @@ class EngineSettings:
     log_results: ClassVar[bool] = False
     dead_letters: ClassVar[bool] = True
     counters: ClassVar[bool] = True
-    put_back_unknown: ClassVar[bool] = True
+    requeue_unknown: ClassVar[bool] = True
     observers: ClassVar[Sequence[Observer]] = (OutcomeLog(),)
     on_dead_letter: Any = staticmethod(post_alert)
     health_check_interval: ClassVar[float] = 5
@@ -126,7 +127,7 @@ class JobFunctions(Sequence[Function]):
         for one in self.given:
             job = definition_of(one)
             if job is None or isinstance(one, Function | str):
-                made.append(func(one))
+                made.append(func(cast("WorkerCoroutine", one)))
             else:
                 made += job.arq_functions(one, settings)
         return made
@@ -191,8 +192,8 @@ def _served(said: Mapping[str, Any]) -> dict[str, Any]:
     first = said.get("queue_name") or given[0]
     if first not in given:
         raise UsageError(f"queue_name is {first}, which is not among queues: leave one of them out")
-    queues = served(given, _queue_names)
-    meant = {"queue_name": served([first], _queue_names)[0]}
+    queues = served_queues(given, _queue_names)
+    meant = {"queue_name": served_queues([first], _queue_names)[0]}
     return meant if queues == given else {**meant, "queues": queues}
 
 

@@ -34,7 +34,9 @@ class Batch:
 
     def group(self, place: Place, *, chosen: bool) -> Group:
         """The group of jobs that go there. chosen: the producer chose their ids."""
-        return self._groups.setdefault((*place, int(chosen)), Group(place.queue))
+        return self._groups.setdefault(
+            (place.queue, place.delay, place.expiry, int(chosen)), Group(place.queue)
+        )
 
     def add(self, group: Group, payload: bytes, job: Job) -> None:
         group.entries += (job.job_id, payload)

@@ -17,10 +17,10 @@ from jobs.clock import Clock, SystemClock
 from jobs.engine.client.batch import Batch, Group, Place
 from jobs.engine.client.job import Job
 from jobs.engine.client.request import JobFunction, JobRequest, name_and_queue, times
-from jobs.engine.connection.connect import connection_failure, connections_to
+from jobs.engine.connection.connect import connect_pool, connection_failure
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.protocol import Argument
-from jobs.engine.connection.raw_connection import connection_like
+from jobs.engine.connection.raw_connection import make_connection
 from jobs.engine.connection.script import Script
 from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import Address
@@ -36,7 +36,7 @@ from jobs.settings import get_settings
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
-PATIENCE: Final = 30.0
+REPLY_TIMEOUT: Final = 30.0
 """Seconds that an answer may take, where redis-py's `socket_timeout` does not say."""
 BATCH: Final = 1000
 """Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
@@ -52,6 +52,9 @@ class Pool(ArqRedis):
     several, and `url` which of them this pool's is; the others are connected to when a job needs
     it. What is not of one queue, such as redis-py's own commands, goes to this pool's.
     """
+
+    connection_pool: ConnectionPool
+    _pools: "dict[str | None, Pool]"
 
     def __init__(
         self,
@@ -83,9 +86,9 @@ class Pool(ArqRedis):
             **kwargs,
         )
         connections = self.connection_pool
-        patience = connections.connection_kwargs.get("socket_timeout") or PATIENCE
-        self._channel = ScriptChannel(connections, patience=patience)
-        self._options = connection_like(connections, protocol=2)  # never connected
+        timeout = connections.connection_kwargs.get("socket_timeout") or REPLY_TIMEOUT
+        self._channel = ScriptChannel(connections, timeout=timeout)
+        self._options = make_connection(connections, protocol=2)  # never connected
 
     @classmethod
     def sharing(
@@ -100,7 +103,7 @@ class Pool(ArqRedis):
         """A pool over the connections of `redis`, whose owner closes them, with its serializer; but
         the default queue and the expiry are ours."""
         return cls(
-            redis.connection_pool,
+            redis.connection_pool,  # pyright: ignore[reportArgumentType]  # arq's is asyncio's
             job_serializer=redis.job_serializer,
             job_deserializer=redis.job_deserializer,
             clock=clock,
@@ -304,7 +307,7 @@ class Pool(ArqRedis):
             job_id, chosen = os.urandom(16).hex(), ""
         queue, delay, expiry = place
         added = await self._call(
-            ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, told_last=True
+            ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, notify_first=True
         )
         return Job(job_id, self, queue, self.job_deserializer) if added else None
 
@@ -363,14 +366,14 @@ class Pool(ArqRedis):
         return batch.answers(await self._call(ENQUEUE_MANY, (), batch.packed()))
 
     async def _call(
-        self, script: Script, keys: Sequence[str], *args: Argument, told_last: bool = False
+        self, script: Script, keys: Sequence[str], *args: Argument, notify_first: bool = False
     ) -> Any:
         if self.single_connection_client:  # the caller may ask about this very connection: WAIT
             return await self.register_script(script.text)(keys, args)
         try:
-            return await self._channel.call(script, keys, *args, told_last=told_last)
+            return await self._channel.call(script, keys, *args, notify_first=notify_first)
         except tuple(self._options.retry_on_error) as error:
-            again = partial(self._channel.call, script, keys, *args, told_last=told_last)
+            again = partial(self._channel.call, script, keys, *args, notify_first=notify_first)
             return await self._retried(again, error)
 
     async def _retried(self, call: Callable[[], Awaitable[Any]], failure: Exception) -> Any:
@@ -415,7 +418,7 @@ async def create_pool(
     urls = redis if isinstance(redis, QueueUrls) else None
     address = address_of(redis.default if isinstance(redis, QueueUrls) else redis)
     pool = Pool(
-        await connections_to(address, tried=retry),
+        await connect_pool(address, tries_used=retry),
         job_serializer,
         job_deserializer,
         default_queue_name,

@@ -1,5 +1,8 @@
-"""A connection to Redis without the streams around it, through which each answer would take a
-task's turn of the event loop, and each command a way of its own."""
+"""Redis protocol on a bare asyncio transport.
+
+asyncio streams need one turn of the event loop, and one task wake-up, per reply. This class parses
+all received replies at once and passes each to a callback.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -12,47 +15,58 @@ from redis.exceptions import InvalidResponse
 
 Argument = str | bytes | int
 
-_MORE: Final = object()
-"""What the reader says while an answer is incomplete."""
+_INCOMPLETE: Final = object()
+"""Returned by the reader while a reply is incomplete."""
 _LOST: Final = "the connection to Redis was lost"
 
 
-def packed(*words: Argument) -> bytes:
-    """A command as it is sent."""
-    command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub wants a 1-tuple
+def pack_command(*words: Argument) -> bytes:
+    """Encode a command.
+
+    Args:
+        *words: Name of the command and its arguments.
+
+    Returns:
+        The bytes to send.
+    """
+    command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub expects a 1-tuple
     return command
 
 
 class RedisProtocol(asyncio.Protocol):
-    """Takes over what redis-py has connected: by its options, with its handshake done, and with
-    nothing under way.
+    """Takes over a connection that redis-py opened, after the handshake and with no call pending.
 
-    answered is called with each answer, errors of Redis among them; lost once, when the connection
-    has ended in any other way than by `close`. Raises ConnectionError when it has ended already.
+    Args:
+        connection: Open connection. redis-py must not use it afterwards.
+        on_reply: Called with each reply. Error replies are exception instances.
+        on_lost: Called once if the connection ends in any way other than `close`.
+
+    Raises:
+        ConnectionError: The connection is already closed.
     """
 
     def __init__(
         self,
         connection: AbstractConnection,
         *,
-        answered: Callable[[Any], None],
-        lost: Callable[[Exception], None],
+        on_reply: Callable[[Any], None],
+        on_lost: Callable[[Exception], None],
     ) -> None:
         redis_py: Any = connection
         self.loop = asyncio.get_running_loop()
-        self._answered = answered
-        self._lost = lost
-        self._room = asyncio.Event()
-        self._room.set()
+        self._on_reply = on_reply
+        self._on_lost = on_lost
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._closed = False
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=redis_py._parser.parse_error,  # noqa: SLF001 - by what redis-py reads with
-            notEnoughData=_MORE,
+            replyError=redis_py._parser.parse_error,  # noqa: SLF001 - maps errors as redis-py does
+            notEnoughData=_INCOMPLETE,
         )
-        # Kept, as a stream closes its connection when it is collected.
-        self._streams = redis_py._reader, redis_py._writer  # noqa: SLF001 - there is no other way
-        redis_py._reader = redis_py._writer = None  # noqa: SLF001 - nor for redis-py to let go
+        # Keep the streams: a stream closes its connection when it is garbage-collected.
+        self._streams = redis_py._reader, redis_py._writer  # noqa: SLF001 - no public access
+        redis_py._reader = redis_py._writer = None  # noqa: SLF001 - detaches redis-py
         self._transport: asyncio.Transport = self._streams[1].transport
         if self._streams[0].at_eof() or self._transport.is_closing():
             self.close()
@@ -60,46 +74,54 @@ class RedisProtocol(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @property
-    def has_room(self) -> bool:
-        """Whether what is sent now will leave soon."""
-        return self._room.is_set()
+    def is_writable(self) -> bool:
+        """Return whether the transport's send buffer has room."""
+        return self._writable.is_set()
 
-    async def until_room(self) -> None:
-        """Wait until what was sent has left, or never will."""
-        await self._room.wait()
+    async def wait_until_writable(self) -> None:
+        """Wait until the send buffer has room or the connection ends."""
+        await self._writable.wait()
 
     def send(self, commands: bytes) -> None:
-        """Raises ConnectionError where that is in vain."""
+        """Send encoded commands.
+
+        Args:
+            commands: Commands from `pack_command`, concatenated.
+
+        Raises:
+            ConnectionError: The connection is closed.
+        """
         if self._transport.is_closing():
             raise RedisConnectionError(_LOST)
         self._transport.write(commands)
 
     def close(self) -> None:
+        """Close the connection without calling `on_lost`."""
         self._closed = True
-        self._room.set()  # a transport that cannot send stays open, and would not tell
+        self._writable.set()  # a transport that cannot send stays open and never resumes writing
         self._transport.close()
 
-    # --- what the transport tells
+    # --- callbacks of the transport
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
-            while not self._closed and (answer := self._reader.gets()) is not _MORE:
-                self._answered(answer)
+            while not self._closed and (reply := self._reader.gets()) is not _INCOMPLETE:
+                self._on_reply(reply)
         except InvalidResponse as error:
-            self._end(error)
+            self._fail(error)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._room.set()
-        self._end(RedisConnectionError(f"{_LOST}: {error}" if error else _LOST))
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writable.set()
+        self._fail(RedisConnectionError(f"{_LOST}: {exc}" if exc else _LOST))
 
     def pause_writing(self) -> None:
-        self._room.clear()
+        self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._room.set()
+        self._writable.set()
 
-    def _end(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         if not self._closed:
             self.close()
-            self._lost(error)
+            self._on_lost(error)

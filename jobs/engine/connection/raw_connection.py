@@ -1,4 +1,4 @@
-"""Connections that report a lost transport in one way on every event loop."""
+"""Single connections with the options of a pool, and uniform errors for lost connections."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,61 +10,86 @@ from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
 
+REPLY_TIMEOUT: Final = 10.0
+"""Default timeout of a reply, in seconds."""
 
-class _Reporting(AbstractConnection):
+
+class _ReportingConnection(AbstractConnection):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        writer = self._writer  # redis-py forgets it when the write fails
+        writer = self._writer  # redis-py drops its reference if the write fails
         try:
             await super().send_packed_command(command, check_health)
         except (RuntimeError, AttributeError) as error:
-            # A write after a transport's end passes without a word in asyncio; uvloop raises the
-            # first, and asyncio of Python 3.13.0 the second.
+            # asyncio ignores a write to a closed transport. uvloop raises RuntimeError, and
+            # asyncio of Python 3.13.0 raises AttributeError.
             if writer is None or not writer.transport.is_closing():
                 raise
             raise RedisConnectionError("the connection is closed") from error
 
 
-_MADE: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {}
+_REPORTING_CLASSES: Final[dict[type[AbstractConnection], type[AbstractConnection]]] = {}
 
 
-def reporting(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """The same kind of connection, by which a command on a lost one is an outage."""
-    if issubclass(kind, _Reporting):
-        return kind
-    if kind not in _MADE:
-        _MADE[kind] = type(kind.__name__, (_Reporting, kind), {})
-    return _MADE[kind]
+def reporting_class(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return a subclass that raises ConnectionError for every command on a closed connection.
 
+    Args:
+        connection_class: Class of connections to redis-py.
 
-PATIENCE: Final = 10.0
-"""Seconds without an answer after which a connection is given up."""
-
-
-def connection_like(
-    pool: ConnectionPool, *, protocol: int, patience: float = PATIENCE
-) -> AbstractConnection:
-    """A connection with the options of `pool`, on which any time may pass without an answer.
-
-    patience: seconds that connecting may take, where those options do not say.
+    Returns:
+        The subclass, or the class itself if it already behaves this way.
     """
-    options = dict(pool.connection_kwargs)
-    limit = options.pop("socket_timeout", None) or patience
+    if issubclass(connection_class, _ReportingConnection):
+        return connection_class
+    if connection_class not in _REPORTING_CLASSES:
+        _REPORTING_CLASSES[connection_class] = type(
+            connection_class.__name__, (_ReportingConnection, connection_class), {}
+        )
+    return _REPORTING_CLASSES[connection_class]
+
+
+def make_connection(
+    pool: ConnectionPool, *, protocol: int, timeout: float = REPLY_TIMEOUT
+) -> AbstractConnection:
+    """Create an unopened connection with the options of a pool and no timeout for replies.
+
+    Args:
+        pool: Pool that provides the options.
+        protocol: Version of the Redis protocol, 2 or 3.
+        timeout: Timeout for connecting, in seconds, if the options set none.
+
+    Returns:
+        A connection that is not connected yet.
+    """
+    options: dict[str, Any] = dict(pool.connection_kwargs)
+    limit = options.pop("socket_timeout", None) or timeout
     options["socket_connect_timeout"] = options.get("socket_connect_timeout") or limit
-    return reporting(pool.connection_class)(
-        **options | {"protocol": protocol, "health_check_interval": 0}
-    )
+    options |= {"protocol": protocol, "health_check_interval": 0}
+    return reporting_class(pool.connection_class)(**options)
 
 
-async def connected_like(
-    pool: ConnectionPool, *command: str, protocol: int, patience: float = PATIENCE
+async def open_connection(
+    pool: ConnectionPool, *command: str, protocol: int, timeout: float = REPLY_TIMEOUT
 ) -> AbstractConnection:
-    """Such a connection, made, and with `command` carried out where there is one.
+    """Open a connection as from `make_connection`, and run a first command on it.
 
-    Raises TimeoutError when that takes longer than both `patience` and what the options allow.
+    Args:
+        pool: Pool that provides the options.
+        *command: Words of the first command. Without words, no command is sent.
+        protocol: Version of the Redis protocol, 2 or 3.
+        timeout: Timeout in seconds, if the options set none.
+
+    Returns:
+        The open connection.
+
+    Raises:
+        TimeoutError: Connecting and the first reply took longer than both `timeout` and the
+            options allow.
+        RedisError: Redis refused the connection or the command.
     """
-    connection = connection_like(pool, protocol=protocol, patience=patience)
+    connection = make_connection(pool, protocol=protocol, timeout=timeout)
     try:
-        async with asyncio.timeout(patience_of(pool.connection_kwargs, patience)):
+        async with asyncio.timeout(first_reply_timeout(pool.connection_kwargs, timeout)):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             if command:
                 await connection.send_command(*command)
@@ -75,8 +100,18 @@ async def connected_like(
     return connection
 
 
-def patience_of(options: Mapping[str, Any], patience: float) -> float:
-    """Seconds that a first answer may take, connecting included: what the options of a connection
-    allow. patience: where they say nothing of answers."""
-    connecting, answering = options.get("socket_connect_timeout"), options.get("socket_timeout")
-    return max(connecting or 0, answering or patience)
+def first_reply_timeout(options: Mapping[str, Any], default: float) -> float:
+    """Return the timeout of the first reply, connecting included.
+
+    Args:
+        options: Options of the connection.
+        default: Timeout of a reply, in seconds, if the options set none.
+
+    Returns:
+        The larger of the timeouts for connecting and for a reply, in seconds.
+    """
+    connect_timeout, reply_timeout = (
+        options.get("socket_connect_timeout"),
+        options.get("socket_timeout"),
+    )
+    return max(connect_timeout or 0, reply_timeout or default)

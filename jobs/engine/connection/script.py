@@ -1,16 +1,21 @@
-"""TODO."""
+"""Lua scripts, and the packing of their arguments."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgpack
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script by its text, and by the hash under which Redis knows it."""
+    """A Lua script.
+
+    Attributes:
+        text: Source of the script.
+        sha: SHA-1 of the source, as EVALSHA expects it.
+    """
 
     text: str
     sha: str = field(init=False)
@@ -20,14 +25,18 @@ class Script:
         object.__setattr__(self, "sha", digest)
 
 
-_BUFFER: Final = 4096
-"""Bytes to begin with; the 256 KB that msgpack takes cost more than to pack one job."""
+_BUFFER_BYTES: Final = 4096
+"""Initial buffer. Allocating msgpack's default of 256 KB costs more than packing one job."""
 
 
 def pack(arguments: Sequence[Any]) -> bytes:
-    """Many arguments as one, for `cmsgpack.unpack`: redis-py packs each of them in pure Python.
+    """Pack many arguments into one, because redis-py packs each argument in pure Python.
 
-    Redis's own decoder knows no binary type, so bytes go as the older raw one.
+    Args:
+        arguments: Values that msgpack can encode. Bytes become raw strings, because Redis's
+            decoder knows no binary type.
+
+    Returns:
+        One argument, which the script decodes with `cmsgpack.unpack`.
     """
-    packed: bytes = msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER)
-    return packed
+    return cast("bytes", msgpack.packb(arguments, use_bin_type=False, buf_size=_BUFFER_BYTES))

@@ -1,4 +1,4 @@
-"""One connection to Redis, on which scripts run, several at a time, and which hears of changes."""
+"""Pipelined script calls on one connection, with client tracking."""
 
 import asyncio
 from collections import deque
@@ -21,31 +21,39 @@ from redis.exceptions import (
 )
 
 from jobs.engine.connection.failures import is_read_only, is_transient
-from jobs.engine.connection.protocol import Argument, RedisProtocol, packed
-from jobs.engine.connection.raw_connection import PATIENCE, connected_like
+from jobs.engine.connection.protocol import Argument, RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import REPLY_TIMEOUT, open_connection
 from jobs.engine.connection.script import Script
 
-_WATCH_NEXT: Final = packed("CLIENT", "CACHING", "YES")
-"""Without it a connection would be told of every job's own keys too, at a cost for each."""
-_PING: Final = packed("PING")
+_WATCH_NEXT: Final = pack_command("CLIENT", "CACHING", "YES")
+"""Makes Redis track the keys that the next command reads. Tracking every read would also report
+changes of each job's own keys, at a cost per key."""
+_PING: Final = pack_command("PING")
 _CLOSED: Final = "the connection was closed"
 
 
 _Call = tuple[asyncio.Future[Any] | None, float]
-"""What an answer is due to: None where nobody waits for it, and since when, by the loop's time."""
+"""A pending call: future of its reply (None to ignore the reply), and the loop time at which
+the call was sent."""
 
 
 class ScriptChannel:
-    """Calls scripts over a connection made with the options of `pool`, so that TLS, authentication
-    and Sentinel hold here too.
+    """Calls scripts over one connection with the options of a pool, so TLS, authentication and
+    Sentinel apply.
 
-    on_change is called when a key that a watching call read is then changed by someone else
-    (client tracking), and when the connection was lost. A change of its own ends the watch of a
-    key untold. `tracks` tells whether the server allows it; where not, the caller has to poll.
-    Without on_change nothing is watched.
+    If no reply arrives within the timeout, the connection is closed, and the next call opens a new
+    one. The caller does not know whether the script ran.
 
-    A call raises one of OUTAGE when there is no answer within `patience` seconds; the connection is
-    then given up, and the next call makes a new one. Whether the script ran is not known.
+    Args:
+        pool: Pool that provides the connection options.
+        on_change: Called when another client changes a key that a watching call read (client
+            tracking), and when the connection is lost. A change made over this connection ends
+            the tracking of the key without a call. None switches tracking off.
+        timeout: Timeout of a reply, in seconds.
+
+    Attributes:
+        tracks: Whether changes are reported. If the server does not allow tracking, this becomes
+            False, and the caller has to poll.
     """
 
     def __init__(
@@ -53,18 +61,18 @@ class ScriptChannel:
         pool: ConnectionPool,
         on_change: Callable[[], None] | None = None,
         *,
-        patience: float = PATIENCE,
+        timeout: float = REPLY_TIMEOUT,
     ) -> None:
         self.tracks = on_change is not None
         self._pool = pool
         self._on_change = on_change
-        self._patience = patience
-        self._wire: RedisProtocol | None = None
+        self._timeout = timeout
+        self._protocol: RedisProtocol | None = None
         self._calls: deque[_Call] = deque()
-        self._opening = asyncio.Lock()
-        self._closings = 0
-        self._silence: asyncio.TimerHandle | None = None
-        """The one timer of all calls."""
+        self._connecting = asyncio.Lock()
+        self._times_closed = 0
+        self._timer: asyncio.TimerHandle | None = None
+        """One timer for all pending calls."""
 
     async def call(
         self,
@@ -72,106 +80,125 @@ class ScriptChannel:
         keys: Sequence[str],
         *args: Argument,
         watch: bool = False,
-        told_last: bool = False,
+        notify_first: bool = False,
     ) -> Any:
-        """Run `script`; its reply.
+        """Run a script.
 
-        watch: hear of the next change of what it reads. told_last: the others to whom the script
-        has something to say are to hear it before this one has its reply: Redis writes first to
-        those for whom it had something last, and for this one it has the answer to a PING.
+        Args:
+            script: Script to run.
+            keys: KEYS of the script.
+            *args: ARGV of the script.
+            watch: Call `on_change` at the next change of a key that the script reads.
+            notify_first: Deliver the script's messages to other clients before the reply to this
+                one. Redis serves clients with pending output newest first, so a PING sent ahead
+                of the call makes this client the oldest.
+
+        Returns:
+            The script's reply.
+
+        Raises:
+            ResponseError: The script failed.
+            ConnectionError: The connection failed or was lost.
+            TimeoutError: No reply arrived in time.
         """
-        first = _PING if told_last else _WATCH_NEXT if watch else b""
-        wire = self._wire
-        if wire is None or not wire.has_room:
-            wire = await self._ready()
-        command = packed("EVALSHA", script.sha, len(keys), *keys, *args)
+        prefix = _PING if notify_first else _WATCH_NEXT if watch else b""
+        protocol = self._protocol
+        if protocol is None or not protocol.is_writable:
+            protocol = await self._ready()
+        command = pack_command("EVALSHA", script.sha, len(keys), *keys, *args)
         try:
-            return await self._send(wire, command, first)
+            return await self._send(protocol, command, prefix)
         except NoScriptError:
-            command = packed("EVAL", script.text, len(keys), *keys, *args)
-            return await self._send(await self._ready(), command, first)
+            command = pack_command("EVAL", script.text, len(keys), *keys, *args)
+            return await self._send(await self._ready(), command, prefix)
 
     async def open(self) -> None:
-        """Connect now, and not with the first call."""
+        """Connect now instead of at the first call.
+
+        Raises:
+            ConnectionError: The connection failed.
+            TimeoutError: Redis did not respond in time.
+        """
         await self._ready()
 
     async def close(self) -> None:
-        """Close the connection, or the one that is being made; a later call makes a new one."""
-        self._closings += 1
-        self._give_up(RedisConnectionError(_CLOSED))
-        await asyncio.sleep(0)  # a transport ends with the loop's next turn
+        """Close the connection, even while it is being opened. A later call opens a new one."""
+        self._times_closed += 1
+        self._disconnect(RedisConnectionError(_CLOSED))
+        await asyncio.sleep(0)  # the transport closes in the next turn of the loop
 
-    def _send(self, wire: RedisProtocol, command: bytes, first: bytes) -> asyncio.Future[Any]:
-        """Send `command`, after `first`; what will be its answer."""
+    def _send(self, protocol: RedisProtocol, command: bytes, prefix: bytes) -> asyncio.Future[Any]:
+        """Send `prefix` and `command`; return the future of the command's reply."""
         loop = asyncio.get_running_loop()
-        if wire.loop is not loop:  # no answer would ever arrive here
-            raise RuntimeError("a pool belongs to the event loop that it was first used in")
+        if protocol.loop is not loop:  # the reply would never arrive in this loop
+            raise RuntimeError("use a pool only in the event loop that used it first")
         now = loop.time()
-        if first is _WATCH_NEXT and not self.tracks:
-            first = b""
-        if first:
+        if prefix is _WATCH_NEXT and not self.tracks:
+            prefix = b""
+        if prefix:
             self._calls.append((None, now))
-            command = first + command
-        reply: asyncio.Future[Any] = loop.create_future()
-        self._calls.append((reply, now))
+            command = prefix + command
+        future: asyncio.Future[Any] = loop.create_future()
+        self._calls.append((future, now))
         try:
-            wire.send(command)
+            protocol.send(command)
         except RedisConnectionError as error:
-            self._give_up(error)
+            self._disconnect(error)
         else:
-            if self._silence is None:
-                self._silence = loop.call_at(now + self._patience, self._check, loop)
-        return reply
+            if self._timer is None:
+                self._timer = loop.call_at(now + self._timeout, self._check_timeout, loop)
+        return future
 
-    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give the connection up if an answer is overdue."""
-        self._silence = None
+    def _check_timeout(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Disconnect if the oldest pending reply is overdue."""
+        self._timer = None
         if self._calls:
-            due = self._calls[0][1] + self._patience
-            if due <= loop.time():
-                self._give_up(RedisTimeoutError(self._silent))
+            deadline = self._calls[0][1] + self._timeout
+            if deadline <= loop.time():
+                self._disconnect(self._timeout_error())
             else:
-                self._silence = loop.call_at(due, self._check, loop)
+                self._timer = loop.call_at(deadline, self._check_timeout, loop)
 
-    @property
-    def _silent(self) -> str:
-        return f"no answer within {self._patience:g} s"
+    def _timeout_error(self) -> RedisTimeoutError:
+        return RedisTimeoutError(f"no reply within {self._timeout:g} s")
 
     async def _ready(self) -> RedisProtocol:
-        """A connection that has room for more."""
-        closings = self._closings
+        """Return an open connection that is writable."""
+        times_closed = self._times_closed
         try:
-            async with asyncio.timeout(self._patience):
-                async with self._opening:
-                    wire = self._wire or await self._connect(closings)
-                await wire.until_room()
+            async with asyncio.timeout(self._timeout):
+                async with self._connecting:
+                    protocol = self._protocol or await self._connect(times_closed)
+                await protocol.wait_until_writable()
         except TimeoutError:
-            error = RedisTimeoutError(self._silent)
-            self._give_up(error)
+            error = self._timeout_error()
+            self._disconnect(error)
             raise error from None
-        if wire is not self._wire:
+        if protocol is not self._protocol:
             raise RedisConnectionError("the connection was lost")
-        return wire
+        return protocol
 
-    async def _connect(self, closings: int) -> RedisProtocol:
-        """closings: how often this had been closed when the connection was asked for."""
-        connection = await self._tracking() if self.tracks else None
+    async def _connect(self, times_closed: int) -> RedisProtocol:
+        """Connect, unless the channel was closed since `times_closed` was read."""
+        connection = await self._connect_tracking() if self.tracks else None
         if connection is None:
-            connection = await connected_like(self._pool, protocol=2, patience=self._patience)
-        if closings != self._closings:
+            connection = await open_connection(self._pool, protocol=2, timeout=self._timeout)
+        if times_closed != self._times_closed:
             await connection.disconnect(nowait=True)
             raise RedisConnectionError(_CLOSED)
-        self._wire = RedisProtocol(connection, answered=self._answered, lost=self._give_up)
-        return self._wire
+        self._protocol = RedisProtocol(
+            connection, on_reply=self._on_reply, on_lost=self._disconnect
+        )
+        return self._protocol
 
-    async def _tracking(self) -> AbstractConnection | None:
-        """A connection that is told of changes; None where the server does not allow it."""
+    async def _connect_tracking(self) -> AbstractConnection | None:
+        """Open a connection with client tracking; return None if the server does not allow it."""
         try:
-            return await connected_like(
+            return await open_connection(
                 self._pool,
                 *("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"),
                 protocol=3,
-                patience=self._patience,
+                timeout=self._timeout,
             )
         except ResponseError as error:
             if is_transient(error):
@@ -179,40 +206,40 @@ class ScriptChannel:
             self.tracks = False
             return None
 
-    def _answered(self, answer: Any) -> None:
-        """Hand an answer to the call that waits for it."""
-        if isinstance(answer, PushNotification):
-            self._tell()
+    def _on_reply(self, reply: Any) -> None:
+        if isinstance(reply, PushNotification):
+            self._notify()
             return
-        reply, _ = self._calls.popleft()
-        if reply is not None and not reply.done():
-            _settle(reply, answer)
-        # The server is loading, or the master is elsewhere now: connect anew.
-        if isinstance(answer, RedisError) and (
-            isinstance(answer, RedisConnectionError) or is_read_only(answer)
+        future, _ = self._calls.popleft()
+        if future is not None and not future.done():
+            _settle(future, reply)
+        # The server is loading its data or is no longer the master: connect again.
+        if isinstance(reply, RedisError) and (
+            isinstance(reply, RedisConnectionError) or is_read_only(reply)
         ):
-            self._give_up(answer)
+            self._disconnect(reply)
 
-    def _give_up(self, error: Exception) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-        waiting, self._calls = self._calls, deque()
-        for reply, _ in waiting:
-            if reply is not None and not reply.done():
-                reply.set_exception(error)
-        self._tell()
+    def _disconnect(self, error: Exception) -> None:
+        """Close the connection and fail all pending calls with `error`."""
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        calls, self._calls = self._calls, deque()
+        for future, _ in calls:
+            if future is not None and not future.done():
+                future.set_exception(error)
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._on_change is not None:
             self._on_change()
 
 
-def _settle(reply: asyncio.Future[Any], answer: Any) -> None:
-    if isinstance(answer, Exception):
-        reply.set_exception(answer)
+def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
     else:
-        reply.set_result(answer)
+        future.set_result(reply)

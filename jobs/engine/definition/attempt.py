@@ -14,13 +14,13 @@ from jobs.engine.definition import under_arq
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.definition.time_limit import TimeLimit
 from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
-from jobs.privacy.error_text import message_of
+from jobs.privacy.error_text import error_message
 from jobs.settings import Settings, get_settings
 
 STALE_READS: Final = 3
 """How often a try that met a stale version is run again at once, before it counts as failed."""
 
-RUNS: Final = "ringline:runs"
+FUNCTION_KEY: Final = "ringline:runs"
 """In a job's context: the function that our worker runs."""
 
 _in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
@@ -31,7 +31,7 @@ def called_by_worker(job: JobDefinition, ctx: object) -> bool:
     another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
     if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
         return False
-    runs = ctx.get(RUNS)
+    runs = ctx.get(FUNCTION_KEY)
     while isinstance(runs, partial):
         runs = runs.func
     return runs is None or getattr(runs, "__job__", None) is job
@@ -108,7 +108,7 @@ def _failure(error: Exception) -> BaseException:
     try:
         str(error)
     except Exception:  # noqa: BLE001 - any class may have a broken text
-        failure = JobError(f"{type(error).__name__}: {message_of(error)}")
+        failure = JobError(f"{type(error).__name__}: {error_message(error)}")
         failure.__cause__ = error
         return failure
     return as_job_error(error)

@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, cast, get_type_hints
 
 import pydantic
+from arq.typing import WorkerCoroutine
 from arq.worker import Function
 
 from jobs.engine.definition.retry import RetryPolicy
@@ -70,7 +71,7 @@ class JobDefinition:
         return [
             Function(
                 name=name,
-                coroutine=coroutine,
+                coroutine=cast("WorkerCoroutine", coroutine),
                 timeout_s=self.time_limit(settings) + BACKSTOP,
                 keep_result_s=self.keep_result,
                 keep_result_forever=None,

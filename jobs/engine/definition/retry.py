@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from jobs.engine.connection.backoff import backoff_delay
 from jobs.errors import JobError, RinglineError, UsageError
 from jobs.settings import Settings
 
@@ -15,7 +16,6 @@ LONGEST_ASKED_WAIT: Final = timedelta(days=1)
 """An outside service that asks for a longer wait than this is tried after it all the same."""
 
 _POLICY: Final = "__retry_policy__"
-_MAX_EXPONENT: Final = 1000
 _TOO_GENERAL: Final = (BaseException, Exception, RinglineError, JobError)
 """Naming one of these in `on` does not make bad arguments worth a retry."""
 
@@ -28,7 +28,7 @@ def backoff(
     delay, cap: seconds. random: answers from 0 up to 1; when given, full jitter: a random part of
     the wait (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
     """
-    seconds = min(cap, delay * 2.0 ** min(n, _MAX_EXPONENT))
+    seconds = backoff_delay(n, delay, cap)
     return timedelta(seconds=seconds * random() if random else seconds)
 
 

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakKeyDictionary, ref
 
+from jobs.engine.definition.deadline_timer import DeadlineTimer
+
 
 class TimeLimit:
     """`with TimeLimit(seconds):` cancels the task past its time and raises TimeoutError then.
@@ -14,7 +16,7 @@ class TimeLimit:
     it costs to run a job that does nothing.
     """
 
-    __slots__ = ("_cancelling", "_timers", "deadline", "expired", "seconds", "task")
+    __slots__ = ("_cancelling", "_limits", "deadline", "expired", "seconds", "task")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -27,8 +29,8 @@ class TimeLimit:
             raise RuntimeError("a time limit needs a task")
         self.task = task
         self._cancelling = task.cancelling()
-        self._timers = _Timers.of(task.get_loop())
-        self._timers.add(self, task.get_loop())
+        self._limits = _Limits.of(task.get_loop())
+        self._limits.add(self, task.get_loop())
         return self
 
     def __exit__(
@@ -37,7 +39,7 @@ class TimeLimit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._timers.running.discard(self)
+        self._limits.running.discard(self)
         if not self.expired:
             return
         ours = self.task.uncancel() <= self._cancelling
@@ -49,43 +51,34 @@ class TimeLimit:
         self.task.cancel()
 
 
-class _Timers:
-    """The limits of one event loop, and the timer for the earliest of them."""
+class _Limits:
+    """The running limits of one event loop, with the timer for the earliest of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.running: set[TimeLimit] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._next = math.inf
+        self._timer = DeadlineTimer(loop, self._expire)
 
     @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> "_Timers":
+    def of(cls, loop: asyncio.AbstractEventLoop) -> "_Limits":
         known = _OF_LOOP.get(loop)
-        timers = known() if known is not None else None
-        if timers is None:
-            timers = cls()
-            _OF_LOOP[loop] = ref(timers)
-        return timers
+        limits = known() if known is not None else None
+        if limits is None:
+            limits = cls(loop)
+            _OF_LOOP[loop] = ref(limits)
+        return limits
 
     def add(self, limit: TimeLimit, loop: asyncio.AbstractEventLoop) -> None:
         limit.deadline = loop.time() + limit.seconds
         self.running.add(limit)
-        if limit.deadline < self._next:
-            self._arm(limit.deadline, loop)
+        if limit.deadline < self._timer.next:
+            self._timer.watch(limit.deadline)
 
-    def _arm(self, when: float, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._next = when
-        self._timer = loop.call_at(when, self._check) if when < math.inf else None
-
-    def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def _expire(self, now: float) -> float:
         for limit in [limit for limit in self.running if limit.deadline <= now]:
             self.running.discard(limit)
             limit.end()
-        self._arm(min((limit.deadline for limit in self.running), default=math.inf), loop)
+        return min((limit.deadline for limit in self.running), default=math.inf)
 
 
 # Weak on both sides, since a timer holds its loop: a closed loop goes, and what belongs to it.
-_OF_LOOP: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, ref[_Timers]]] = WeakKeyDictionary()
+_OF_LOOP: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, ref[_Limits]]] = WeakKeyDictionary()

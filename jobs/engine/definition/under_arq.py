@@ -15,14 +15,14 @@ from redis.exceptions import RedisError
 
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.monitoring.alerts import Alerts, post_alert
-from jobs.engine.monitoring.counters import add_count
+from jobs.engine.monitoring.counters import count_outcome
 from jobs.engine.monitoring.log_masking import remember_arguments
 from jobs.engine.monitoring.outcome_log import log_outcome, log_start, masked_error
 from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
-from jobs.privacy.fields import named
+from jobs.privacy.fields import named_arguments
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -52,12 +52,14 @@ async def reported(
             job_id=ctx["job_id"],
             function=job.name,
             queue=queue,
-            ending=ending,
+            kind=ending,
             try_number=ctx["job_try"],
             enqueued=ctx["enqueue_time"].timestamp(),
             started=started,
             finished=time(),
-            error=None if error is None else masked_error(error, named(*arguments, job.parameters)),
+            error=None
+            if error is None
+            else masked_error(error, named_arguments(*arguments, job.parameters)),
             retry_in=retry_in,
             fingerprint=fingerprint,
         )
@@ -73,7 +75,7 @@ async def reported(
         await _tell(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
         raise
     except Exception as error:
-        remember_arguments(error, named(*arguments, job.parameters))
+        remember_arguments(error, named_arguments(*arguments, job.parameters))
         letter = await _keep(job, ctx, queue, arguments, error)
         if letter is None:
             await _tell(redis, outcome(OutcomeKind.DISCARDED, error))
@@ -103,7 +105,7 @@ async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
     log_outcome(outcome)
     _alerts_by(redis)(outcome)
     try:
-        await add_count(redis, outcome)
+        await count_outcome(redis, outcome)
     except RedisError as error:
         logger.warning("counters_lost", job=outcome.function, error=str(error))
 

@@ -20,7 +20,7 @@ logger = logging.getLogger("jobs.alerts")
 Hook = Callable[[Outcome], Awaitable[None]]
 """Is called with the outcome that is told: that of a job which failed for good."""
 
-MOST_AT_ONCE: Final = 20
+MAX_CONCURRENT: Final = 20
 """Alerts under way; when there are so many, further ones are dropped, and their letters are there
 to be listed all the same."""
 PATIENCE: Final = 10.0
@@ -38,9 +38,9 @@ class Alerts:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.ending is not OutcomeKind.DEAD:
+        if outcome.kind is not OutcomeKind.DEAD:
             return
-        if len(self._under_way) >= MOST_AT_ONCE:
+        if len(self._under_way) >= MAX_CONCURRENT:
             logger.warning("no alert for job %s: too many are under way", outcome.job_id)
             return
         task = asyncio.create_task(self._tell(outcome))

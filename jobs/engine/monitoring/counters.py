@@ -26,7 +26,7 @@ _TIMED: Final = frozenset(
 )
 
 
-def counted(queue: str, ending: OutcomeKind, seconds: float) -> CounterUpdate:
+def counter_update(queue: str, ending: OutcomeKind, seconds: float) -> CounterUpdate:
     """Where the end of a try is counted that took so long: the hash of its queue; there the field
     of its ending, and `took:N`, where its duration is in bucket N of the histogram."""
     return _counted(queue, ending, int(seconds * 1e6))
@@ -112,9 +112,9 @@ async def read_stats(redis: Redis, queue: str) -> QueueStats:
     )
 
 
-async def add_count(redis: Redis, outcome: Outcome) -> None:
+async def count_outcome(redis: Redis, outcome: Outcome) -> None:
     """Counts an outcome, for a worker that has no finish script to do it in."""
-    name, *fields = counted(outcome.queue, outcome.ending, outcome.seconds)
+    name, *fields = counter_update(outcome.queue, outcome.kind, outcome.seconds)
     async with redis.pipeline(transaction=True) as pipe:
         for field in filter(None, fields):
             pipe.hincrby(name, field, 1)

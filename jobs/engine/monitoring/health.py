@@ -31,7 +31,7 @@ end
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class WorkerHealth:
     """What a worker says of itself."""
 
     worker_id: str
@@ -46,7 +46,7 @@ class Sign:
     at: datetime
 
     @classmethod
-    def of(cls, worker: "Observed", worker_id: str) -> "Sign":
+    def of(cls, worker: "ObservedWorker", worker_id: str) -> "WorkerHealth":
         return cls(
             worker_id=worker_id,
             host=socket.gethostname(),
@@ -61,7 +61,7 @@ class Sign:
         )
 
 
-class Observed(Protocol):
+class ObservedWorker(Protocol):
     """What of a worker is shown."""
 
     queues: list[str]
@@ -72,7 +72,7 @@ class Observed(Protocol):
     jobs_retried: int
 
 
-class Health:
+class HealthKeys:
     """The signs of life of one worker.
 
     keys: arq's. interval: seconds, at most LONGEST_INTERVAL. own_key: whether the worker has a key
@@ -99,7 +99,7 @@ class Health:
     def _lasts_ms(self) -> int:
         return round((_MISSABLE * self.interval + 1) * 1000)
 
-    async def write(self, text: str, sign: Sign) -> None:
+    async def write(self, text: str, sign: WorkerHealth) -> None:
         """text: what arq's health key says."""
         self._written = text
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -126,13 +126,13 @@ class Health:
             await remove(keys=self._keys, args=[self._written])
 
 
-async def workers(redis: ArqRedis) -> list[Sign]:
+async def workers(redis: ArqRedis) -> list[WorkerHealth]:
     """The workers that live, over all queues."""
     ids = await redis.zrange(WORKERS, 0, -1)
     signs = await redis.mget([WORKER + one.decode() for one in ids]) if ids else []
     return [_sign(orjson.loads(one)) for one in signs if one is not None]
 
 
-def _sign(said: dict[str, object]) -> Sign:
+def _sign(said: dict[str, object]) -> WorkerHealth:
     at = datetime.fromisoformat(str(said.pop("at")))
-    return Sign(**said, at=at)  # type: ignore[arg-type]  # as `write` made it
+    return WorkerHealth(**said, at=at)  # type: ignore[arg-type]  # as `write` made it

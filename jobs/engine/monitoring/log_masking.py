@@ -6,9 +6,9 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from jobs.engine.queue.serializer import refusal_in
-from jobs.privacy.error_text import LONGEST_READ, encodable, masked_traceback
-from jobs.privacy.fields import Named, mask_repeated, masked
+from jobs.engine.queue.serializer import deserialization_error_in
+from jobs.privacy.error_text import MAX_SCANNED_LENGTH, escape_surrogates, mask_traceback
+from jobs.privacy.fields import NamedValues, mask_repeated, mask_value
 
 _ARGUMENTS: Final = "__ringline_arguments__"
 _START: Final = "%6.2fs → %s(%s)%s"
@@ -18,7 +18,7 @@ _START: Final = "%6.2fs → %s(%s)%s"
 def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Hides phone numbers, e-mail addresses and passwords of URLs in every text of a log line,
     nested ones too, and the values of fields that hold names."""
-    shown: EventDict = masked(event)
+    shown: EventDict = mask_value(event)
     return shown
 
 
@@ -49,7 +49,7 @@ def mask_logs_of_worker() -> None:
         )
 
 
-def remember_arguments(error: BaseException, arguments: Named) -> None:
+def remember_arguments(error: BaseException, arguments: NamedValues) -> None:
     """For arq's line about `error`: what of its text is personal."""
     setattr(error, _ARGUMENTS, arguments)
 
@@ -63,20 +63,20 @@ class _Masked(logging.Filter):
             waited, reference, given, rest = record.args
             record.args = (waited, reference, "…" if given else "", rest)
         error = record.exc_info[1] if record.exc_info else None
-        arguments: Named = getattr(error, _ARGUMENTS, ())
+        arguments: NamedValues = getattr(error, _ARGUMENTS, ())
         record.msg, record.args = mask_repeated(_said(record), arguments), ()
-        refusal = None if error is None else refusal_in(error)
+        refusal = None if error is None else deserialization_error_in(error)
         if refusal is not None:
             record.msg, record.exc_info = f"{record.msg}: {refusal}", None
         elif error is not None:
-            record.exc_text = masked_traceback(error, arguments).rstrip()
+            record.exc_text = mask_traceback(error, arguments).rstrip()
         return True
 
 
 def _said(record: logging.LogRecord) -> str:
     """What the line says; without its values where one of them is an error that has no text."""
     try:
-        return encodable(record.getMessage()[:LONGEST_READ])
+        return escape_surrogates(record.getMessage()[:MAX_SCANNED_LENGTH])
     except Exception:  # noqa: BLE001 - any class may have a broken text
         return str(record.msg)
 

@@ -5,8 +5,8 @@ from typing import Final
 import structlog
 
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
-from jobs.privacy.error_text import masked_message
-from jobs.privacy.fields import Named
+from jobs.privacy.error_text import mask_message
+from jobs.privacy.fields import NamedValues
 
 logger = structlog.get_logger("jobs.engine")
 
@@ -23,10 +23,10 @@ _LEVELS: Final = {
 }
 
 
-def masked_error(error: BaseException, arguments: Named = ()) -> str:
+def masked_error(error: BaseException, arguments: NamedValues = ()) -> str:
     """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
     too."""
-    return " ".join(f"{type(error).__name__}: {masked_message(error, arguments)}".split())
+    return " ".join(f"{type(error).__name__}: {mask_message(error, arguments)}".split())
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:
@@ -45,8 +45,8 @@ def log_outcome(outcome: Outcome, unlogged: int = 0) -> None:
         details["retry_in"] = round(outcome.retry_in.total_seconds(), 3)
     if unlogged:
         details["unlogged"] = unlogged
-    getattr(logger, _LEVELS[outcome.ending])(
-        f"job_{outcome.ending}",
+    getattr(logger, _LEVELS[outcome.kind])(
+        f"job_{outcome.kind}",
         job=outcome.function,
         id=outcome.job_id,
         queue=outcome.queue,
@@ -67,7 +67,7 @@ class OutcomeLog:
         self._unlogged = 0
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.ending is OutcomeKind.DONE:
+        if outcome.kind is OutcomeKind.DONE:
             second = int(outcome.finished)
             if second != self._second:
                 self._second, self._lines = second, 0

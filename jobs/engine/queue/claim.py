@@ -31,8 +31,8 @@ class History(NamedTuple):
 
     tries: int = 0
     abort_ms: float | None = None
-    lapses: int = 0
-    put_back: int = 0
+    expired_leases: int = 0
+    requeues: int = 0
 
 
 NO_HISTORY: Final = History()
@@ -51,14 +51,14 @@ class Claim:
     score: bytes
     token: str
     payload: bytes | None
-    since: float
-    past: History = NO_HISTORY
-    until: float = math.inf
+    claimed_at: float
+    history: History = NO_HISTORY
+    deadline: float = math.inf
 
     @property
-    def is_suspect(self) -> bool:
+    def may_be_poison(self) -> bool:
         """Whether its job is given up should its lease lapse once more."""
-        return self.past.lapses == MAX_EXPIRED_LEASES - 1
+        return self.history.expired_leases == MAX_EXPIRED_LEASES - 1
 
     @property
     def due_ms(self) -> int:
@@ -78,10 +78,10 @@ class ClaimReply:
 
     claims: list[Claim]
     next_due_in: float | None
-    left: int | None
+    remaining: int | None
 
 
-class Reclaimed(NamedTuple):
+class ReclaimReply(NamedTuple):
     """job_ids: of what was put back. now_ms: Redis's time."""
 
     job_ids: list[str]
@@ -101,48 +101,48 @@ class Completion:
     """
 
     claim: Claim
-    manner: CompletionKind
+    kind: CompletionKind
     result: bytes = b""
-    letter: bytes = b""
+    dead_letter: bytes = b""
     outcome: Outcome | None = None
-    counted: CounterUpdate = NO_COUNTERS
+    counter_update: CounterUpdate = NO_COUNTERS
     settled: asyncio.Future[None] | None = None
 
     @property
-    def runs_again(self) -> bool:
-        return self.manner[0] in ("again", "unknown")
+    def is_requeue(self) -> bool:
+        return self.kind[0] in ("again", "unknown")
 
     @classmethod
-    def end(
+    def finish(
         cls,
         claim: Claim,
         result: bytes | None,
         keep_ms: int,
         *,
-        fired_slot: bool = False,
-        letter: bytes = b"",
+        mark_fired: bool = False,
+        dead_letter: bytes = b"",
     ) -> "Completion":
         """The job is over. keep_ms: how long the result is kept, 0 for ever."""
         kind = "end" if claim.payload is not None else "absent"
-        mark = CRON_MARK_SECONDS * 1000 if fired_slot else ""
-        used = 1 if claim.past.tries else ""
-        return cls(claim, (kind, keep_ms, mark, used), result or b"", letter)
+        mark = CRON_MARK_SECONDS * 1000 if mark_fired else ""
+        used = 1 if claim.history.tries else ""
+        return cls(claim, (kind, keep_ms, mark, used), result or b"", dead_letter)
 
     @classmethod
-    def again(
+    def requeue(
         cls,
         claim: Claim,
         *,
         delay_ms: int | None = None,
         tries: int | None = None,
-        kept_ms: int = expires_extra_ms,
-        unknown: bool = False,
+        expiry_ms: int = expires_extra_ms,
+        unknown_function: bool = False,
     ) -> "Completion":
         """It runs again after `delay_ms`, or as soon as may be.
 
         tries: how many it has used; None: this one cost none. unknown: nobody here knows its
         function.
         """
-        kind = "unknown" if unknown else "again"
+        kind = "unknown" if unknown_function else "again"
         delay = "" if delay_ms is None else delay_ms
-        return cls(claim, (kind, delay, "" if tries is None else tries, kept_ms))
+        return cls(claim, (kind, delay, "" if tries is None else tries, expiry_ms))

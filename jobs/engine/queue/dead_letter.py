@@ -12,8 +12,8 @@ from arq.jobs import DeserializationError
 from pydantic import BaseModel, ConfigDict
 
 from jobs.engine.queue.serializer import deserialize
-from jobs.privacy.error_text import encodable, masked_message, masked_traceback
-from jobs.privacy.fields import masked_argument, named
+from jobs.privacy.error_text import escape_surrogates, mask_message, mask_traceback
+from jobs.privacy.fields import mask_argument, named_arguments
 
 
 class DeadLetter(BaseModel):
@@ -56,18 +56,18 @@ class DeadLetter(BaseModel):
     ) -> "DeadLetter":
         """The letter for `error`, masked: what its text repeats of the arguments too."""
         try:
-            arguments = named(*arguments_in(payload), parameters)
+            arguments = named_arguments(*arguments_in(payload), parameters)
         except DeserializationError:
             arguments = []
         return cls(
             job_id=job_id,
-            function=encodable(function),
+            function=escape_surrogates(function),
             queue=queue,
             payload=payload,
             parameters=tuple(parameters),
             error_class=type(error).__name__,
-            message=masked_message(error, arguments),
-            traceback=masked_traceback(error, arguments),
+            message=mask_message(error, arguments),
+            traceback=mask_traceback(error, arguments),
             tries=tries,
             enqueued_at=enqueued_at,
             failed_at=failed_at,
@@ -87,10 +87,10 @@ class DeadLetter(BaseModel):
         """The arguments as text, with personal data masked."""
         try:
             args, kwargs = self.arguments()
-            by_place = named(args, {}, self.parameters)
+            by_place = named_arguments(args, {}, self.parameters)
             parts = [
-                *(repr(masked_argument(one, name)) for name, one in by_place),
-                *(f"{name}={masked_argument(one, name)!r}" for name, one in kwargs.items()),
+                *(repr(mask_argument(one, name)) for name, one in by_place),
+                *(f"{name}={mask_argument(one, name)!r}" for name, one in kwargs.items()),
             ]
         except DeserializationError:
             return f"({len(self.payload)} bytes that are not ours to read)"
@@ -118,7 +118,7 @@ def fingerprint(function: str, error: BaseException) -> str:
         for frame in traceback.extract_tb(cause.__traceback__, limit=-3)
     ]
     parts = [function, type(error).__name__, type(cause).__name__, *frames]
-    return hashlib.sha256(encodable("\n".join(parts)).encode()).hexdigest()[:12]
+    return hashlib.sha256(escape_surrogates("\n".join(parts)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class QueueNames:
         return [*(f"{domain}_tasks" for domain in sorted(self.domains)), self.default]
 
 
-def served(
+def served_queues(
     queues: Iterable[str], names: Callable[[], QueueNames] = QueueNames.from_settings
 ) -> list[str]:
     """The queues that these names mean, and those of the very names: a plain arq pool puts jobs

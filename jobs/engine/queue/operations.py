@@ -26,7 +26,7 @@ from jobs.engine.queue.claim import (
     CompletionKind,
     CounterUpdate,
     History,
-    Reclaimed,
+    ReclaimReply,
 )
 from jobs.engine.queue.scripts import CLAIM, FINISH, RECLAIM, RENEW
 
@@ -54,9 +54,9 @@ class QueueOperations:
     def __init__(self, channel: ScriptChannel, queues: Sequence[str], lease: float) -> None:
         self.worker_id = secrets.token_hex(8)
         self.lease_ms = round(lease * 1000)
-        self.name = f"{self.worker_id}:{self.lease_ms}"
+        self.handoff_name = f"{self.worker_id}:{self.lease_ms}"
         """By which producers know what to hand over, and for how long it is claimed then."""
-        self.waits_ms = min(round(self.lease_ms * _WAITS_PER_LEASE), _LONGEST_WAIT_MS)
+        self.handoff_window_ms = min(round(self.lease_ms * _WAITS_PER_LEASE), _LONGEST_WAIT_MS)
         """How long jobs may be handed to it after a claim that found none."""
         self._heard = time.monotonic(), 0.0
         self._channel = channel
@@ -75,7 +75,7 @@ class QueueOperations:
         *,
         with_aborts: bool = False,
         watch: bool = True,
-        waits: bool | None = None,
+        accept_handoff: bool | None = None,
     ) -> ClaimReply:
         """Claim up to `limit` jobs that are due, from all queues in turn.
 
@@ -98,8 +98,8 @@ class QueueOperations:
                 self.lease_ms,
                 min(limit, BATCH),
                 "1" if with_aborts else "",
-                "" if waits is None else self.name,
-                self.waits_ms if waits else 0,
+                "" if accept_handoff is None else self.handoff_name,
+                self.handoff_window_ms if accept_handoff else 0,
                 watch=watch,
             )
         except TRANSIENT_ERRORS:
@@ -109,7 +109,7 @@ class QueueOperations:
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
         return ClaimReply(_read(queues, token, since, *found), due_in, left)
 
-    def handed(self, message: bytes) -> Claim:
+    def handoff_claim(self, message: bytes) -> Claim:
         """The claim that a producer has made for this worker."""
         queue, job_id, score, token, payload = msgpack.unpackb(message, raw=True)
         since, now_ms = self._heard
@@ -125,13 +125,14 @@ class QueueOperations:
         letters: list[Argument] = []
         for number, finish in enumerate(batch):
             claim = finish.claim
-            manner = (claim.token, claim.queue, finish.manner, finish.counted)
+            manner = (claim.token, claim.queue, finish.kind, finish.counter_update)
             which = manners.setdefault(manner, len(manners) + 1)
             tries += (claim.job_id, claim.score, which, finish.result)
-            if finish.letter:
-                letters += (number, finish.letter)
+            if finish.dead_letter:
+                letters += (number, finish.dead_letter)
         shared = [
-            (token, self._numbers[queue], how, counted) for token, queue, how, counted in manners
+            (token, self._numbers[queue], how, counter_update)
+            for token, queue, how, counter_update in manners
         ]
         refused: list[int] = await self._channel.call(
             FINISH, self._queues, pack((shared, tries, letters)), watch=self._watching
@@ -150,7 +151,7 @@ class QueueOperations:
             lost += [batch[i] for i in await self._channel.call(RENEW, self._queues, *args)]
         return lost
 
-    async def reap(self, until_ms: int = NO_LIMIT_MS) -> Reclaimed:
+    async def reclaim(self, until_ms: int = NO_LIMIT_MS) -> ReclaimReply:
         """Put jobs back whose lease has lapsed, but not after `until_ms` by Redis's clock."""
         return await self._put_back(until_ms)
 
@@ -160,8 +161,9 @@ class QueueOperations:
         await self._put_back(0, *tokens)
         self._unheard.difference_update(tokens)
 
-    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> Reclaimed:
+    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> ReclaimReply:
         back: list[str] = []
+        now_ms = 0
         for queue in self._queues:
             at, seen = 0, BATCH
             while seen == BATCH:
@@ -170,7 +172,7 @@ class QueueOperations:
                 )
                 at += seen - len(ids)
                 back += [job_id.decode(errors="replace") for job_id in ids]
-        return Reclaimed(back, now_ms)
+        return ReclaimReply(back, now_ms)
 
 
 def _read(
@@ -195,7 +197,7 @@ def _read(
         at += count
     if past is not None:
         for claim, told in zip(claims, _pasts(len(claims), *past), strict=True):
-            claim.past = told
+            claim.history = told
     for i in unreadable:
         logger.error("queue %s: the id %r is not UTF-8, remove it", claims[i].queue, ids[i])
     if unreadable:
@@ -217,11 +219,15 @@ def _pasts(
     count: int,
     tries: Sequence[bytes | None],
     aborts: Sequence[bytes | None],
-    lapses: Sequence[bytes | None],
+    expired_leases: Sequence[bytes | None],
 ) -> Iterator[History]:
     none = [None] * count
     for used, abort, lapsed, unknown in zip(
-        tries, aborts or none, lapses[:count] or none, lapses[count:] or none, strict=True
+        tries,
+        aborts or none,
+        expired_leases[:count] or none,
+        expired_leases[count:] or none,
+        strict=True,
     ):
         yield History(
             int(used or 0), float(abort) if abort else None, int(lapsed or 0), int(unknown or 0)

@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     job_id: str
     function: str
     queue: str
-    ending: OutcomeKind
+    kind: OutcomeKind
     try_number: int
     enqueued: float
     started: float

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from jobs import errors
-from jobs.privacy.error_text import encodable, message_of
+from jobs.privacy.error_text import error_message, escape_surrogates
 
 E = TypeVar("E", bound=type[BaseException])
 
@@ -124,11 +124,11 @@ def deserialize(data: bytes) -> Any:
         return _untagged(value)
     except Exception as error:  # noqa: BLE001 - the class of an error may refuse to be made anew
         raise DeserializationError(
-            f"a broken tag: {type(error).__name__}: {message_of(error)}"
+            f"a broken tag: {type(error).__name__}: {error_message(error)}"
         ) from None
 
 
-def refusal_in(error: BaseException) -> DeserializationError | None:
+def deserialization_error_in(error: BaseException) -> DeserializationError | None:
     """What `deserialize` said, where arq put an error of its own around it."""
     cause = error.__cause__
     return cause if isinstance(cause, DeserializationError) else None
@@ -174,8 +174,8 @@ def _name_of(kind: type[BaseException]) -> str:
 def _message(error: BaseException) -> str:
     # str(KeyError("x")) is its repr; the argument survives the way there and back.
     if len(error.args) == 1 and isinstance(error.args[0], str):
-        return encodable(error.args[0])
-    return message_of(error)
+        return escape_surrogates(error.args[0])
+    return error_message(error)
 
 
 def _escaped(value: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from arq.connections import RedisSettings
 from redis.asyncio import ConnectionPool
 
-from jobs.engine.connection.connect import NoRedisError, connections_to
+from jobs.engine.connection.connect import NoRedisError, connect_pool
 from jobs.engine.connection.urls import Address
 from jobs.engine.queue.names import QueueNames
 from jobs.errors import ServerError, as_command_error
@@ -63,7 +63,8 @@ class LazyRedisSettings(RedisSettings):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def resolve(self) -> str:
         """Its URL; raises as `resolve`."""
@@ -103,7 +104,7 @@ async def connect(redis: str | RedisSettings) -> ConnectionPool:
     redis: a URL with any of redis-py's options, or arq's settings. Raises NoRedisError, one line,
     when there is no answer after some tries, and UsageError where the URL is none.
     """
-    return await connections_to(address_of(redis))
+    return await connect_pool(address_of(redis))
 
 
 def address_of(redis: str | RedisSettings) -> Address:
@@ -111,7 +112,7 @@ def address_of(redis: str | RedisSettings) -> Address:
 
 
 async def _probe(address: Address) -> None:
-    await (await connections_to(address)).disconnect()
+    await (await connect_pool(address)).disconnect()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Schedules: what is enqueued when, once for each slot, whatever the number and kind of workers."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache, wraps
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from arq.cron import CronJob
 from arq.typing import OptionType, SecondsTimedelta, WeekdayOptionType, WorkerCoroutine
@@ -22,6 +22,8 @@ from jobs.engine.scheduling.timezones import named_zone
 from jobs.errors import UsageError
 
 Missed = Literal["skip", "once", "all"]
+CronFunction = Callable[[Any], Coroutine[Any, Any, Any]]
+"""A job function, or a plain coroutine function as in arq: called with the context alone."""
 
 OUTAGE_PAUSE: Final = 0.5
 """Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
@@ -66,17 +68,17 @@ class Cron(CronJob):
 
     def calculate_next(self, prev_run: datetime) -> None:
         """Called by arq's worker, with a time in its own zone."""
-        self.next_run = self.next_after(prev_run, prev_run.tzinfo or UTC)
+        self.next_run = self.next_fire_time(prev_run, prev_run.tzinfo or UTC)
 
-    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
+    def next_fire_time(self, moment: datetime, zone: tzinfo) -> datetime:
         """The first slot after `moment`, in UTC. zone: the worker's."""
         return next(self.slots.after(moment, self.zone or zone))
 
-    def last_until(self, moment: datetime, zone: tzinfo) -> datetime | None:
+    def previous_fire_time(self, moment: datetime, zone: tzinfo) -> datetime | None:
         """The last slot up to `moment`, in UTC."""
         return self.slots.last(moment, self.zone or zone)
 
-    def job_id_of(self, slot: datetime) -> str | None:
+    def job_id_at(self, slot: datetime) -> str | None:
         """arq's id, by which workers of either kind enqueue a slot once."""
         if self.job_id is not None:
             return self.job_id
@@ -84,7 +86,7 @@ class Cron(CronJob):
 
 
 def cron(
-    job: str | WorkerCoroutine,
+    job: str | CronFunction,
     *,
     expression: str | None = None,
     timezone: str | None = None,
@@ -108,24 +110,27 @@ def cron(
     max_tries: int | None = 1,
 ) -> Cron:
     """A schedule for `cron_jobs`: `cron("campaign.tick")` enqueues the job of that name each
-    minute; a coroutine in place of a name is run itself, as arq does.
+    minute, and so does the job's function in place of its name; a plain coroutine function, without
+    `@job`, is run itself, as arq does.
 
     expression: `*/15 * * * *`, in place of arq's fields. timezone: an IANA zone; by default the
     worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
     run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
     four times a second, unless `missed` is "all". real_time: for the upkeep of machines, which a
     fast business clock does not hurry. alone: nothing is enqueued while the job of an earlier slot
-    waits or runs, so that slow ones do not pile up; the job has to be named, and to keep no
-    result, which would hold its id. The rest is as in arq.
+    waits or runs, so that slow ones do not pile up; it has to be a job, and to keep no result,
+    which would hold its id. The rest is as in arq.
 
     Raises UsageError for times that are wrong, or that never come.
     """
-    if isinstance(job, str):
-        only_id = f"only:{job}" if alone else None
-        coroutine = _enqueuing(job, name, only_id, job_id is not None)
+    job_name = _job_name(job)
+    if job_name is not None:
+        only_id = f"only:{job_name}" if alone else None
+        coroutine = _enqueuing(job_name, name, only_id, job_id is not None)
+    elif alone:
+        raise UsageError("cron: alone=True is for jobs: pass a job's name or a function with @job")
     else:
-        coroutine = job
-        _refuse_unfit(coroutine, alone)
+        coroutine = cast("WorkerCoroutine", job)  # arq passes the context and nothing else
     if missed != "skip" and not unique:
         raise UsageError(f"cron: missed={missed!r} goes by the ids of the slots, not unique=False")
     if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
@@ -133,7 +138,7 @@ def cron(
             f"cron: give either an expression or arq's fields, not both ({expression!r})"
         )
     made = Cron(
-        name=name or f"cron:{job if isinstance(job, str) else coroutine.__qualname__}",
+        name=name or f"cron:{coroutine.__qualname__}",
         coroutine=coroutine,
         month=month,
         day=day,
@@ -158,10 +163,21 @@ def cron(
     if missed != "skip" and unique and job_id is None:
         made.coroutine = _noting_slots(made)
     try:
-        made.next_after(datetime(2000, 1, 1, tzinfo=UTC), UTC)
+        made.next_fire_time(datetime(2000, 1, 1, tzinfo=UTC), UTC)
     except (StopIteration, RuntimeError):
         raise UsageError(f"{made.name} is never due") from None
     return made
+
+
+def _job_name(job: str | CronFunction) -> str | None:
+    """The name to enqueue; None for a plain coroutine function, which the cron itself runs.
+
+    A job is never run by its cron, which has one try and leaves no dead letter.
+    """
+    if isinstance(job, str):
+        return job
+    definition = definition_of(job)
+    return None if definition is None else definition.name
 
 
 @cache
@@ -190,18 +206,6 @@ def _enqueuing(
 
     enqueue.__qualname__ = job
     return enqueue
-
-
-def _refuse_unfit(coroutine: WorkerCoroutine, alone: bool) -> None:
-    """A coroutine is run by the cron itself, which has one try and leaves no letter."""
-    definition = definition_of(coroutine)
-    if definition is not None:
-        raise UsageError(
-            f"cron: {coroutine.__qualname__} is the job {definition.name}: give its name, "
-            f'cron("{definition.name}"), so that its retries hold'
-        )
-    if alone:
-        raise UsageError("cron: alone=True is for a job that is named, as in cron('campaign.tick')")
 
 
 def refuse_duplicate_names(functions: Iterable[Function | CronJob]) -> None:

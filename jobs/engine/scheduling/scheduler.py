@@ -74,9 +74,9 @@ class Scheduler:
         while self._crons:
             try:
                 pause = await self.tick()
-                outage.over()
+                outage.end()
             except TRANSIENT_ERRORS as error:
-                outage.met(error)
+                outage.report(error)
                 pause = 1.0
             await asyncio.sleep(pause)
 
@@ -111,14 +111,14 @@ class Scheduler:
         cron, clock = state.cron, self._clock_of(state.cron)
         while True:
             now = clock.now()
-            slot = cron.next_after(state.done, self._zone)
+            slot = cron.next_fire_time(state.done, self._zone)
             if state.startup is not None and (cron.missed != "all" or slot > now):
                 slot = state.startup
             cron.next_run = slot
             if slot > now:
                 return min(clock.real_delay(slot).total_seconds(), _LONGEST_SLEEP)
             if slot != state.startup and cron.missed != "all":
-                slot = cron.last_until(now, self._zone) or slot
+                slot = cron.previous_fire_time(now, self._zone) or slot
                 if cron.missed == "skip" and slot < clock.ago(LATE):
                     state.done = slot
                     continue
@@ -127,7 +127,7 @@ class Scheduler:
 
     async def _fire(self, state: _State, slot: datetime) -> bool:
         """Enqueue the slot, unless someone has; False when it is too soon after the last one."""
-        cron, job_id = state.cron, state.cron.job_id_of(slot)
+        cron, job_id = state.cron, state.cron.job_id_at(slot)
         queue = cron.queue or self._queue
         if job_id is None or not cron.remembered:
             await self._redis.enqueue_job(cron.name, _job_id=job_id, _queue_name=queue)

@@ -18,7 +18,7 @@ def local_zone() -> tzinfo:
         return UTC
 
 
-def with_rules(zone: tzinfo) -> tzinfo:
+def as_zoneinfo(zone: tzinfo) -> tzinfo:
     """`zone`, as the standard library's where it is one of pytz, which needs special handling."""
     name = getattr(zone, "zone", None)
     return ZoneInfo(name) if isinstance(name, str) else zone

@@ -1,4 +1,4 @@
-"""Gives claims up in batches, and keeps trying while Redis is away."""
+"""The completer: sends completions to Redis in batches, and keeps trying during outages."""
 
 import asyncio
 import logging
@@ -17,46 +17,50 @@ from jobs.engine.queue.outcome import Outcome
 
 logger = logging.getLogger("jobs.worker")
 
-IN_FLIGHT: Final = 2
-"""Calls under way at once, while there is a whole batch for the second: Redis works on one while
-the next is being put together."""
-_TRIES_OF_A_BAD_FINISH: Final = 3
-_UNSENDABLE: Final = (TypeError, ValueError, OverflowError)
-"""What packing a batch raises: a serializer of one's own may give text, and any text."""
+MAX_SENDERS: Final = 2
+"""Calls under way at once, if there is a whole batch for the second: Redis works on one while the
+worker packs the next."""
+_MAX_ATTEMPTS: Final = 3
+"""Calls for one completion that Redis permanently refuses."""
+_UNPACKABLE: Final = (TypeError, ValueError, OverflowError)
+"""Raised when a batch is pack_command: a user's serializer may return text, and any text."""
 
 
 class Completer:
-    """Collects what ended while earlier calls are under way, and sends it as one.
+    """Collects completions while earlier calls are under way, and sends them together.
 
-    given_up is called with finishes once Redis has taken them, or refused them. Outcomes that
-    Redis took are then shown to `observe`.
+    Args:
+        operations: The queues.
+        on_settled: Receives completions once Redis has taken or refused them.
+        observe: Receives the outcomes that Redis has taken.
     """
 
     def __init__(
         self,
-        claims: QueueOperations,
+        operations: QueueOperations,
         *,
-        given_up: Callable[[Sequence[Completion]], None],
+        on_settled: Callable[[Sequence[Completion]], None],
         observe: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.refused = 0
-        self._claims = claims
-        self._given_up = given_up
+        self._operations = operations
+        self._on_settled = on_settled
         self._observe = observe
         self._pending: deque[Completion] = deque()
         self._senders: set[asyncio.Task[None]] = set()
+        # A sender must not inherit the context of the job that ends first.
         self._outside = copy_context()
-        """Not that of the job whose end is the first to be sent."""
 
     @property
     def idle(self) -> bool:
+        """Whether everything is settled."""
         return not self._senders
 
-    def add(self, finish: Completion) -> None:
-        """Finish a try soon."""
-        self._pending.append(finish)
+    def add(self, completion: Completion) -> None:
+        """Send `completion` soon."""
+        self._pending.append(completion)
         batches = 1 + len(self._pending) // BATCH
-        if len(self._senders) < min(batches, IN_FLIGHT):
+        if len(self._senders) < min(batches, MAX_SENDERS):
             sender = asyncio.create_task(self._send_all(), context=self._outside)
             self._senders.add(sender)
 
@@ -66,7 +70,7 @@ class Completer:
             await asyncio.wait(self._senders)
 
     def stop(self) -> None:
-        """Give up: what is not settled is left to the leases."""
+        """Give up: the leases of what is not settled will expire."""
         self._pending.clear()
         for sender in self._senders:
             sender.cancel()
@@ -77,59 +81,61 @@ class Completer:
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), BATCH))]
                 await self._send(batch)
         finally:
-            # At once, and not when the task is found to have ended: what is added until then would
-            # be left to a sender that sends no more.
+            # Now, and not when the task is seen to have ended: a completion added in between would
+            # rely on a sender that sends no more.
             self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _send(self, batch: list[Completion], *, repeated: bool = False) -> None:
-        """Send `batch` until Redis has taken or refused each of its tries. repeated: it may have
-        taken some of them already."""
+        """Send `batch` until Redis has taken or refused each completion.
+
+        Args:
+            batch: At most BATCH completions.
+            repeated: Redis may have taken some of them in an earlier call.
+        """
         failures = 0
         outage = Outage(f"finishing {len(batch)} jobs")
         while True:
             try:
-                refused = await self._claims.finish(batch)
-            except (*TRANSIENT_ERRORS, *_UNSENDABLE) as error:
-                if _may_pass(error):
+                refused = await self._operations.finish(batch)
+            except (*TRANSIENT_ERRORS, *_UNPACKABLE) as error:
+                if _is_unrelated(error):
                     repeated = True
-                elif len(batch) > 1:  # one bad finish must not hold up the others of its batch
-                    for finish in batch:
-                        await self._send([finish], repeated=isinstance(error, TRANSIENT_ERRORS))
+                elif len(batch) > 1:  # one bad completion must not hold up its batch
+                    for completion in batch:
+                        await self._send([completion], repeated=isinstance(error, TRANSIENT_ERRORS))
                     return
-                elif failures >= _TRIES_OF_A_BAD_FINISH or isinstance(error, _UNSENDABLE):
+                elif failures >= _MAX_ATTEMPTS or isinstance(error, _UNPACKABLE):
                     self._drop(batch[0], error)
                     return
-                await outage.wait(error)
+                await outage.back_off(error)
                 failures += 1
             else:
                 self._settle(batch, set(refused), repeated=repeated)
                 return
 
-    def _drop(self, finish: Completion, error: Exception) -> None:
-        job_id = finish.claim.job_id
-        logger.error("job %s cannot be finished, its lease will lapse: %s", job_id, error)
-        self._given_up([finish])
-        _resolve(finish.settled)
+    def _drop(self, completion: Completion, error: Exception) -> None:
+        job_id = completion.claim.job_id
+        logger.error("cannot finish job, its lease will expire: %s job_id=%s", error, job_id)
+        self._on_settled([completion])
+        _resolve(completion.settled)
 
     def _settle(self, batch: list[Completion], refused: set[int], *, repeated: bool) -> None:
-        self._given_up(batch)
-        for number, finish in enumerate(batch):
-            outcome = finish.outcome
-            # A repeated call is refused where the first, whose answer was lost, was taken.
+        self._on_settled(batch)
+        for number, completion in enumerate(batch):
+            outcome = completion.outcome
+            # A repeated call is refused where the first one was taken and its answer was lost.
             if number in refused and not repeated:
                 self.refused += 1
                 outcome = None
-                logger.warning(
-                    "job %s is someone else's by now: this end of it does not count",
-                    finish.claim.job_id,
-                )
+                job_id = completion.claim.job_id
+                logger.warning("ignoring result: lease lost to another worker job_id=%s", job_id)
             if outcome is not None and self._observe is not None:
                 self._observe(outcome)
-            _resolve(finish.settled)
+            _resolve(completion.settled)
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether it is not about what was sent."""
+def _is_unrelated(error: Exception) -> bool:
+    """Return whether the error is not about the content of the call."""
     if isinstance(error, ResponseError):
         return is_transient(error)
     return isinstance(error, TRANSIENT_ERRORS)

@@ -1,21 +1,22 @@
-"""TODO."""
+"""Timeouts of executions: one event-loop timer for all of them."""
 
 import asyncio
 import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from jobs.engine.definition.deadline_timer import DeadlineTimer
 from jobs.engine.worker.execution import CancelReason, Execution
 
-_TO_END: Final = 10.0
-"""Seconds that one has to end which something else has just cancelled."""
+_TIME_TO_END: Final = 10.0
+"""Seconds in which an execution that was just canceled by something else may end by itself."""
 
 
 class Deadlines:
-    """Ends tries that run past their time: one timer for all of them, instead of one each.
+    """Cancels executions that exceed their timeout.
 
-    One that something else has just cancelled, such as its own time limit, has a while to end by
-    that: where the loop was blocked, both find out at once.
+    An execution that something else has just canceled, such as the time limit of `@job`, gets time
+    to end by that: after the loop was blocked, both notice the deadline at once.
     """
 
     def __init__(
@@ -23,32 +24,27 @@ class Deadlines:
     ) -> None:
         self._loop = loop
         self._running = running
-        self._timer: asyncio.TimerHandle | None = None
-        self._next = math.inf
+        self._timer = DeadlineTimer(loop, self._expire)
 
-    def watch(self, one: Execution, seconds: float) -> None:
-        one.deadline = self._loop.time() + seconds
-        if one.deadline < self._next:
-            self._arm(one.deadline)
+    def watch(self, execution: Execution, seconds: float) -> None:
+        """Cancel `execution` in `seconds`."""
+        deadline = execution.deadline = self._loop.time() + seconds
+        if deadline < self._timer.next:
+            self._timer.watch(deadline)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._next = None, math.inf
+        """Stop the timer."""
+        self._timer.close()
 
-    def _arm(self, when: float) -> None:
-        self.close()
-        if when < math.inf:
-            self._next = when
-            self._timer = self._loop.call_at(when, self._check)
-
-    def _check(self) -> None:
-        now, following = self._loop.time(), math.inf
-        for one in self._running():
-            if one.deadline <= now:
-                ends = not one.out_of_time and one.task is not None and one.task.cancelling() > 0
-                one.out_of_time, one.deadline = True, now + _TO_END if ends else math.inf
-                if not ends:
-                    one.cancel(CancelReason.TIMEOUT)
-            following = min(following, one.deadline)
-        self._arm(following)
+    def _expire(self, now: float) -> float:
+        following = math.inf
+        for execution in self._running():
+            if execution.deadline <= now:
+                task = execution.task
+                ending = not execution.timed_out and task is not None and task.cancelling() > 0
+                execution.timed_out = True
+                execution.deadline = now + _TIME_TO_END if ending else math.inf
+                if not ending:
+                    execution.cancel(CancelReason.TIMEOUT)
+            following = min(following, execution.deadline)
+        return following

@@ -1,7 +1,7 @@
-"""Tasks that are at their first wait already when they are made.
+"""Eager tasks: run to their first suspension when they are created.
 
-A job that never waits then costs no turn of the event loop, and one that does is under way a turn
-earlier. From Python 3.12 on asyncio does that itself.
+A job that never suspends costs no turn of the event loop, and one that does starts a turn earlier.
+asyncio has this built in from Python 3.12.
 """
 
 # ruff: noqa: SLF001 - what is private in asyncio of 3.11 will not change any more

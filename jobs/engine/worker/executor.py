@@ -1,286 +1,326 @@
-"""The tries of one worker: started from claims, run, and finished."""
+"""The executor: runs claimed jobs, and hands each one's end to the completer.
+
+Data runs one way: claim -> execution -> decision (`classify`) -> completion (`completion`) ->
+`completer`.
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import signal
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from datetime import timedelta
 from time import monotonic, time
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from arq.constants import abort_job_max_age
 from arq.jobs import DeserializationError, SerializationError, deserialize_job_raw
 from arq.worker import JobExecutionFailed
 
-from jobs.engine.definition.attempt import RUNS
+from jobs.engine.definition.attempt import FUNCTION_KEY
 from jobs.engine.monitoring.outcome_log import masked_error
-from jobs.engine.queue import keys
-from jobs.engine.queue.claim import MAX_EXPIRED_LEASES, NO_HISTORY, Claim, Completion
-from jobs.engine.queue.serializer import refusal_in
+from jobs.engine.queue.claim import NO_HISTORY, Claim, Completion
+from jobs.engine.queue.outcome import OutcomeKind
+from jobs.engine.queue.serializer import deserialization_error_in
+from jobs.engine.worker.classify import Decision, classify_claim, classify_error, failed
 from jobs.engine.worker.completer import Completer
-from jobs.engine.worker.completion import CompletionEncoder, moment
+from jobs.engine.worker.completion import CompletionEncoder, utc_from_ms
 from jobs.engine.worker.deadlines import Deadlines
 from jobs.engine.worker.eager_tasks import EagerTasks
 from jobs.engine.worker.execution import CancelReason, Execution
-from jobs.engine.worker.function_options import FunctionOptions
+from jobs.engine.worker.job_log import JobLog
+from jobs.engine.worker.options import ExecutorOptions, Hook
 from jobs.engine.worker.periodic import qualified_name
-from jobs.errors import WorkerLost
-
-if TYPE_CHECKING:
-    from jobs.engine.worker.worker import Worker
+from jobs.privacy.error_text import mask_traceback
 
 logger = logging.getLogger("arq.worker")
 
-Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
-
-CLOSING_PATIENCE: Final = 5.0
-"""Seconds that Redis has, when the worker stops, for what is still to be written."""
-UNKNOWN_DELAY: Final = timedelta(seconds=10)
-"""Until a job whose function nobody here knows is looked at again."""
-UNKNOWN_ALLOWED: Final = 30
-"""How often that is done: a rolling deploy has five minutes."""
+CLOSING_TIMEOUT: Final = 5.0
+"""Seconds that a stopping worker waits for Redis to take the last writes."""
 SUSPECT_DELAY_MS: Final = 250
-"""Between two looks at jobs that may be what kills their workers."""
+"""Delay between two executions of jobs that may kill their workers."""
 
-_ENDS_THE_PROCESS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
-_SEQUENCE: Final = (list, tuple)
-_TRY_NUMBER: Final = (int, NoneType)
+_ARGUMENTS: Final = (list, tuple)
+_JOB_TRY: Final = (int, NoneType)
 _LAST_MS: Final = 2**45
-"""No job was enqueued as late as that: in the year 3084."""
+"""The year 3084: no job was enqueued later."""
 
 
 class Executor:
-    """Runs what `worker` has claimed, by its functions and hooks; `worker.tasks` are the tasks.
+    """Runs the jobs of one worker.
 
-    freed is called when a try has ended and its slot is free.
+    Args:
+        options: Functions, hooks and defaults.
+        tasks: The tasks of the jobs that run, by job id; kept up to date.
+        completer: Receives the completions.
+        encoder: Encodes them.
+        log: Writes the log lines about jobs.
+
+    Attributes:
+        running: The executions that run, by job id.
+        hooks_failed: Hooks that raised.
+        on_slot_freed: Is called when an execution has ended and its slot is free.
     """
 
     def __init__(
         self,
-        worker: "Worker",
-        finisher: Completer,
-        endings: CompletionEncoder,
-        *,
-        freed: Callable[[], None],
+        options: ExecutorOptions,
+        tasks: dict[str, asyncio.Task[Any]],
+        completer: Completer,
+        encoder: CompletionEncoder,
+        log: JobLog,
     ) -> None:
         self.hooks_failed = 0
-        self._worker = worker
-        self._finisher = finisher
-        self._endings = endings
-        self._freed = freed
-        self._running: dict[str, Execution] = {}
-        self._plans: dict[str, FunctionOptions] = {}
-        # Not in the context of a job whose end makes room for another.
-        self._tasks = EagerTasks(worker.loop, copy_context())
-        self._deadlines = Deadlines(worker.loop, self._running.values)
+        self.on_slot_freed: Callable[[], None] = _nothing
+        self.running: dict[str, Execution] = {}
+        self._options = options
+        self._tasks = tasks
+        self._completer = completer
+        self._encoder = encoder
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        # A job must not inherit the context of the job whose end made room for it.
+        self._eager_tasks = EagerTasks(self._loop, copy_context())
+        self._deadlines = Deadlines(self._loop, self.running.values)
 
-    def start_all(self, claims: Sequence[Claim]) -> None:
-        for claim in self._apart(claims):
-            one = Execution(claim, time())
+    # --- start
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Start the claimed jobs."""
+        for claim in self._one_suspect_at_a_time(claims):
+            execution = Execution(claim, time())
             try:
-                self._start(one)
+                decision = self._prepare(execution)
+                if decision is None:
+                    self._launch(execution)
+                else:
+                    self._completer.add(self._encode(execution, decision))
             except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
-                self._finisher.add(self._endings.untold(one, flaw))
+                self._completer.add(self._encode_flaw(execution, flaw))
 
-    def _apart(self, claims: Sequence[Claim]) -> Sequence[Claim]:
-        """Without those that may be what kills the workers, unless it is one, and none runs: else
-        others that are held would share the last lapse of the culprit. They come one by one."""
-        suspects = [claim for claim in claims if claim.is_suspect]
+    def _one_suspect_at_a_time(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """Requeue suspects, unless there is one only and no other runs.
+
+        A suspect becomes a dead letter when its next lease expires. If several ran together, the
+        innocent ones would share the fate of the one that kills the worker.
+        """
+        suspects = [claim for claim in claims if claim.may_be_poison]
         if not suspects:
             return claims
-        runs = any(one.claim.is_suspect for one in self._running.values())
-        if len(suspects) == 1 and not runs:
+        running = any(execution.claim.may_be_poison for execution in self.running.values())
+        if len(suspects) == 1 and not running:
             return claims
-        for number, claim in enumerate(suspects, start=runs):
-            self._finisher.add(Completion.again(claim, delay_ms=number * SUSPECT_DELAY_MS))
-        return [claim for claim in claims if not claim.is_suspect]
+        for number, claim in enumerate(suspects, start=running):
+            self._completer.add(Completion.requeue(claim, delay_ms=number * SUSPECT_DELAY_MS))
+        return [claim for claim in claims if not claim.may_be_poison]
 
-    def _start(self, one: Execution) -> None:
-        claim = one.claim
+    def _prepare(self, execution: Execution) -> Decision | None:
+        """Read the payload; return the job's end if it cannot or must not run."""
+        claim = execution.claim
         if claim.payload is None:
-            logger.warning("job %s expired", claim.job_id)
-            return self._finisher.add(self._endings.over(one, JobExecutionFailed("job expired")))
+            self._log.expired(claim)
+            return failed(JobExecutionFailed("job expired"))
         try:
             found: tuple[Any, ...] = deserialize_job_raw(
-                claim.payload, deserializer=self._worker.job_deserializer
+                claim.payload, deserializer=self._options.deserializer
             )
-            name, args, kwargs, first_try, enqueued_ms = found
-            # Whatever else went on would fail at its end, and be put back, time and again.
+            name, args, kwargs, job_try, enqueued_ms = found
+            # Anything else would fail when its end is encoded, and be requeued again and again.
             if not (
                 isinstance(name, str)
                 and isinstance(kwargs, dict)
-                and isinstance(args, _SEQUENCE)
-                and isinstance(first_try, _TRY_NUMBER)
+                and isinstance(args, _ARGUMENTS)
+                and isinstance(job_try, _JOB_TRY)
                 and isinstance(enqueued_ms, int)
                 and 0 <= enqueued_ms < _LAST_MS
             ):
                 raise DeserializationError("not a job's payload")
-            one.name, one.args, one.kwargs, one.enqueued_ms = name, tuple(args), kwargs, enqueued_ms
-            one.number = max(one.number, first_try or 0)
-            one.plan = self._plan(one.name)
         except (SerializationError, TypeError, ValueError) as error:
-            flaw = refusal_in(error) or error
-            reason = masked_error(flaw.__cause__ or flaw)
-            logger.error("deserializing job %s failed: %s", claim.job_id, reason)
-            return self._finisher.add(self._endings.over(one, flaw))
-        plan = one.plan
-        if claim.past is not NO_HISTORY or plan is None or one.number > plan.max_tries:
-            ended = self._over_before_start(one)
-            if ended is not None:
-                return self._finisher.add(ended)
-        return self._launch(one)
+            flaw = deserialization_error_in(error) or error
+            self._log.unreadable(claim, masked_error(flaw.__cause__ or flaw))
+            return failed(flaw)
+        execution.name, execution.args, execution.kwargs = name, tuple(args), kwargs
+        execution.enqueued_ms = enqueued_ms
+        if job_try:
+            execution.number = max(execution.number, job_try)
+        options = execution.options = self._options.function(name)
+        if claim.history is NO_HISTORY and options and execution.number <= options.max_tries:
+            return None
+        decision = classify_claim(
+            claim.history,
+            name=name,
+            number=execution.number,
+            enqueued_ms=enqueued_ms,
+            max_tries=options.max_tries if options else None,
+            requeue_unknown=self._options.requeue_unknown,
+        )
+        if decision is not None:
+            self._log.not_started(execution, decision)
+        return decision
 
-    def _over_before_start(self, one: Execution) -> Completion | None:
-        """The end of a job that must not run, or cannot."""
-        past, plan = one.claim.past, one.plan
-        waited = time() - one.enqueued_ms / 1000
-        if past.abort_ms is not None and past.abort_ms >= one.enqueued_ms:
-            logger.info("%6.2fs ⊘ %s aborted before start", waited, one.ref)
-            return self._endings.aborted(one)
-        if past.lapses >= MAX_EXPIRED_LEASES:
-            logger.error("%s is given up: its lease lapsed %d times", one.ref, past.lapses)
-            lost = WorkerLost(f"the worker fell silent {past.lapses} times while it ran this job")
-            return self._endings.over(one, lost)
-        if plan is None:
-            logger.warning("job %s, function %r not found", one.claim.job_id, one.name)
-            if self._worker.put_back_unknown and past.put_back < UNKNOWN_ALLOWED:
-                return self._endings.put_back(one, UNKNOWN_DELAY)
-            missing = JobExecutionFailed(f"function {one.name!r} not found")
-            return self._endings.over(one, missing)
-        if one.number > plan.max_tries:
-            tries = plan.max_tries
-            logger.warning("%6.2fs ! %s max retries %d exceeded", waited, one.ref, tries)
-            return self._endings.over(one, JobExecutionFailed(f"max {tries} retries exceeded"))
-        return None
+    def _launch(self, execution: Execution) -> None:
+        job_id = execution.claim.job_id
+        earlier = self.running.get(job_id)
+        if earlier is not None:
+            earlier.cancel(CancelReason.LEASE_LOST)
+        self.running[job_id] = execution
+        task = execution.task = self._eager_tasks.start(self._run(execution), job_id)
+        if not execution.forgotten:
+            self._tasks[job_id] = task
 
-    def _plan(self, name: str) -> FunctionOptions | None:
-        plan = self._plans.get(name)
-        if plan is None and name in self._worker.functions:
-            plan = self._plans[name] = FunctionOptions.of(
-                self._worker.functions[name], self._worker
-            )
-        return plan
+    # --- run
 
-    def _launch(self, one: Execution) -> None:
-        job_id = one.claim.job_id
-        before = self._running.get(job_id)
-        if before is not None:
-            before.cancel(CancelReason.LOST)
-        self._running[job_id] = one
-        task = one.task = self._tasks.start(self._run(one), job_id)
-        if not one.forgotten:
-            self._worker.tasks[job_id] = task
-
-    async def _run(self, one: Execution) -> None:
-        ctx = self._context(one)
-        worker = self._worker
+    async def _run(self, execution: Execution) -> None:
+        ctx = self._context(execution)
         try:
-            finish = await self._attempt(one, ctx)
-            if worker.on_job_end:
-                await self._hook(worker.on_job_end, ctx, job_is_over=True)
-            if worker.after_job_end:
-                await self._finish_and_tell(one, finish, worker.after_job_end, ctx)
-            elif finish is not None:
-                self._finisher.add(finish)
+            completion = await self._execute(execution, ctx)
+            options = self._options
+            if options.on_job_end:
+                await self._call_hook(options.on_job_end, ctx, job_has_ended=True)
+            if options.after_job_end:
+                await self._complete_then(options.after_job_end, execution, completion, ctx)
+            elif completion is not None:
+                self._completer.add(completion)
         except Exception as flaw:  # noqa: BLE001 - whatever it is, it ends this job only
-            self._finisher.add(self._endings.untold(one, flaw))
+            self._completer.add(self._encode_flaw(execution, flaw))
         finally:
-            self._forget(one)
+            self._forget(execution)
 
-    async def _finish_and_tell(
-        self, one: Execution, finish: Completion | None, hook: Hook, ctx: dict[Any, Any]
-    ) -> None:
-        """Call the hook that wants the job's end to be in Redis."""
-        if finish is not None:
-            settled = finish.settled = self._worker.loop.create_future()
-            self._finisher.add(finish)
-            patience = CLOSING_PATIENCE if one.stop is CancelReason.SHUTDOWN else None
-            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-                async with asyncio.timeout(patience):
-                    await settled
-        await self._hook(hook, ctx, job_is_over=True)
-
-    async def _attempt(self, one: Execution, ctx: dict[Any, Any]) -> Completion | None:
-        """Run the job; None when it is someone else's by now."""
-        plan = one.plan
-        assert plan is not None  # noqa: S101 - a job without a function is never launched
+    async def _execute(self, execution: Execution, ctx: dict[Any, Any]) -> Completion | None:
+        """Run the coroutine; return None if the lease was lost meanwhile."""
+        options = execution.options
+        assert options is not None  # noqa: S101 - a job without a function is never launched
         try:
-            if self._worker.on_job_start:
-                await self._hook(self._worker.on_job_start, ctx)
-                one.started = time()
-            if self._endings.chatty:
-                self._endings.log_start(one)
-            if plan.timeout is not None:
-                self._deadlines.watch(one, plan.timeout)
-                one.claim.until = monotonic() + plan.timeout
-            value = await plan.coroutine(ctx, *one.args, **one.kwargs)
-        except _ENDS_THE_PROCESS:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises
-            one.over = True
-            return None if one.stop is CancelReason.LOST else self._endings.raised(one, error)
-        one.over = True
-        return self._endings.returned(one, value)
+            if self._options.on_job_start:
+                await self._call_hook(self._options.on_job_start, ctx)
+                execution.started = time()
+            if self._log.verbose:
+                self._log.start(execution)
+            if options.timeout is not None:
+                self._deadlines.watch(execution, options.timeout)
+                execution.claim.deadline = monotonic() + options.timeout
+            value = await options.coroutine(ctx, *execution.args, **execution.kwargs)
+        except BaseException as error:
+            if _ends_the_process(error):
+                raise
+            execution.ended = True
+            # No local variable may hold the error: its traceback holds this frame, and such a
+            # reference cycle would keep the frames of a failed job until the next collection.
+            return self._conclude_error(execution, error)
+        execution.ended = True
+        return self._conclude(execution, Decision(OutcomeKind.DONE, value))
 
-    def _context(self, one: Execution) -> dict[Any, Any]:
+    def _conclude_error(self, execution: Execution, error: BaseException) -> Completion | None:
+        if execution.cancel_reason is CancelReason.LEASE_LOST:
+            return None
+        decision = classify_error(
+            error,
+            execution.cancel_reason,
+            retry_jobs=self._options.retry_jobs,
+            has_definition=execution.definition is not None,
+        )
+        return self._conclude(execution, decision)
+
+    def _conclude(self, execution: Execution, decision: Decision) -> Completion:
+        """Encode and log the end of an execution."""
+        ended = time()
+        try:
+            completion = self._encoder.encode(execution, decision, ended)
+        except SerializationError as error:
+            decision = failed(error)
+            completion = self._encoder.encode(execution, decision, ended)
+        self._log.end(execution, decision, ended - execution.started)
+        return completion
+
+    def _encode(self, execution: Execution, decision: Decision) -> Completion:
+        return self._encoder.encode(execution, decision, time())
+
+    def _encode_flaw(self, execution: Execution, flaw: Exception) -> Completion:
+        """Discard a job whose end cannot be encoded: run again, it would fail again."""
+        self._log.unencodable(execution, mask_traceback(flaw, execution.named_arguments))
+        reason = f"its end cannot be encoded: {type(flaw).__name__}"
+        return self._encode(execution, failed(JobExecutionFailed(reason)))
+
+    async def _complete_then(
+        self,
+        hook: Hook,
+        execution: Execution,
+        completion: Completion | None,
+        ctx: dict[Any, Any],
+    ) -> None:
+        """Call the hook that expects the job's end to be stored in Redis."""
+        if completion is not None:
+            settled = completion.settled = self._loop.create_future()
+            self._completer.add(completion)
+            stopping = execution.cancel_reason is CancelReason.SHUTDOWN
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(CLOSING_TIMEOUT if stopping else None):
+                    await settled
+        await self._call_hook(hook, ctx, job_has_ended=True)
+
+    def _context(self, execution: Execution) -> dict[Any, Any]:
         return {
-            **self._worker.ctx,
-            "job_id": one.claim.job_id,
-            "job_try": one.number,
-            "enqueue_time": moment(one.enqueued_ms),
-            "score": one.claim.due_ms,
-            RUNS: None if one.plan is None else one.plan.coroutine,
+            **self._options.ctx,
+            "job_id": execution.claim.job_id,
+            "job_try": execution.number,
+            "enqueue_time": utc_from_ms(execution.enqueued_ms),
+            "score": execution.claim.due_ms,
+            FUNCTION_KEY: None if execution.options is None else execution.options.coroutine,
         }
 
-    async def _hook(self, hook: Hook, ctx: dict[Any, Any], *, job_is_over: bool = False) -> None:
-        """Call a hook; its failure is its own, and ends neither the job nor the worker. A shutdown
-        that cancels a hook does not undo the job that it follows."""
+    async def _call_hook(
+        self, hook: Hook, ctx: dict[Any, Any], *, job_has_ended: bool = False
+    ) -> None:
+        """Call a hook. Its failure ends neither the job nor the worker.
+
+        A shutdown that cancels a hook after the job does not undo the job.
+        """
         try:
             await hook(ctx)
         except asyncio.CancelledError:
-            if not job_is_over:
+            if not job_has_ended:
                 raise
         except Exception:
             self.hooks_failed += 1
             logger.exception("%s failed for job %s", qualified_name(hook), ctx["job_id"])
 
-    def _forget(self, one: Execution) -> None:
-        job_id = one.claim.job_id
-        one.forgotten = True
-        if self._running.get(job_id) is one:
-            del self._running[job_id]
-            self._worker.tasks.pop(job_id, None)
-        self._freed()
+    def _forget(self, execution: Execution) -> None:
+        job_id = execution.claim.job_id
+        execution.forgotten = True
+        if self.running.get(job_id) is execution:
+            del self.running[job_id]
+            self._tasks.pop(job_id, None)
+        self.on_slot_freed()
 
-    def lost(self, claim: Claim) -> None:
-        one = self._running.get(claim.job_id)
-        if one is not None and one.claim is claim and not one.over:
-            logger.warning("%s is someone else's by now: it is cancelled here", one.ref)
-            one.cancel(CancelReason.LOST)
+    # --- cancel
 
-    async def cancel_aborted(self) -> None:
-        """Cancel what `Job.abort()` was called for, unless that meant an earlier job of its id."""
-        marks = await self._worker.pool.zrange(keys.ABORT, 0, -1, withscores=True)
-        stale = []
-        for mark, asked_ms in marks:
-            one = self._running.get(mark.decode())
-            if one is None:
-                if asked_ms < (time() - abort_job_max_age) * 1000:
-                    stale.append(mark)
-            elif asked_ms >= one.enqueued_ms:
-                one.cancel(CancelReason.ABORT)
-        for mark in stale:
-            if not await self._worker.pool.exists(keys.JOB + mark.decode()):
-                await self._worker.pool.zrem(keys.ABORT, mark)
+    def cancel_lost(self, claim: Claim) -> None:
+        """Cancel the execution of a claim whose lease another worker holds."""
+        execution = self.running.get(claim.job_id)
+        if execution is not None and execution.claim is claim and not execution.ended:
+            self._log.lease_lost(execution)
+            execution.cancel(CancelReason.LEASE_LOST)
 
-    def release_all(self) -> None:
-        """What is cancelled from now on goes back as it was: stopping costs no try."""
-        for one in self._running.values():
-            if not one.over and one.stop is None:
-                one.stop = CancelReason.SHUTDOWN
+    def mark_shutdown(self) -> None:
+        """Release what is canceled from now on: a shutdown uses no try."""
+        for execution in self.running.values():
+            if not execution.ended and execution.cancel_reason is None:
+                execution.cancel_reason = CancelReason.SHUTDOWN
 
     def close(self) -> None:
+        """Stop timers and spare tasks."""
         self._deadlines.close()
-        self._tasks.close()
+        self._eager_tasks.close()
+
+
+def _nothing() -> None: ...
+
+
+def _ends_the_process(error: BaseException) -> bool:
+    """Return whether the error is not the job's own.
+
+    A job's `sys.exit()` ends that job. Ctrl-C reaches a job only if nobody handles SIGINT.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, GeneratorExit)

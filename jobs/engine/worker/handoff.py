@@ -1,8 +1,8 @@
-"""Hears of the jobs that producers hand to this worker.
+"""Hand-off: receives jobs that producers claim for this worker.
 
-A worker that has nothing to do says so with its claim. The next producer then claims its job for
-it, in the same script that enqueues it, and sends it along: one round trip less than with a claim
-of the worker's own.
+An idle worker announces itself with its claim. The next producer claims its job for that worker in
+the script that enqueues it, and publishes the claim: one round trip less than a claim by the
+worker.
 """
 
 import asyncio
@@ -17,28 +17,32 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.engine.connection.failures import TRANSIENT_ERRORS, is_transient
-from jobs.engine.connection.protocol import RedisProtocol, packed
-from jobs.engine.connection.raw_connection import connected_like
+from jobs.engine.connection.protocol import RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import open_connection
 from jobs.engine.queue.keys import HANDED
 
 logger = logging.getLogger("jobs.worker")
 
-_BEAT: Final = 2.0
-"""Seconds after which Redis is asked again whether it is still there; by then it has answered."""
-_REFUSED: Final = 60.0
-"""Seconds until Redis is asked again that did not allow it."""
-_PING: Final = packed("PING")
-_PATIENCE: Final = 1.0
-"""Seconds that Redis has to confirm that no more will come."""
+_PING_INTERVAL: Final = 2.0
+"""Seconds between two pings; the answer has to arrive within the interval."""
+_RETRY_REFUSED: Final = 60.0
+"""Seconds until the next attempt after Redis has forbidden the subscription."""
+_PING: Final = pack_command("PING")
+_UNSUBSCRIBE_TIMEOUT: Final = 1.0
+"""Seconds that Redis has to confirm the end of the subscription."""
 
 
 class Handoff:
-    """Listens on a connection of its own, made with the options of `pool`: Redis closes one that
-    is told of messages when too much waits for it, and claims may be large.
+    """Listens for jobs on a separate connection.
 
-    worker: its name, as producers find it. take: is called with each job, as `enqueue.lua` packs
-    it. opened: is called when jobs would arrive from now on. Where Redis does not allow it, nothing
-    is ever heard, and the worker claims for itself.
+    Redis closes a subscribed connection when too many messages wait for it, and claims may be
+    large. If Redis forbids the subscription, no job arrives, and the worker claims by itself.
+
+    Args:
+        pool: The options of the connection.
+        worker: The worker's name, by which producers find it.
+        take: Receives each job, as `enqueue.lua` packs it.
+        opened: Is called when jobs can arrive from now on.
     """
 
     def __init__(
@@ -49,70 +53,71 @@ class Handoff:
         take: Callable[[bytes], None],
         opened: Callable[[], None],
     ) -> None:
-        self.listens = False
-        """Whether a job would arrive."""
+        self.listening = False
+        """Whether a handed-off job would arrive."""
         self._pool = pool
         self._channel = HANDED + worker
         self._take = take
         self._opened = opened
         self._wire: RedisProtocol | None = None
-        self._heard = False
-        self._listening: asyncio.Task[None] | None = None
+        self._answered = False
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._run())
+        """Start listening."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Take what was handed until now, and no more."""
-        listening, self._listening = self._listening, None
-        if listening is None:
+        """Take the jobs handed off so far, and no more."""
+        task, self._task = self._task, None
+        if task is None:
             return
-        if self.listens and self._wire is not None:
-            self.listens = False
+        if self.listening and self._wire is not None:
+            self.listening = False
             with contextlib.suppress(*TRANSIENT_ERRORS):
-                async with asyncio.timeout(_PATIENCE):
-                    self._wire.send(packed("UNSUBSCRIBE"))
-                    await asyncio.wait([listening])
-        listening.cancel()
-        await asyncio.wait([listening])
+                async with asyncio.timeout(_UNSUBSCRIBE_TIMEOUT):
+                    self._wire.send(pack_command("UNSUBSCRIBE"))
+                    await asyncio.wait([task])
+        task.cancel()
+        await asyncio.wait([task])
 
     async def _run(self) -> None:
-        while self._listening is not None:
+        while self._task is not None:
             try:
                 await self._listen()
             except TRANSIENT_ERRORS as error:
                 if isinstance(error, ResponseError) and not is_transient(error):
-                    logger.info("jobs are claimed, and not handed over: %s", error)
-                    await asyncio.sleep(_REFUSED)
+                    logger.info("hand-off is not available, jobs are claimed: %s", error)
+                    await asyncio.sleep(_RETRY_REFUSED)
                 else:
-                    await asyncio.sleep(_BEAT)  # the claims tell of it
+                    await asyncio.sleep(_PING_INTERVAL)  # the claims log the outage
 
     async def _listen(self) -> None:
-        """Until it has been unsubscribed."""
-        connection = await connected_like(self._pool, protocol=2)
+        """Listen until unsubscribed."""
+        connection = await open_connection(self._pool, protocol=2)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         wire = self._wire = RedisProtocol(
             connection,
-            answered=partial(self._hear, over),
-            lost=partial(_end, over),
+            on_reply=partial(self._on_reply, over),
+            on_lost=partial(_end, over),
         )
         try:
-            wire.send(packed("SUBSCRIBE", self._channel))
+            wire.send(pack_command("SUBSCRIBE", self._channel))
             while True:
-                self._heard = False
-                await asyncio.wait([over], timeout=_BEAT)
+                self._answered = False
+                await asyncio.wait([over], timeout=_PING_INTERVAL)
                 if over.done():
                     return over.result()
-                if not self._heard:
-                    raise RedisTimeoutError(f"no answer within {_BEAT:g} s")
+                if not self._answered:
+                    raise RedisTimeoutError(f"no answer within {_PING_INTERVAL:g} s")
                 wire.send(_PING)
         finally:
-            self.listens = False
+            self.listening = False
             wire.close()
 
-    def _hear(self, over: asyncio.Future[None], answer: Any) -> None:
-        self._heard = True
+    def _on_reply(self, over: asyncio.Future[None], answer: Any) -> None:
+        self._answered = True
         if isinstance(answer, Exception):
             _end(over, answer)
             return
@@ -120,7 +125,7 @@ class Handoff:
         if kind == b"message":
             self._take_safely(content)
         elif kind == b"subscribe":
-            self.listens = True
+            self.listening = True
             self._opened()
         elif kind == b"unsubscribe" and not over.done():
             over.set_result(None)
@@ -129,7 +134,7 @@ class Handoff:
         try:
             self._take(message)
         except Exception:
-            logger.exception("what was handed over cannot be read: its lease will lapse")
+            logger.exception("cannot read a handed-off job: its lease will expire")
 
 
 def _end(over: asyncio.Future[None], error: Exception) -> None:

@@ -1,5 +1,7 @@
-"""Keeps a worker's leases alive from a thread of its own, so that a job which blocks the event loop
-does not lose them."""
+"""The heartbeat: renews a worker's leases from a separate thread, with its own event loop.
+
+A job that blocks the worker's event loop therefore does not lose its lease.
+"""
 
 import asyncio
 import contextlib
@@ -23,9 +25,15 @@ RENEWALS_PER_LEASE: Final = 3
 class Heartbeat:
     """Renews the leases of one worker.
 
-    held: the claims that the worker holds at this moment. on_lost is called, in the worker's loop,
-    with a claim that turned out to be someone else's. While that loop is blocked, a job's lease is
-    renewed until its time is over, and no longer: then it may run elsewhere.
+    While the worker's event loop is blocked, a lease is renewed until the job's timeout has passed.
+    After that, the job may run elsewhere.
+
+    Args:
+        redis: The options of the connection.
+        queues: The names of the queues.
+        lease: Seconds that a claim is held without being renewed.
+        held: Return the claims that the worker holds now.
+        on_lost: Receives, in the worker's loop, a claim that another worker holds.
     """
 
     def __init__(
@@ -37,7 +45,8 @@ class Heartbeat:
         held: Callable[[], list[Claim]],
         on_lost: Callable[[Claim], None],
     ) -> None:
-        self._connections: ConnectionPool = redis.connection_pool
+        # redis-py leaves open whether the pool is asyncio's; arq's always is.
+        self._connections: ConnectionPool = redis.connection_pool  # pyright: ignore[reportAttributeAccessIssue]
         self._queues = queues
         self._lease = lease
         self._held = held
@@ -45,39 +54,40 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, in a thread that does not keep its process from ending."""
-        self._home = asyncio.get_running_loop()
-        self._answered = time.monotonic()
-        self._away = asyncio.new_event_loop()
-        self._beating = self._away.create_task(self._beat())
+        """Start the thread, a daemon: it does not keep the process from exiting."""
+        self._worker_loop = asyncio.get_running_loop()
+        self._worker_seen = time.monotonic()
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(self._renew_leases())
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     async def stop(self) -> None:
+        """Stop the thread and wait for it."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
-                self._away.call_soon_threadsafe(self._beating.cancel)
+            with contextlib.suppress(RuntimeError):  # the thread has ended and its loop is closed
+                self._loop.call_soon_threadsafe(self._task.cancel)
             await asyncio.to_thread(thread.join)
 
     def _run(self) -> None:
         try:
             with contextlib.suppress(asyncio.CancelledError):
-                self._away.run_until_complete(self._beating)
+                self._loop.run_until_complete(self._task)
         finally:
-            self._away.close()
+            self._loop.close()
 
-    async def _beat(self) -> None:
+    async def _renew_leases(self) -> None:
         connections = for_another_loop(self._connections)
         channel = ScriptChannel(connections)
-        claims = QueueOperations(channel, self._queues, self._lease)
+        operations = QueueOperations(channel, self._queues, self._lease)
 
         async def renew() -> None:
-            lost = await claims.renew(self._due())
+            lost = await operations.renew(self._due())
             try:
-                self._home.call_soon_threadsafe(self._report, lost)
-            except RuntimeError:  # that loop is closed: the worker is gone, though nobody closed it
-                self._beating.cancel()
+                self._worker_loop.call_soon_threadsafe(self._report, lost)
+            except RuntimeError:  # the worker's loop was closed without closing the worker
+                self._task.cancel()
 
         try:
             await run_periodically(renew, self._lease / RENEWALS_PER_LEASE)
@@ -87,18 +97,18 @@ class Heartbeat:
                 await connections.disconnect()
 
     def _due(self) -> list[Claim]:
-        """What would otherwise lapse soon."""
+        """Return the claims whose lease would otherwise expire soon."""
         now = time.monotonic()
         young = now - self._lease / RENEWALS_PER_LEASE
-        blocked = now - self._answered > self._lease
+        blocked = now - self._worker_seen > self._lease
         return [
             claim
             for claim in self._held()
-            if claim.since < young and (claim.until > now or not blocked)
+            if claim.claimed_at < young and (claim.deadline > now or not blocked)
         ]
 
     def _report(self, lost: Sequence[Claim]) -> None:
-        """In the worker's loop, which is not blocked, then."""
-        self._answered = time.monotonic()
+        """Report lost claims. This runs in the worker's loop, so the loop is not blocked."""
+        self._worker_seen = time.monotonic()
         for claim in lost:
             self._on_lost(claim)

@@ -1,4 +1,4 @@
-"""The claims that a worker holds, and those of others that fell silent."""
+"""Leases: keeps the claims of this worker, and reclaims jobs of lost workers."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -13,40 +13,47 @@ from jobs.engine.worker.heartbeat import Heartbeat
 
 logger = logging.getLogger("jobs.worker")
 
-REAPS_PER_LEASE: Final = 2
+RECLAIMS_PER_LEASE: Final = 2
 
 
 class Leases:
-    """What one worker holds, kept alive while it does.
+    """Holds the claims of one worker, and renews their leases.
 
-    on_lost is called with a claim that turned out to be someone else's by now; on_back when jobs
-    of others were put back.
+    Args:
+        operations: The queues.
+        redis: The options of the heartbeat's connection.
+        queues: The names of the queues.
+        lease: Seconds that a claim is held without being renewed.
+        on_lost: Receives a claim that another worker holds by now.
+        on_reclaimed: Is called when jobs of lost workers were requeued.
     """
 
     def __init__(
         self,
-        claims: QueueOperations,
+        operations: QueueOperations,
         redis: ArqRedis,
         queues: Sequence[str],
         lease: float,
         *,
         on_lost: Callable[[Claim], None],
-        on_back: Callable[[], None],
+        on_reclaimed: Callable[[], None],
     ) -> None:
-        self._claims = claims
+        self._operations = operations
         self._on_lost = on_lost
-        self._on_back = on_back
+        self._on_reclaimed = on_reclaimed
         self._held: set[Claim] = set()
         self.heartbeat = Heartbeat(
             redis, queues, lease, held=lambda: list(self._held), on_lost=self._lost
         )
-        self.reap_every = lease / REAPS_PER_LEASE
-        self._reap_until_ms = NO_LIMIT_MS
+        self.reclaim_every = lease / RECLAIMS_PER_LEASE
+        self._reclaim_until_ms = NO_LIMIT_MS
 
     def hold(self, claims: Iterable[Claim]) -> None:
+        """Renew the leases of `claims` from now on."""
         self._held.update(claims)
 
     def give_up(self, claims: Iterable[Claim]) -> None:
+        """Renew the leases of `claims` no more."""
         self._held.difference_update(claims)
 
     def _lost(self, claim: Claim) -> None:
@@ -54,19 +61,22 @@ class Leases:
             self._held.discard(claim)
             self._on_lost(claim)
 
-    async def reap(self) -> None:
-        """Put jobs back whose lease has lapsed; raises as `Channel.call`.
+    async def reclaim(self) -> None:
+        """Requeue jobs whose lease has expired.
 
-        Where Redis was away since the last time, this time nothing is put back: leases lapse while
-        nobody can renew them, and first their owners may show that they live.
+        After an outage of Redis, one call requeues nothing: leases expire while nobody can renew
+        them, and their owners get time for a heartbeat.
+
+        Raises:
+            TRANSIENT_ERRORS: Redis is unavailable.
         """
         try:
-            back, now_ms = await self._claims.reap(self._reap_until_ms)
+            job_ids, now_ms = await self._operations.reclaim(self._reclaim_until_ms)
         except TRANSIENT_ERRORS:
-            self._reap_until_ms = 0
+            self._reclaim_until_ms = 0
             raise
-        self._reap_until_ms = now_ms + self._claims.lease_ms
-        if back:
-            self._on_back()
-        for job_id in back:
-            logger.warning("job %s is put back: its worker fell silent", job_id)
+        self._reclaim_until_ms = now_ms + self._operations.lease_ms
+        if job_ids:
+            self._on_reclaimed()
+        for job_id in job_ids:
+            logger.warning("requeued job: lease expired job_id=%s", job_id)

@@ -1,65 +1,77 @@
-"""How long a worker waits before it claims again: a pure matter of what the last claims brought."""
+"""The polling interval: the time between two claims, from the results of earlier ones."""
 
 import asyncio
 import logging
 import random
 from typing import Final
 
+from jobs.engine.connection.backoff import backoff_delay
 from jobs.engine.connection.outage import Outage
 from jobs.engine.queue.claim import ClaimReply
 
 logger = logging.getLogger("jobs.worker")
 
 _SHORTEST: Final = 0.002
-_LONGEST_CROWD: Final = 0.1
+_MIN_LONGEST: Final = 0.05
+_LONGEST_STAGGER: Final = 0.1
 
 
 class PollingInterval:
-    """longest: seconds after which a worker looks anew, though nothing was heard. quiet: the same
-    for queues that are empty, where a change is heard of."""
+    """Computes the time until the next claim.
 
-    def __init__(self, poll_delay: float, quiet: float) -> None:
-        self.longest = max(poll_delay, 0.05)
-        self._quiet = quiet
-        self._empty = 0
-        self._told = False
-        self._in_vain = 0
+    Args:
+        poll_delay: Seconds after which a worker claims again without a notification.
+        idle_delay: The same for empty queues whose changes are notified.
+    """
+
+    def __init__(self, poll_delay: float, idle_delay: float) -> None:
+        self.longest = max(poll_delay, _MIN_LONGEST)
+        self._idle_delay = idle_delay
+        self._empty_claims = 0
+        self._notified = False
+        self._claims_in_vain = 0
         self._outage = Outage("claiming")
 
-    def until_next(self, claimed: ClaimReply, *, told: bool) -> float:
-        """Seconds to wait at most after a claim that left slots free.
+    def until_next(self, reply: ClaimReply, *, notified: bool) -> float:
+        """Return the longest wait after a claim that left slots free, in seconds.
 
-        told: a change of the queues is heard of. Without that the queue is polled, the more slowly
-        the longer it stays empty.
+        Args:
+            reply: The reply to the last claim.
+            notified: Redis notifies of changes. Without notifications the queue is polled, more
+                slowly the longer it stays empty.
         """
-        self._empty = 0 if claimed.claims else self._empty + 1
-        self._in_vain = self._in_vain + 1 if self._told and self._empty else 0
-        self._told = False
+        self._empty_claims = 0 if reply.claims else self._empty_claims + 1
+        in_vain = self._notified and self._empty_claims
+        self._claims_in_vain = self._claims_in_vain + 1 if in_vain else 0
+        self._notified = False
         wait = self.longest
-        if not told:
-            wait = min(wait, float(_SHORTEST * 2 ** min(self._empty, 16)))
-        elif claimed.left == 0:
-            wait = self._quiet
-        if claimed.next_due_in is not None:
-            wait = min(wait, claimed.next_due_in + 0.001)
+        if not notified:
+            wait = backoff_delay(self._empty_claims, _SHORTEST, wait)
+        elif reply.remaining == 0:
+            wait = self._idle_delay
+        if reply.next_due_in is not None:
+            wait = min(wait, reply.next_due_in + 0.001)
         return wait
 
-    async def crowd(self) -> None:
-        """A change was heard of. Many idle workers hear of each job, and one gets it: those who
-        came in vain come back more slowly."""
-        self._told = True
-        if self._in_vain > 1:
-            longest = min(_SHORTEST * 2 ** min(self._in_vain, 16), _LONGEST_CROWD)
+    async def stagger(self) -> None:
+        """Wait after a notification, longer the more often the claim that followed was in vain.
+
+        Redis notifies every idle worker of a job, and one worker gets it.
+        """
+        self._notified = True
+        if self._claims_in_vain > 1:
+            longest = backoff_delay(self._claims_in_vain, _SHORTEST, _LONGEST_STAGGER)
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
 
-    def served(self) -> None:
-        """A job came without a claim: what is heard of next is most likely that one."""
-        self._in_vain = 0
+    def handed_job(self) -> None:
+        """Note that a job came without a claim: the next notification is most likely about it."""
+        self._claims_in_vain = 0
 
-    async def outage(self, error: Exception) -> None:
-        """Redis is away, or refuses: wait, the longer the more often it happened."""
-        await self._outage.wait(error)
+    async def back_off(self, error: Exception) -> None:
+        """Wait because Redis is unavailable or refuses, longer with each repetition."""
+        await self._outage.back_off(error)
 
     def recovered(self) -> None:
-        if self._outage.over():
-            logger.warning("Redis is back")
+        """Note that Redis has answered."""
+        if self._outage.end():
+            logger.warning("Redis is available again")

@@ -1,8 +1,8 @@
-"""Claims in hand for which no slot is free yet, but will be in a moment.
+"""Prefetch: claimed jobs that wait a moment for a free slot.
 
-Where jobs are short, each slot would stand empty for as long as a claim takes. So a worker claims a
-little ahead: about as many jobs as it is seen to start while a claim is under way. What then waits
-longer than a moment after all goes back to the queue, where another worker may be free for it.
+If jobs are short, each slot would be empty for the duration of a claim. So a worker claims a little
+ahead: about as many jobs as it starts while one claim is under way. A job that waits too long after
+all is requeued, and another worker may be free for it.
 """
 
 import asyncio
@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from jobs.engine.queue.claim import Claim
-from jobs.engine.worker.capacity import Capacity
 
-PATIENCE: Final = 0.1
-"""Seconds after which a claim in hand goes back."""
-_WINDOW: Final = 0.05
-"""Seconds over which it is counted how many jobs start."""
-_FLIGHTS: Final = 2
-_SHORTEST: Final = 0.005
-"""The reserve is to last for so many claims, and so many seconds; it is filled up when half of it
-is left, as each claim has its price."""
+MAX_WAIT: Final = 0.1
+"""Seconds after which a waiting claim is requeued."""
+_RATE_WINDOW: Final = 0.05
+"""Seconds over which the rate of started jobs is measured."""
+_CLAIMS_COVERED: Final = 2
+_MIN_COVERED: Final = 0.005
+"""The prefetch covers this many claims and this many seconds. Below half of its size it is filled
+up again, since each claim has a fixed cost."""
 
 
 class _Waiting(NamedTuple):
@@ -30,73 +29,104 @@ class _Waiting(NamedTuple):
 
 
 class Prefetch:
-    """What is claimed and not started, the oldest first. now: seconds, as `time.monotonic`."""
+    """Holds claims that are not started yet, the oldest first.
 
-    def __init__(self, slots: Capacity, now: Callable[[], float] = time.monotonic) -> None:
-        self._slots = slots
+    Args:
+        free: Return the number of free slots.
+        start: Start jobs.
+        release: Requeue jobs as they were.
+        lease: Seconds that a claim is held without being renewed.
+        now: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        free: Callable[[], int],
+        start: Callable[[Sequence[Claim]], None],
+        release: Callable[[Sequence[Claim]], None],
+        lease: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._free = free
+        self._start = start
+        self._release = release
+        self._lease = lease
         self._now = now
         self._size = 0
         self._starting = False
-        self._since, self._started, self._rate = now(), 0, 0.0
+        self._window_start, self._started, self._rate = now(), 0, 0.0
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, claims: Sequence[Claim], took: float) -> None:
-        """Start `claims` as soon as there are slots for them. took: seconds, to claim them."""
-        now = self._now()
-        number = 0 if self._waiting else max(self._slots.free(), 0)
-        self._begin(claims[:number])
-        self._waiting.extend(_Waiting(claim, now + PATIENCE) for claim in claims[number:])
-        self.start()  # some may have ended already
-        self._watch()
-        if now - self._since > _WINDOW:
-            self._rate = self._started / (now - self._since)
-            self._since, self._started = now, 0
-        # What has to wait for half of the patience would soon go back.
-        self._size = int(self._rate * min(max(_FLIGHTS * took, _SHORTEST), PATIENCE / 2))
+        """Start `claims` as soon as there are slots for them.
 
-    def lacks(self, coming: int) -> int:
-        """How many more jobs should be claimed. coming: those that are being claimed."""
-        missing = self._size - len(self._waiting) - coming
+        Args:
+            claims: Newly claimed jobs.
+            took: Seconds that the claim took.
+        """
+        now = self._now()
+        number = 0 if self._waiting else max(self._free(), 0)
+        self._begin(claims[:number])
+        self._waiting.extend(_Waiting(claim, now + MAX_WAIT) for claim in claims[number:])
+        self.start_waiting()  # some jobs may have ended already
+        self._set_timer()
+        if now - self._window_start > _RATE_WINDOW:
+            self._rate = self._started / (now - self._window_start)
+            self._window_start, self._started = now, 0
+        # A claim that has to wait for half of MAX_WAIT would soon be requeued.
+        covered = min(max(_CLAIMS_COVERED * took, _MIN_COVERED), MAX_WAIT / 2)
+        self._size = int(self._rate * covered)
+
+    def missing(self, requested: int) -> int:
+        """Return the number of further jobs to claim.
+
+        Args:
+            requested: Jobs that claims under way may bring beyond the free slots.
+        """
+        missing = self._size - len(self._waiting) - requested
         return missing if 2 * missing >= self._size else 0
 
-    def start(self) -> None:
-        """Start what there are slots for."""
-        if not self._waiting or self._starting:  # a job may end at once, in its start
+    def start_waiting(self) -> None:
+        """Start waiting claims for which there are slots."""
+        if not self._waiting or self._starting:  # a job may end within its start
             return
         self._starting = True
-        while (number := min(self._slots.free(), len(self._waiting))) > 0:
+        while (number := min(self._free(), len(self._waiting))) > 0:
             self._begin([self._waiting.popleft().claim for _ in range(number)])
         self._starting = False
 
     def _begin(self, claims: Sequence[Claim]) -> None:
-        """What was claimed so long ago that its lease may have lapsed, as when this process was
-        frozen, goes back; the oldest comes first."""
-        oldest = self._now() - self._slots.lease / 2
-        if claims and claims[0].since < oldest:
-            self._slots.give_back([claim for claim in claims if claim.since < oldest])
-            claims = [claim for claim in claims if claim.since >= oldest]
+        """Start claims, but requeue those so old that their lease may have expired.
+
+        Claims get old while the process is frozen. The oldest claim comes first.
+        """
+        oldest = self._now() - self._lease / 2
+        if claims and claims[0].claimed_at < oldest:
+            self._release([claim for claim in claims if claim.claimed_at < oldest])
+            claims = [claim for claim in claims if claim.claimed_at >= oldest]
         self._started += len(claims)
-        self._slots.start(claims)
+        self._start(claims)
 
     def close(self) -> None:
-        """Give all of it back."""
+        """Requeue all waiting claims."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._give_back(len(self._waiting))
+        self._requeue(len(self._waiting))
 
-    def _watch(self) -> None:
+    def _set_timer(self) -> None:
         if self._waiting and self._timer is None:
             seconds = self._waiting[0].until - self._now()
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
 
-    def _check(self) -> None:
+    def _expire(self) -> None:
         self._timer = None
         now = self._now()
-        self._give_back(sum(one.until <= now for one in self._waiting))
-        self._watch()
+        self._requeue(sum(waiting.until <= now for waiting in self._waiting))
+        self._set_timer()
 
-    def _give_back(self, number: int) -> None:
+    def _requeue(self, number: int) -> None:
         if number:
-            self._slots.give_back([self._waiting.popleft().claim for _ in range(number)])
+            self._release([self._waiting.popleft().claim for _ in range(number)])

@@ -1,8 +1,8 @@
-"""The worker: arq's, by constructor and by wire format, that loses nothing, sticks at nothing, and
-moves jobs by the batch.
+"""Drop-in replacement for arq's worker: same constructor, same wire format.
 
-`Worker(...)` takes all that `arq.worker.Worker` takes and behaves like it; what goes beyond is
-switched on by the parameters of its own.
+`Worker(...)` takes the parameters of `arq.worker.Worker` and behaves like it. It survives crashes
+and outages, and processes jobs in batches. Further features are off until a parameter of our own
+switches them on.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from arq.connections import ArqRedis, RedisSettings, log_redis_info
 from arq.cron import CronJob
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
+from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock, SystemClock
 from jobs.engine.connection.connect import require_supported_version
@@ -28,49 +29,59 @@ from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
-from jobs.engine.monitoring.health import Health, Sign
+from jobs.engine.monitoring.health import HealthKeys, WorkerHealth
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import Claim, Completion
-from jobs.engine.queue.names import served
+from jobs.engine.queue.names import served_queues
 from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
 from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.scheduling.scheduler import Scheduler
-from jobs.engine.scheduling.timezones import local_zone, with_rules
+from jobs.engine.scheduling.timezones import as_zoneinfo, local_zone
+from jobs.engine.worker.aborts import Aborts
+from jobs.engine.worker.capacity import Capacity
 from jobs.engine.worker.completer import Completer
 from jobs.engine.worker.completion import CompletionEncoder
-from jobs.engine.worker.executor import CLOSING_PATIENCE, Executor
+from jobs.engine.worker.executor import CLOSING_TIMEOUT, Executor
 from jobs.engine.worker.fetcher import Fetcher
-from jobs.engine.worker.function_options import keep_ms
+from jobs.engine.worker.function_options import FunctionDefaults
+from jobs.engine.worker.job_log import JobLog
 from jobs.engine.worker.leases import Leases
+from jobs.engine.worker.options import ExecutorOptions, JobCounts
 from jobs.engine.worker.periodic import qualified_name, run_periodically
 from jobs.engine.worker.polling import PollingInterval
+from jobs.engine.worker.shutdown import Shutdown
 
 logger = logging.getLogger("arq.worker")
 
 Observer = Callable[[Outcome], None]
-Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
-_IN_TIME: Final = 5 / 6
-"""Of the time for which a worker waits to be handed jobs: then it says so again."""
+_ANNOUNCE_AGAIN: Final = 5 / 6
+"""Share of the time for which producers may hand jobs to an idle worker; then it claims again."""
+_LABELS_SHOWN: Final = 5
 
 
 class Worker(arq.worker.Worker):
-    """Runs jobs. All of arq's parameters, as they are there, and these:
+    """Runs jobs.
 
-    queues: several queues in place of `queue_name`, served in turn.
-    lease: seconds after which the jobs of a worker that fell silent go to another; it shows a
-        sign of life three times as often.
-    dead_letters: a job that failed for good is kept, to be looked at and retried.
-    put_back_unknown: a job whose function is not known here is looked at again later, as another
-        worker may know it, before it fails.
-    clock: business time, for schedules; by default what `on_startup` puts into `ctx["clock"]`,
-        else the machine's.
-    observers: are shown the outcome of each try; arq's own log lines about jobs are left out then.
-    on_dead_letter: is told of dead letters in the background; see `jobs.engine.monitoring.alerts`.
-    counters: outcomes and durations are counted in Redis, for all workers of a queue together,
-        and each worker has a health key of its own.
+    Args:
+        functions: Functions and `arq.func(...)` entries, as in arq.
+        queues: Several queues instead of `queue_name`, served in turn.
+        lease: Seconds after which the jobs of an unresponsive worker are requeued. The heartbeat
+            renews the lease three times as often.
+        dead_letters: Keep a dead letter of each job that failed for good.
+        requeue_unknown: Requeue a job whose function this worker does not know: another worker may
+            know it. After five minutes the job fails.
+        clock: Business time for schedules; by default `ctx["clock"]`, else the system clock.
+        observers: Receive the outcome of each execution. arq's log lines about jobs are left to
+            them.
+        on_dead_letter: Is called in the background for dead letters; see
+            `jobs.engine.monitoring.alerts`.
+        counters: Count outcomes and durations in Redis, for all workers of a queue, and write a
+            health key per worker.
+        put_back_unknown: The former name of `requeue_unknown`.
+        arq_options: All other parameters of `arq.worker.Worker`.
     """
 
     def __init__(
@@ -80,26 +91,28 @@ class Worker(arq.worker.Worker):
         queues: Sequence[str] | None = None,
         lease: float = 15,
         dead_letters: bool = False,
-        put_back_unknown: bool = False,
+        requeue_unknown: bool = False,
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
         on_dead_letter: AlertHook | None = None,
         counters: bool = False,
+        put_back_unknown: bool | None = None,
         **arq_options: Any,
     ) -> None:
         if queues:
             arq_options["queue_name"] = queues[0]
         crons = arq_options.get("cron_jobs") or ()
         arq_options["cron_jobs"] = [
-            Cron.adopt(one) if isinstance(one, CronJob) else one for one in crons
+            Cron.adopt(cron) if isinstance(cron, CronJob) else cron for cron in crons
         ]
         zone = arq_options.get("timezone")
+        self._counts = JobCounts()
         super().__init__(functions, **arq_options)
         refuse_duplicate_names(self.cron_jobs)
-        self._zone = local_zone() if zone is None else with_rules(zone)
-        self.queues = served(queues or [self.queue_name])
+        self._zone = local_zone() if zone is None else as_zoneinfo(zone)
+        self.queues = served_queues(queues or [self.queue_name])
         self.lease = lease
-        self.put_back_unknown = put_back_unknown
+        self.requeue_unknown = requeue_unknown if put_back_unknown is None else put_back_unknown
         self.clock = clock
         self.observers = list(observers)
         self.on_dead_letter = on_dead_letter
@@ -107,14 +120,46 @@ class Worker(arq.worker.Worker):
         self.dead_letters = dead_letters
         self.counters = counters
         self._stopping = False
-        self._duties: list[asyncio.Task[None]] = []
-        self._schedule: Scheduler | None = None
+        self._canceled = False
+        self._shutdown = Shutdown()
+        self._background: list[asyncio.Task[None]] = []
+        self._scheduler: Scheduler | None = None
         self._opened = False
         self._opening = asyncio.Lock()
 
-    # --- opening and closing
+    # --- arq's counts
+
+    @property
+    def jobs_complete(self) -> int:
+        """Executions that returned."""
+        return self._counts.complete
+
+    @jobs_complete.setter
+    def jobs_complete(self, count: int) -> None:
+        self._counts.complete = count
+
+    @property
+    def jobs_failed(self) -> int:
+        """Executions that failed for good or were aborted."""
+        return self._counts.failed
+
+    @jobs_failed.setter
+    def jobs_failed(self, count: int) -> None:
+        self._counts.failed = count
+
+    @property
+    def jobs_retried(self) -> int:
+        """Executions that ended with a retry or a release."""
+        return self._counts.retried
+
+    @jobs_retried.setter
+    def jobs_retried(self, count: int) -> None:
+        self._counts.retried = count
+
+    # --- life cycle
 
     async def main(self) -> None:
+        # 1. Open: connect, and wire the parts together.
         await self._open()
         if self.job_serializer is None:
             logger.warning(
@@ -128,17 +173,23 @@ class Worker(arq.worker.Worker):
         await log_redis_info(self.pool, logger.info)
         if self.on_startup:
             await self.on_startup(self.ctx)
+        # 2. Start: the first heartbeat, and the periodic tasks.
         await self.heart_beat()
-        self._start_duties()
-        await self._claiming.run()
-        await self._settle()
-        await self._stop_duties()
+        self._start_background()
+        # 3. Run: claim jobs until told to stop, or until a burst has emptied the queues.
+        self._limit_burst()
+        await self._fetcher.run()
+        # 4. Drain: wait for running jobs and for their completions.
+        await self._drain()
+        # 5. Stop the periodic tasks. `close` closes the connections.
+        await self._stop_background()
         await self._channel.close()
 
     async def _open(self) -> None:
         async with self._opening:  # `start_jobs` may be called several times at once
             if not self._opened:
                 await self._open_once()
+                self._opened = True
 
     async def _open_once(self) -> None:
         if self._pool is None:
@@ -152,238 +203,283 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.dead_letters:
             self.ctx["engine"] = self
-        self._channel = ScriptChannel(
-            self.pool.connection_pool, lambda: self._claiming.changed.set()
+        # redis-py leaves open whether the pool is asyncio's; arq's always is.
+        self._connections: ConnectionPool = self.pool.connection_pool  # pyright: ignore[reportAssignmentType]
+        self._wire_completions()
+        self._wire_claims()
+
+    def _wire_completions(self) -> None:
+        """Make the parts that a job passes after its claim: executor, encoder, completer."""
+        defaults = FunctionDefaults(
+            timeout=self.job_timeout_s,
+            keep_result=self.keep_result_s,
+            keep_result_forever=self.keep_result_forever,
+            max_tries=self.max_tries,
         )
-        self._claims = QueueOperations(self._channel, self.queues, self.lease)
-        self._claiming = Fetcher(
-            self._claims,
-            self,
-            self.pool.connection_pool,
+        self._channel = ScriptChannel(self._connections, lambda: self._fetcher.changed.set())
+        self._operations = QueueOperations(self._channel, self.queues, self.lease)
+        receivers = list(self.observers)
+        if self.on_dead_letter is not None:
+            self._alerts = Alerts(self.on_dead_letter, self.pool)
+            receivers.append(self._alerts)
+        self._receivers = receivers
+        self._completer = Completer(
+            self._operations,
+            on_settled=self._on_settled,
+            observe=self._observe if receivers else None,
+        )
+        self._executor = Executor(
+            ExecutorOptions(
+                functions=self.functions,
+                defaults=defaults,
+                ctx=self.ctx,
+                deserializer=self.job_deserializer,
+                requeue_unknown=self.requeue_unknown,
+                retry_jobs=self.retry_jobs,
+                on_job_start=self.on_job_start,
+                on_job_end=self.on_job_end,
+                after_job_end=self.after_job_end,
+            ),
+            self.tasks,
+            self._completer,
+            CompletionEncoder(
+                counts=self._counts,
+                serializer=self.job_serializer,
+                expires_extra_ms=self.expires_extra_ms,
+                unknown_keep_ms=defaults.keep_ms(),
+                counters=self.counters,
+                observed=bool(receivers),
+                dead_letters=self.dead_letters,
+            ),
+            JobLog(verbose=not self.observers, log_results=self.log_results),
+        )
+        self._aborts = Aborts(self.pool, self._executor.running)
+
+    def _wire_claims(self) -> None:
+        """Make the parts that bring jobs and keep their leases: capacity, fetcher, leases."""
+        self._capacity = Capacity(
+            self.tasks,
+            max_jobs=self.max_jobs,
+            claim_limit=self.queue_read_limit,
+            accepting=lambda: self.allow_pick_jobs and not self._stopping,
+            started=self._jobs_started,
+        )
+        self._limit_burst()
+        self._fetcher = Fetcher(
+            self._operations,
+            self._capacity,
+            self._connections,
+            start=self._start,
+            release=self._release,
+            lease=self.lease,
             with_aborts=self.allow_abort_jobs,
-            pauses=PollingInterval(
-                self.poll_delay_s, quiet=self._claims.waits_ms / 1000 * _IN_TIME
+            polling=PollingInterval(
+                self.poll_delay_s, self._operations.handoff_window_ms / 1000 * _ANNOUNCE_AGAIN
             ),
             tracks=lambda: self._channel.tracks,
         )
+        self._executor.on_slot_freed = self._fetcher.slot_freed
         if self._stopping:
-            self._claiming.stop()
+            self._fetcher.stop()
         self._leases = Leases(
-            self._claims,
+            self._operations,
             self.pool,
             self.queues,
             self.lease,
-            on_lost=lambda claim: self._tries.lost(claim),
-            on_back=self._claiming.changed.set,
+            on_lost=self._executor.cancel_lost,
+            on_reclaimed=self._fetcher.changed.set,
         )
-        self._told = list(self.observers)
-        if self.on_dead_letter is not None:
-            self._alerts = Alerts(self.on_dead_letter, self.pool)
-            self._told.append(self._alerts)
-        self._finisher = Completer(
-            self._claims,
-            given_up=self._given_up,
-            observe=self._observe if self._told else None,
-        )
-        endings = CompletionEncoder(
-            tally=self,
-            serializer=self.job_serializer,
-            expires_extra_ms=self.expires_extra_ms,
-            retry_jobs=self.retry_jobs,
-            unread_keep_ms=keep_ms(None, None, self),
-            log_results=self.log_results,
-            counts=self.counters,
-            tells=bool(self._told),
-            chatty=not self.observers,
-            dead_letters=self.dead_letters,
-        )
-        self._tries = Executor(self, self._finisher, endings, freed=self._claiming.slot_freed)
-        self._health = Health(
+        self._health = HealthKeys(
             self.pool,
-            self._claims.worker_id,
+            self._operations.worker_id,
             [self.health_check_key, *map(keys.health, self.queues[1:])],
             self.health_check_interval,
             own_key=self.counters,
         )
-        self._opened = True
+
+    def _limit_burst(self) -> None:
+        """Apply the burst options, which `run_check` may change between two runs."""
+        self._capacity.burst = self.burst
+        limited = self.burst and self.max_burst_jobs >= 0
+        self._capacity.burst_limit = self.max_burst_jobs if limited else None
 
     async def close(self) -> None:
+        """Stop, and close the connections. Each stage is bounded; see `shutdown`."""
         if not self._handle_signals:
-            self.handle_sig(Signals.SIGUSR1)
+            self._cancel_running(Signals.SIGUSR1)
         if not self._pool:
             self._stopping = False
             return
         self._stopping = True
+        shutdown = self._shutdown
         if self._opened:
-            self._claiming.stop()
-            await self._claiming.settle()
-            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-            self._tries.close()
-            await self._stop_duties()
-            await _within_patience(self._finisher.drain())
-            self._finisher.stop()
+            self._fetcher.stop()
+            await shutdown.stage("the last claim", self._fetcher.settle())
+            if self._canceled:
+                await shutdown.stage(self._running_jobs(), self._wait_for_jobs())
+            else:  # the jobs' own timeouts bound the wait
+                await self._wait_for_jobs()
+            self._executor.close()
+            await shutdown.stage("background tasks", self._stop_background())
+            await _unless_unavailable(self._completer.drain())
+            self._completer.stop()
             if self._alerts is not None:
-                await self._alerts.close()
+                await shutdown.stage("alerts", self._alerts.close())
             await self._channel.close()
-            self._opened, self._schedule = False, None
-            await _within_patience(self._health.remove())
+            self._opened, self._scheduler = False, None
+            await _unless_unavailable(self._health.remove())
         try:
             if self.on_shutdown:
-                await self.on_shutdown(self.ctx)
+                name = f"on_shutdown ({qualified_name(self.on_shutdown)})"
+                await shutdown.stage(name, _awaited(self.on_shutdown(self.ctx)))
         finally:
             await self.pool.aclose(close_connection_pool=True)
             self._pool = None
             self._stopping, self.allow_pick_jobs = False, True
+            self._shutdown, self._canceled = Shutdown(), False
 
-    # --- claiming
+    def _running_jobs(self) -> str:
+        labels = [execution.label for execution in self._executor.running.values()]
+        shown = ", ".join(labels[:_LABELS_SHOWN])
+        more = len(labels) - _LABELS_SHOWN
+        return f"jobs that ignore their cancellation: {shown}" + (f" and {more} more" * (more > 0))
 
-    def free(self) -> int:
-        """How many jobs may be started now."""
-        if not self.allow_pick_jobs or self._stopping:
-            return 0
-        free = min(self.max_jobs - len(self.tasks), self.queue_read_limit)
-        if self.burst and self.max_burst_jobs >= 0:
-            free = min(free, self.max_burst_jobs - self._jobs_started())
-        return free
+    async def _wait_for_jobs(self) -> None:
+        if self.tasks:
+            await asyncio.wait(list(self.tasks.values()))
 
-    def idle(self) -> bool:
-        """Whether nothing runs, and a job would be started."""
-        return not self.tasks and self.allow_pick_jobs
+    # --- claims
 
-    def claims_ahead(self) -> bool:
-        """Whether more may be claimed than can be started: not where the jobs are numbered."""
-        return not (self.burst and self.max_burst_jobs >= 0)
-
-    def burst_is_over(self) -> bool:
-        """Whether a burst has had the jobs that it may have."""
-        return self.burst and 0 <= self.max_burst_jobs <= self._jobs_started()
-
-    def start(self, claims: Sequence[Claim]) -> None:
-        """Run what was claimed."""
+    def _start(self, claims: Sequence[Claim]) -> None:
         if self._stopping:
-            self.give_back(claims)
+            self._release(claims)
             return
         self._leases.hold(claims)
-        self._tries.start_all(claims)
+        self._executor.start(claims)
 
-    def give_back(self, claims: Sequence[Claim]) -> None:
-        """Put back what was claimed, as it was."""
+    def _release(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            self._finisher.add(Completion.again(claim))
+            self._completer.add(Completion.requeue(claim))
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Claim and start up to that many jobs that are due; the queue decides which."""
+        """Claim and start as many due jobs as there are `job_ids`; the queue decides which."""
         await self._open()
         await self._claim(min(len(job_ids), self.max_jobs - len(self.tasks)))
 
     async def _poll_iteration(self) -> None:
-        """One turn of the loop, for those who drive it themselves, and hear of an outage."""
+        """Take one turn of arq's loop. Raises TRANSIENT_ERRORS during an outage."""
         await self._open()
         await super().heart_beat()
-        await self._claim(self.free())
+        await self._claim(self._capacity.free())
         if self.allow_abort_jobs:
-            await self._tries.cancel_aborted()
+            await self._aborts.cancel_requested()
 
     async def _claim(self, limit: int) -> None:
         if limit > 0:
-            claimed = await self._claims.claim(limit, with_aborts=self.allow_abort_jobs)
-            self.start(claimed.claims)
+            reply = await self._operations.claim(limit, with_aborts=self.allow_abort_jobs)
+            self._start(reply.claims)
 
-    # --- what others report
+    # --- completions
 
-    def _given_up(self, finishes: Sequence[Completion]) -> None:
-        self._leases.give_up([finish.claim for finish in finishes])
-        # Redis tells others of what this worker changes, not itself.
-        if self.burst or any(finish.runs_again for finish in finishes):
-            self._claiming.changed.set()
+    def _on_settled(self, completions: Sequence[Completion]) -> None:
+        self._leases.give_up([completion.claim for completion in completions])
+        # Redis notifies other connections of this worker's changes, but not its own.
+        if self.burst or any(completion.is_requeue for completion in completions):
+            self._fetcher.changed.set()
 
     def _observe(self, outcome: Outcome) -> None:
-        for observer in self._told:
+        for receiver in self._receivers:
             try:
-                observer(outcome)
+                receiver(outcome)
             except Exception:
-                logger.exception("%s failed for job %s", qualified_name(observer), outcome.job_id)
+                logger.exception("%s failed for job %s", qualified_name(receiver), outcome.job_id)
 
-    # --- duties beside the jobs
+    # --- background tasks
 
     async def record_health(self) -> None:
-        """Give a sign of life; arq's line of it is logged when it says something new."""
+        """Write the health keys; log arq's line when the counts have changed."""
         queued = sum([await self.pool.zcard(queue) for queue in self.queues])
         counts = (
             f"j_complete={self.jobs_complete} j_failed={self.jobs_failed} "
             f"j_retried={self.jobs_retried} j_ongoing={len(self.tasks)} queued={queued}"
         )
         text = f"{datetime.now(self.timezone):%b-%d %H:%M:%S} {counts}"
-        await self._health.write(text, Sign.of(self, self._claims.worker_id))
+        await self._health.write(text, WorkerHealth.of(self, self._operations.worker_id))
         if self._last_health_check_log not in (None, counts):
             logger.info("recording health: %s", text)
         self._last_health_check_log = counts
 
     async def heart_beat(self) -> None:
-        """As arq's; where Redis is away, the duties give the next sign of life."""
+        """Write the health keys and fire due schedules. Outages are logged."""
         fire = partial(self.run_cron, datetime.now(self.timezone), 0)
-        outage = Outage("a sign of life")
-        for beat in (self.record_health, fire):
+        outage = Outage("the heartbeat")
+        for action in (self.record_health, fire):
             try:
-                await beat()
+                await action()
             except TRANSIENT_ERRORS as error:
-                outage.met(error)
+                outage.report(error)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
-        """Fire the crons that are due. The time is the clock's, so the arguments do not matter."""
-        if self._schedule is None:
-            self._schedule = Scheduler(
-                [one for one in self.cron_jobs if isinstance(one, Cron)],
+        """Fire due schedules. The clock gives the time; arq's arguments are ignored."""
+        if self._scheduler is None:
+            self._scheduler = Scheduler(
+                [cron for cron in self.cron_jobs if isinstance(cron, Cron)],
                 redis=self.pool,
                 channel=self._channel,
                 clock=self.clock or self.ctx.get("clock") or SystemClock(),
                 zone=self._zone,
                 queue=self.queue_name,
-                fired=self._claiming.changed.set,
+                fired=self._fetcher.changed.set,
             )
-        await self._schedule.tick()
+        await self._scheduler.tick()
 
-    def _start_duties(self) -> None:
-        if self._duties:
+    def _start_background(self) -> None:
+        if self._background:
             return
-        duties = [
-            run_periodically(self._leases.reap, self._leases.reap_every),
+        periodic = [
+            run_periodically(self._leases.reclaim, self._leases.reclaim_every),
             run_periodically(self.record_health, max(self._health.interval, 0.5)),
         ]
-        if self._schedule is not None:
-            duties.append(self._schedule.run())
+        if self._scheduler is not None:
+            periodic.append(self._scheduler.run())
         if self.allow_abort_jobs:
-            duties.append(
-                run_periodically(self._tries.cancel_aborted, max(self.poll_delay_s, 0.05))
-            )
-        self._duties = [asyncio.create_task(duty) for duty in duties]
+            every = max(self.poll_delay_s, 0.05)
+            periodic.append(run_periodically(self._aborts.cancel_requested, every))
+        self._background = [asyncio.create_task(coroutine) for coroutine in periodic]
         self._leases.heartbeat.start()
 
-    async def _stop_duties(self) -> None:
-        duties, self._duties = self._duties, []
-        for duty in duties:
-            duty.cancel()
-        await asyncio.gather(*duties, return_exceptions=True)
+    async def _stop_background(self) -> None:
+        tasks, self._background = self._background, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._opened:
             await self._leases.heartbeat.stop()
 
-    # --- stopping
+    # --- shutdown
 
-    async def _settle(self) -> None:
-        """Wait until what runs has ended, and its end is in Redis."""
+    async def _drain(self) -> None:
+        """Wait for running jobs, and until Redis has their completions."""
         while self.tasks:
             await asyncio.wait(list(self.tasks.values()))
         if self._opened:
-            await self._finisher.drain()
+            await self._completer.drain()
 
     def handle_sig(self, signum: Signals) -> None:
+        """Cancel what runs. A second signal shortens the shutdown."""
+        if self._canceled:
+            self._shutdown.hurry()
+        self._cancel_running(signum)
+
+    def _cancel_running(self, signum: Signals) -> None:
+        self._canceled = True
         self._stop_claiming()
         if self._opened:
-            self._tries.release_all()
+            self._executor.mark_shutdown()
         super().handle_sig(signum)
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
-        """Let what runs end within `job_completion_wait`; a second signal ends the waiting."""
+        """Let running jobs end within `job_completion_wait`; a second signal ends the wait."""
         if self._stopping:
             self.handle_sig(signum)
             return
@@ -393,27 +489,31 @@ class Worker(arq.worker.Worker):
     async def _wait_for_tasks_to_complete(self, signum: Signals) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._job_completion_wait):
-                await self._settle()
+                await self._drain()
         if self._opened:
-            self._tries.release_all()
+            self._executor.mark_shutdown()
         self._job_completion_wait = 0
         await super()._wait_for_tasks_to_complete(signum)
 
     def _stop_claiming(self) -> None:
         self._stopping = True
         if self._opened:
-            self._claiming.stop()
+            self._fetcher.stop()
 
 
-async def _within_patience(last: Awaitable[None]) -> None:
-    """Do one of the last things, if Redis is there for it."""
+async def _awaited(awaitable: Awaitable[object]) -> None:
+    await awaitable
+
+
+async def _unless_unavailable(last: Awaitable[None]) -> None:
+    """Await one of the last writes, as long as Redis is available for it."""
     with contextlib.suppress(*TRANSIENT_ERRORS):
-        async with asyncio.timeout(CLOSING_PATIENCE):
+        async with asyncio.timeout(CLOSING_TIMEOUT):
             await last
 
 
 def _signature() -> inspect.Signature:
-    """arq's parameters and ours, for those who look up which options there are."""
+    """Return arq's parameters and ours, for code that looks up the known options."""
     of_arq = inspect.signature(arq.worker.Worker).parameters
     of_ours = inspect.signature(Worker).parameters
     own = [p for p in of_ours.values() if p.kind is not p.VAR_KEYWORD and p.name not in of_arq]

@@ -55,7 +55,7 @@ class MemoryAnalytics:
         calls: dict[BucketKey, list[Call]] = {key: [] for key in keys}
         for call in self._state.calls.values():
             key = self._bucket_of(call)
-            if key in calls and _placed(call):
+            if key is not None and key in calls and _placed(call):
                 calls[key].append(call)
         return [_bucket(key, calls[key]) for key in sorted(calls)]
 

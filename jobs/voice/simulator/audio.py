@@ -1,4 +1,4 @@
-"""The simulator's recordings: noise as WAV, the same bytes whenever they are fetched."""
+"""Recordings of the simulator: noise in WAV format, the same bytes at every download."""
 
 import struct
 from typing import Final
@@ -16,30 +16,40 @@ _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
 def recording_url(call_id: UUID) -> str:
-    """Where the call's recording is fetched."""
+    """Return the URL of a call's recording."""
     return f"simulator://recordings/{call_id}"
 
 
 def recorded_call(url: str) -> UUID:
-    """The call whose recording is at `url`. Raises ValidationError where that is not ours."""
+    """Return the call that a recording URL belongs to.
+
+    Raises:
+        ValidationError: The URL is not one of the simulator's.
+    """
     try:
         parts = urlsplit(url)
         if (parts.scheme, parts.netloc) == ("simulator", "recordings"):
             return UUID(parts.path.removeprefix("/"))
     except ValueError:
         pass
-    raise ValidationError(f"the simulator has no recordings at {mask_url(url)}")
+    raise ValidationError(f"not a recording URL of the simulator: {mask_url(url)}")
 
 
 def wav_size(seconds: int) -> int:
-    """Bytes of a recording, its header included."""
+    """Return the size of a recording of `seconds` seconds, in bytes, including its header."""
     return _HEADER.size + seconds * SAMPLES_PER_SECOND
 
 
 def wav_chunk(recording_id: str, seconds: int, index: int) -> bytes:
-    """The chunk with that index, counted from 0; empty after the last.
+    """Return one chunk of a recording: mono, 8 bits per sample, 8,000 samples per second.
 
-    One channel of 8 bits, 8,000 samples a second.
+    Args:
+        recording_id: Seed of the noise.
+        seconds: Length of the recording.
+        index: Index of the chunk, from 0.
+
+    Returns:
+        At most CHUNK bytes; empty after the last chunk.
     """
     size = wav_size(seconds)
     length = min(CHUNK, size - index * CHUNK)
@@ -56,7 +66,7 @@ def _header(size: int) -> bytes:
         size - 8,
         b"WAVE",
         b"fmt ",
-        16,  # bytes of this part
+        16,  # size of this chunk, in bytes
         pcm,
         channels,
         SAMPLES_PER_SECOND,

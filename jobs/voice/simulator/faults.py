@@ -1,4 +1,4 @@
-"""What goes wrong between us and the provider, as shares from 0 to 1."""
+"""Faults between the jobs and the provider, as shares from 0 to 1."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,26 +9,29 @@ from typing import Final
 from jobs.voice.simulator.script import STATUS, CallScript, ScriptedEvent
 
 
-def _check(shares: dict[str, float], seconds: dict[str, float]) -> None:
+def _validate(shares: dict[str, float], seconds: dict[str, float]) -> None:
     for name, value in shares.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} is a share, from 0 to 1")
+            raise ValueError(f"{name} is a share: use a number from 0 to 1")
     for name, value in seconds.items():
         if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} is a number of seconds, at least 0")
+            raise ValueError(f"{name} is a number of seconds: use 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class Disorder:
-    """What happens to callbacks. late, repeated and lost are shares of the events, the rest of
-    the calls.
+    """Faults of callbacks.
 
-    shuffled: all events of the call come after its end, in any order.
-    unnamed: the call's events do not carry its call id.
-    contradicted: at last an event with a higher sequence number claims that the call ended in
-    another way; that is a lie.
-    delay: the most that an event is late, and the span between an event and its repetition, in
-    business seconds.
+    Attributes:
+        late: Share of events that arrive late.
+        repeated: Share of events that arrive twice.
+        lost: Share of events that do not arrive.
+        shuffled: Share of calls with all events after the call's end, in random order.
+        unnamed: Share of calls with events that do not carry the call id.
+        contradicted: Share of calls with a false final event: it comes last, with a higher
+            sequence, and claims another ending.
+        delay: Maximum delay of a late event, and maximum interval between an event and its
+            repetition, in business seconds.
     """
 
     late: float = 0.0
@@ -40,7 +43,7 @@ class Disorder:
     delay: float = 60.0
 
     def __post_init__(self) -> None:
-        _check(
+        _validate(
             {
                 "late": self.late,
                 "repeated": self.repeated,
@@ -53,23 +56,28 @@ class Disorder:
         )
 
     def deliveries(self, script: CallScript, random: Random) -> list[tuple[float, ScriptedEvent]]:
-        """When which event arrives, in business seconds after the taking of the call.
+        """Return the arrivals of a call's events; no event arrives before it happens.
 
-        An event never arrives before it happens.
+        Args:
+            script: The call.
+            random: Source of randomness.
+
+        Returns:
+            Pairs of arrival time, in business seconds after the call was accepted, and event.
         """
         shuffled = random.random() < self.shuffled
         end = max(event.at for event in script.events)
         arrivals: list[tuple[float, ScriptedEvent]] = []
         for event in script.events:
             at = end + random.uniform(0, self.delay) if shuffled else event.at
-            arrivals.extend((at, event) for at in self._moments(at, random))
+            arrivals.extend((at, event) for at in self._arrivals(at, random))
         final = script.final
         if random.random() < self.contradicted and any(event is final for _, event in arrivals):
             last = max(at for at, _ in arrivals)
             arrivals.append((last + self.delay, _contradiction(final)))
         return arrivals
 
-    def _moments(self, at: float, random: Random) -> Iterator[float]:
+    def _arrivals(self, at: float, random: Random) -> Iterator[float]:
         if random.random() < self.late:
             at += random.uniform(0, self.delay)
         if random.random() >= self.lost:
@@ -79,33 +87,39 @@ class Disorder:
 
 
 def _contradiction(final: ScriptedEvent) -> ScriptedEvent:
-    claim = "no-answer" if final.payload["status"] == "failed" else "failed"
-    return ScriptedEvent(final.at, STATUS, final.sequence + 1, {"status": claim})
+    false_status = "no-answer" if final.payload["status"] == "failed" else "failed"
+    return ScriptedEvent(final.at, STATUS, final.sequence + 1, {"status": false_status})
 
 
 class Fate(StrEnum):
-    """What becomes of a request to dial."""
+    """Fate of a request to dial."""
 
-    HEARD = "heard"
+    DELIVERED = "delivered"
     DROPPED = "dropped"
-    """Not taken, and no answer comes back."""
+    """Lost before the call is accepted."""
     UNANSWERED = "unanswered"
-    """Taken, and no answer comes back."""
-    TOLD_TO_WAIT = "told to wait"
+    """The call is accepted, and the answer lost."""
+    RATE_LIMITED = "rate limited"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What happens to requests. dropped, unanswered, wait and refuse are shares of the requests
-    to dial; of them, no more than 1 in all.
+    """Faults of requests.
 
-    dropped: the connection is lost before the call is taken; unanswered: after that.
-    slow: the share of orders, of one or many requests, that are answered `slow_seconds` (real
-    time) late.
-    wait: asked to come back after `wait_seconds`. refuse: not taken, with no more said.
-    invalid: the share of numbers that are refused for good.
-    deaf: the share of lookups that fail.
+    The shares `dropped`, `unanswered`, `wait` and `refuse` exclude each other: their sum is at
+    most 1.
+
+    Attributes:
+        slow: Share of batches of requests that are answered `slow_seconds` late.
+        dropped: Share of requests to dial lost before the call is accepted.
+        unanswered: Share of requests to dial with a lost answer; the call is accepted.
+        wait: Share of requests to dial refused with the delay `wait_seconds`.
+        refuse: Share of requests to dial refused without a delay.
+        invalid: Share of numbers that are always refused, permanently.
+        deaf: Share of lookups that fail.
+        slow_seconds: Delay of slow answers, in real seconds.
+        wait_seconds: Delay that a rate-limited client is asked to wait, in seconds.
     """
 
     slow: float = 0.0
@@ -119,7 +133,7 @@ class Trouble:
     wait_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        _check(
+        _validate(
             {
                 "slow": self.slow,
                 "dropped": self.dropped,
@@ -137,13 +151,13 @@ class Trouble:
         return self.dropped, self.unanswered, self.wait, self.refuse
 
     def fate(self, random: Random) -> Fate:
-        """What becomes of one request to dial."""
-        drawn = random.random()
-        for fate, share in zip(_TROUBLES, self._shares(), strict=True):
-            if drawn < share:
+        """Return the fate of one request to dial."""
+        draw = random.random()
+        for fate, share in zip(_FAULTY_FATES, self._shares(), strict=True):
+            if draw < share:
                 return fate
-            drawn -= share
-        return Fate.HEARD
+            draw -= share
+        return Fate.DELIVERED
 
 
-_TROUBLES: Final = (Fate.DROPPED, Fate.UNANSWERED, Fate.TOLD_TO_WAIT, Fate.REFUSED)
+_FAULTY_FATES: Final = (Fate.DROPPED, Fate.UNANSWERED, Fate.RATE_LIMITED, Fate.REFUSED)

@@ -1,4 +1,4 @@
-"""What happens to each call: pure functions of a seed, the number and how often it was dialled."""
+"""Plans: the script of each call, a pure function of the number and of its earlier calls."""
 
 import csv
 from collections.abc import Mapping
@@ -19,22 +19,25 @@ _MACHINES: Final = ("machine_end_beep", "machine_end_silence", "machine_start", 
 
 
 class Plan(Protocol):
-    """Decides what happens to each call."""
+    """Source of the calls' scripts."""
 
     def script(self, request: CallRequest, nth: int) -> CallScript:
-        """The life of the nth call (from 1) that the provider has taken to this number.
+        """Return the script of a call; pure, so repeated calls return the same script.
 
-        Pure: asked again, it answers the same.
+        Args:
+            request: The call.
+            nth: Position of the call among the accepted calls to its number, from 1.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How calls end, as weights; those from `converted` on are calls that a human answered.
+    """Weights of the endings of calls.
 
-    unallocated is the weight of numbers that do not exist: those fail at every call.
-    talked: a human answered, and nothing came of it.
+    `unallocated` is the weight of numbers that do not exist: all calls to them fail. A human
+    answers the calls from `converted` on; their outcome has the ending's name, except that
+    `talked` has no outcome. An outcome `callback` has the time of the requested callback.
     """
 
     no_answer: float = 0.36
@@ -54,15 +57,23 @@ class Mix:
     def __post_init__(self) -> None:
         weights = self.weights()
         if min(weights.values()) < 0 or not 0 < sum(weights.values()) < float("inf"):
-            raise ValueError("the weights of a mix are numbers of at least 0, and not all 0")
+            raise ValueError("the weights of a mix must be 0 or more, and at least one above 0")
 
     @classmethod
     def only(cls, **weights: float) -> Self:
-        """A mix in which all that is not named never happens."""
-        return cls(**{name.name: 0.0 for name in fields(cls)} | weights)
+        """Return a mix of the named endings only.
+
+        Args:
+            weights: Weights by the name of the ending; all others are 0.
+
+        Raises:
+            ValueError: A weight is negative or not finite, or none is above 0.
+        """
+        return cls(**{ending.name: 0.0 for ending in fields(cls)} | weights)
 
     def weights(self) -> dict[str, float]:
-        return {name.name: getattr(self, name.name) for name in fields(self)}
+        """Return the weights by the name of the ending."""
+        return {ending.name: getattr(self, ending.name) for ending in fields(self)}
 
 
 _MEDIAN_SECONDS: Final[Mapping[str, float]] = {
@@ -74,15 +85,20 @@ _MEDIAN_SECONDS: Final[Mapping[str, float]] = {
     "do_not_call": 30,
     "talked": 45,
 }
-"""Typical talking times; those of the bank campaign differ between yes and no in the same way."""
+"""Median talk times by outcome, ranked as in the recorded bank campaign: a yes talks longer."""
 
 
 @dataclass(frozen=True)
 class SeededPlan:
-    """Made-up calls, after a mix.
+    """Random calls, drawn from a mix.
 
-    recorded: the share of calls answered by a human of which a recording is made.
-    callback_hours: after how long people ask to be called back, at least and at most.
+    Attributes:
+        seed: Seed of the randomness.
+        mix: Weights of the endings.
+        recorded: Share, from 0 to 1, of the calls answered by a human that are recorded.
+        price_per_minute: US dollars per started minute.
+        callback_hours: Minimum and maximum interval between the end of a call and the callback
+            that the person requests, in business hours.
     """
 
     seed: int = 0
@@ -93,7 +109,7 @@ class SeededPlan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.recorded <= 1:
-            raise ValueError("recorded is a share, from 0 to 1")
+            raise ValueError("recorded is a share: use a number from 0 to 1")
         weights = self.mix.weights()
         unallocated = weights.pop("unallocated")
         total = sum(weights.values())
@@ -152,14 +168,17 @@ class SeededPlan:
 
 
 class Recorded(NamedTuple):
-    """What a recorded campaign says of one number."""
+    """History of one number in a recorded campaign.
+
+    Attributes:
+        attempts: Number of calls; only the last one was answered.
+        duration: Duration of the last call, in seconds.
+        outcome: Outcome of the last call.
+    """
 
     attempts: int
-    """Calls made; all but the last were not answered."""
     duration: int
-    """Seconds of the last."""
     outcome: str
-    """Of the last."""
 
 
 _NO_ANSWER: Final = unanswered("no-answer", 480)
@@ -169,47 +188,58 @@ _HEADER: Final = ["e164", "attempts", "duration", "outcome"]
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """A recorded campaign, by number; a number that is not in it does not exist."""
+    """Calls of a recorded campaign.
+
+    Attributes:
+        recorded: Histories by number, in E.164; all other numbers are unallocated.
+    """
 
     recorded: Mapping[str, Recorded]
 
     def script(self, request: CallRequest, nth: int) -> CallScript:
-        known = self.recorded.get(request.to)
-        if known is None:
+        history = self.recorded.get(request.to)
+        if history is None:
             return _UNALLOCATED
-        if nth != known.attempts:
+        if nth != history.attempts:
             return _NO_ANSWER
-        return answered(known.duration, known.outcome)
+        return answered(history.duration, history.outcome)
 
     def save(self, path: Path) -> None:
-        """Writes the campaign for `load`, which another process may call."""
+        """Write the campaign to a CSV file that `load` reads."""
         with path.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(_HEADER)
-            rows.writerows((e164, *recorded) for e164, recorded in self.recorded.items())
+            rows.writerows((e164, *history) for e164, history in self.recorded.items())
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads a file of the columns e164, attempts, duration, outcome.
+        """Read a campaign from a CSV file.
 
-        Raises ValidationError naming the file, and the line where that is known.
+        Args:
+            path: A file with the columns e164, attempts, duration and outcome.
+
+        Raises:
+            ValidationError: The file cannot be read; the message names the file and, if known,
+                the line.
         """
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = csv.reader(file)
                 if next(rows, None) != _HEADER:
                     raise ValidationError(f"{path}: the first line must be {','.join(_HEADER)}")
-                return cls(dict(_recorded(path, line, row) for line, row in enumerate(rows, 2)))
+                return cls(dict(_parse_row(path, line, row) for line, row in enumerate(rows, 2)))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ValidationError(f"{path}: {error}") from None
 
 
-def _recorded(path: Path, line: int, row: list[str]) -> tuple[str, Recorded]:
+def _parse_row(path: Path, line: int, row: list[str]) -> tuple[str, Recorded]:
     try:
         e164, attempts, duration, outcome = row
-        recorded = Recorded(int(attempts), int(duration), outcome)
+        history = Recorded(int(attempts), int(duration), outcome)
     except ValueError:
-        raise ValidationError(f"{path}: line {line} is not {','.join(_HEADER)}") from None
-    if recorded.attempts < 1 or recorded.duration < 0:
-        raise ValidationError(f"{path}: line {line} has no attempt, or a negative duration")
-    return e164, recorded
+        raise ValidationError(f"{path}: line {line} must be {','.join(_HEADER)}") from None
+    if history.attempts < 1 or history.duration < 0:
+        raise ValidationError(
+            f"{path}: line {line} must have at least 1 attempt and a duration of 0 or more"
+        )
+    return e164, history

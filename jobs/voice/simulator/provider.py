@@ -1,4 +1,4 @@
-"""A voice provider that dials nobody: it follows a plan, and keeps books of what it was asked."""
+"""Simulated voice provider: follows a plan, dials nobody and records all requests and calls."""
 
 import asyncio
 import heapq
@@ -30,34 +30,38 @@ from jobs.voice.simulator.script import RECORDING, CallScript, ScriptedEvent
 
 
 @dataclass(slots=True)
-class Books:
-    """What the provider was asked and did; every figure is a count."""
+class ProviderRecords:
+    """Records of the provider; each one is a count.
+
+    Attributes:
+        requests: Requests to dial, including repeated ones.
+        accepted: Accepted calls, and thus distinct call ids: no call id is accepted twice.
+        repeated_keys: Requests for an accepted call, which dial nothing.
+        refused: Refused requests, permanently or not.
+        dropped: Requests that were lost before the provider accepted the call.
+        unanswered: Requests with a lost answer.
+        ended: Calls that have ended.
+        overlapping: Calls accepted while an earlier call to the same number was going on.
+        events: Scheduled events, including repeated ones and without lost ones.
+        delivered: Events that a sink has stored.
+        failed_deliveries: Failed deliveries of a batch of events, each followed by another one.
+    """
 
     requests: int = 0
-    """Requests to dial, repetitions included."""
     accepted: int = 0
-    """Calls taken, which is also the count of keys accepted: a key is never taken twice."""
     repeated_keys: int = 0
-    """Requests for a call that was taken before; nothing was dialled for them."""
     refused: int = 0
-    """Requests refused, for good or for now."""
     dropped: int = 0
-    """Requests not taken, and not answered."""
     unanswered: int = 0
-    """Requests whose answer was lost on its way back."""
     ended: int = 0
     overlapping: int = 0
-    """Calls taken while an earlier one to the same number had not ended."""
     events: int = 0
-    """Deliveries planned, repetitions included, lost ones not."""
     delivered: int = 0
-    """Events that a sink has stored."""
     failed_deliveries: int = 0
-    """Batches that a sink has not stored; they are delivered again."""
 
 
-class _Taken(NamedTuple):
-    """Enough to know a call for ever: the rest follows from the plan."""
+class _AcceptedCall(NamedTuple):
+    """Accepted call; its script follows from the plan."""
 
     to: str
     nth: int
@@ -66,18 +70,29 @@ class _Taken(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A number's latest call."""
+    """Latest call of a number."""
 
     nth: int
     busy_until: float
 
 
 class Simulator:
-    """A VoiceProvider in this process. To be made while an event loop runs.
+    """Simulated `VoiceProvider` in this process; requires a running event loop.
 
-    sink: where callbacks go; more can be attached, and each batch goes to one of them. With none,
-    the callbacks wait. seed: of the faults; the plan has its own. spacing: real seconds between
-    two batches of callbacks.
+    Args:
+        plan: Scripts of the calls.
+        clock: Business clock.
+        sink: Receives the events. `callbacks.attach` adds more sinks, and each batch of events
+            goes to one of them. Without a sink, events wait for the first one.
+        seed: Seed of the faults; the plan has a seed of its own.
+        disorder: Faults of callbacks; None for no faults.
+        trouble: Faults of requests; None for no faults.
+        spacing: Minimum interval between batches of events, in real seconds.
+
+    Attributes:
+        disorder: May be replaced at any time; applies to calls accepted from then on.
+        trouble: May be replaced at any time; applies to requests from then on.
+        callbacks: Delivery of the events.
     """
 
     def __init__(
@@ -95,50 +110,49 @@ class Simulator:
         self._clock = clock
         self._seed = seed
         self.disorder = disorder
-        """May be changed at any time, as may `trouble`."""
         self.trouble = trouble
-        self._calls: dict[UUID, _Taken] = {}
-        self._asked: dict[UUID, int] = {}
+        self._calls: dict[UUID, _AcceptedCall] = {}
+        self._request_counts: dict[UUID, int] = {}
         self._lines: dict[str, _Line] = {}
         self._ends: list[float] = []
         self._lookups = count()
-        self._books = Books()
+        self._records = ProviderRecords()
         self.callbacks = Callbacks(clock, spacing=spacing)
         if sink is not None:
             self.callbacks.attach(sink)
 
     @property
     def idle(self) -> asyncio.Event:
-        """Set while no call is going on and no event is on its way."""
+        """Set while no call is going on and no event is pending."""
         return self.callbacks.idle
 
     async def settle(self) -> None:
-        """Waits until all events due by now are delivered: for tests that move the clock."""
+        """Wait until all events that are due now are delivered: for tests that move the clock."""
         await self.callbacks.settle()
 
-    async def books(self) -> Books:
-        """The books as they are now."""
+    async def records(self) -> ProviderRecords:
+        """Return the current records."""
         now = self._now()
         while self._ends and self._ends[0] <= now:
             heapq.heappop(self._ends)
-            self._books.ended += 1
+            self._records.ended += 1
         return replace(
-            self._books,
+            self._records,
             delivered=self.callbacks.delivered,
             failed_deliveries=self.callbacks.failures,
         )
 
     @property
     def accepted_keys(self) -> frozenset[UUID]:
-        """The calls that it has taken."""
+        """Call ids of the accepted calls."""
         return frozenset(self._calls)
 
     def requests_for(self, call_id: UUID) -> int:
-        """How often it was asked to dial this call."""
-        return self._asked.get(call_id, 0)
+        """Return the number of requests to dial a call."""
+        return self._request_counts.get(call_id, 0)
 
     async def place(self, requests: Sequence[CallRequest]) -> Mapping[UUID, Answer]:
-        """As VoiceProvider. All is decided before the first await, so no answer is late news."""
+        """See `VoiceProvider.place`; decides all requests before its first await."""
         answers: dict[UUID, Answer] = {}
         for request in requests:
             answer = self._answer(request)
@@ -149,7 +163,7 @@ class Simulator:
         return answers
 
     async def lookup(self, call_ids: Sequence[UUID]) -> Mapping[UUID, CallState]:
-        """As VoiceProvider."""
+        """See `VoiceProvider.lookup`."""
         trouble = self.trouble
         if trouble and chance(self._seed, "lookup", next(self._lookups)).random() < trouble.deaf:
             raise ExternalServiceError("the simulator did not answer a lookup")
@@ -161,8 +175,7 @@ class Simulator:
         }
 
     async def recording(self, url: str) -> AsyncIterator[bytes]:
-        """As VoiceProvider. Raises ValidationError for a foreign URL, NotFoundError if none is
-        there."""
+        """See `VoiceProvider.recording`."""
         for index in count():
             chunk = self.recording_chunk(url, index)
             if not chunk:
@@ -170,17 +183,29 @@ class Simulator:
             yield chunk
 
     def recording_chunk(self, url: str, index: int) -> bytes:
-        """One chunk of a recording; empty after the last. Raises as `recording` does."""
+        """Return one chunk of a recording.
+
+        Args:
+            url: URL from a `recording` event.
+            index: Index of the chunk, from 0.
+
+        Returns:
+            The chunk; empty after the last one.
+
+        Raises:
+            ValidationError: The URL is not one of the simulator's.
+            NotFoundError: There is no such recording.
+        """
         call_id = recorded_call(url)
-        taken = self._calls.get(call_id)
-        script = taken and self._script(call_id, taken)
+        call = self._calls.get(call_id)
+        script = call and self._script(call_id, call)
         if not script or not any(event.kind == RECORDING for event in script.events):
             raise NotFoundError("recording", url)
         seconds = script.final.payload["duration"]
         return wav_chunk(self._id("RE", call_id), int(seconds or 0), index)
 
     async def close(self) -> None:
-        """Stops delivering. Callbacks still on their way are lost."""
+        """Stop all deliveries; events that are still pending are lost."""
         await self.callbacks.close()
 
     def _now(self) -> float:
@@ -189,85 +214,86 @@ class Simulator:
     def _id(self, prefix: str, call_id: UUID) -> str:
         return prefix + blake2b(call_id.bytes, digest_size=16, person=prefix.encode()).hexdigest()
 
-    def _script(self, call_id: UUID, taken: _Taken) -> CallScript:
-        return self._plan.script(CallRequest(call_id, taken.to), taken.nth)
+    def _script(self, call_id: UUID, call: _AcceptedCall) -> CallScript:
+        return self._plan.script(CallRequest(call_id, call.to), call.nth)
 
     def _answer(self, request: CallRequest) -> Answer | None:
-        self._books.requests += 1
-        asked = self._asked[request.call_id] = self._asked.get(request.call_id, 0) + 1
+        self._records.requests += 1
+        request_count = self._request_counts.get(request.call_id, 0) + 1
+        self._request_counts[request.call_id] = request_count
         trouble = self.trouble
-        fate = Fate.HEARD
+        fate = Fate.DELIVERED
         if trouble is not None:
             line = self._lines.get(request.to)
             nth = line.nth if line else 0
-            fate = trouble.fate(chance(self._seed, "fate", request.to, nth, asked))
+            fate = trouble.fate(chance(self._seed, "fate", request.to, nth, request_count))
         if fate is Fate.DROPPED:
-            self._books.dropped += 1
+            self._records.dropped += 1
             return None
         if request.call_id in self._calls:
-            self._books.repeated_keys += 1
+            self._records.repeated_keys += 1
         elif trouble is not None and (refusal := self._refusal(request, trouble, fate)):
-            self._books.refused += 1
+            self._records.refused += 1
             return refusal
         else:
-            self._take(request)
+            self._accept(request)
         if fate is Fate.UNANSWERED:
-            self._books.unanswered += 1
+            self._records.unanswered += 1
             return None
         return Accepted(self._id("CA", request.call_id))
 
     def _refusal(self, request: CallRequest, trouble: Trouble, fate: Fate) -> Refused | None:
         if chance(self._seed, "invalid", request.to).random() < trouble.invalid:
             return Refused("this number cannot be called", permanent=True)
-        if fate is Fate.TOLD_TO_WAIT:
+        if fate is Fate.RATE_LIMITED:
             return Refused("too many requests", retry_after=trouble.wait_seconds)
         if fate is Fate.REFUSED:
             return Refused("the service is unavailable")
         return None
 
     def _is_slow(self, first: CallRequest, trouble: Trouble) -> bool:
-        asked = self._asked[first.call_id]
-        return chance(self._seed, "slow", first.to, asked).random() < trouble.slow
+        request_count = self._request_counts[first.call_id]
+        return chance(self._seed, "slow", first.to, request_count).random() < trouble.slow
 
-    def _take(self, request: CallRequest) -> None:
+    def _accept(self, request: CallRequest) -> None:
         now = self._now()
-        before = self._lines.get(request.to) or _Line(0, now)
-        taken = self._calls[request.call_id] = _Taken(request.to, before.nth + 1, now)
-        script = self._plan.script(request, taken.nth)
+        line = self._lines.get(request.to) or _Line(0, now)
+        call = self._calls[request.call_id] = _AcceptedCall(request.to, line.nth + 1, now)
+        script = self._plan.script(request, call.nth)
         end = now + script.final.at
-        self._books.accepted += 1
-        self._books.overlapping += now < before.busy_until
-        self._lines[request.to] = _Line(taken.nth, max(end, before.busy_until))
+        self._records.accepted += 1
+        self._records.overlapping += now < line.busy_until
+        self._lines[request.to] = _Line(call.nth, max(end, line.busy_until))
         heapq.heappush(self._ends, end)
         self.callbacks.send(end, None)
-        for at, event in self._callbacks_of(request, taken, script):
-            self._books.events += 1
+        for at, event in self._events_of(request, call, script):
+            self._records.events += 1
             self.callbacks.send(now + at, event)
 
-    def _callbacks_of(
-        self, request: CallRequest, taken: _Taken, script: CallScript
+    def _events_of(
+        self, request: CallRequest, call: _AcceptedCall, script: CallScript
     ) -> Iterable[tuple[float, ProviderEvent]]:
         call_id: UUID | None = request.call_id
         if self.disorder is None:
             arrivals = [(event.at, event) for event in script.events]
         else:
-            random = chance(self._seed, "disorder", request.to, taken.nth)
+            random = chance(self._seed, "disorder", request.to, call.nth)
             if random.random() < self.disorder.unnamed:
                 call_id = None
             arrivals = self.disorder.deliveries(script, random)
         provider_id = self._id("CA", request.call_id)
         for at, event in arrivals:
-            payload = self._payload(request.call_id, event, taken.at)
+            payload = self._payload(request.call_id, event, call.at)
             yield at, ProviderEvent(provider_id, event.kind, event.sequence, call_id, payload)
 
-    def _payload(self, call_id: UUID, event: ScriptedEvent, taken_at: float) -> dict[str, Field]:
-        payload = event.payload_from(taken_at)
+    def _payload(self, call_id: UUID, event: ScriptedEvent, accepted_at: float) -> dict[str, Field]:
+        payload = event.payload_from(accepted_at)
         if event.kind == RECORDING:
             payload["recording_id"] = self._id("RE", call_id)
             payload["url"] = recording_url(call_id)
         return payload
 
-    def _state(self, call_id: UUID, taken: _Taken, now: float) -> CallState:
-        latest = self._script(call_id, taken).status_at(now - taken.at)
-        payload = latest.payload_from(taken.at)
+    def _state(self, call_id: UUID, call: _AcceptedCall, now: float) -> CallState:
+        latest = self._script(call_id, call).status_at(now - call.at)
+        payload = latest.payload_from(call.at)
         return CallState(self._id("CA", call_id), call_id, payload, latest.sequence)

@@ -1,4 +1,4 @@
-"""What happens to one call, from the provider's side: its events, and its state at any moment."""
+"""Script of one call on the provider's side: its events, and its state at any moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +14,19 @@ MACHINE_DETECTION: Final = "machine-detection"
 RECORDING: Final = "recording"
 
 PRICE_PER_MINUTE: Final = Decimal("0.0140")
-"""US dollars for each minute begun."""
+"""US dollars per started minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptedEvent:
-    """Something that happens `at` business seconds after the call was taken.
+    """Event of a call. All times are business seconds after the call was accepted.
 
-    sequence: counts from 0 within the kind. callback_after: business seconds from the taking of
-    the call to the moment that the person asked to be called back.
+    Attributes:
+        at: Time of the event.
+        kind: STATUS, MACHINE_DETECTION or RECORDING.
+        sequence: Position of the event among the events of its kind, from 0.
+        payload: Payload of the event, without times.
+        callback_after: Time of the callback that the person requested.
     """
 
     at: float
@@ -31,13 +35,13 @@ class ScriptedEvent:
     payload: Mapping[str, Field] = field(default_factory=dict)
     callback_after: float | None = None
 
-    def payload_from(self, taken_at: float) -> dict[str, Field]:
-        """The payload with its moments, for a call taken at `taken_at` (POSIX seconds)."""
+    def payload_from(self, accepted_at: float) -> dict[str, Field]:
+        """Return the payload with its times; `accepted_at`: POSIX seconds of business time."""
         payload = dict(self.payload)
         if self.kind == STATUS:
-            payload["at"] = _iso(taken_at + self.at)
+            payload["at"] = _iso(accepted_at + self.at)
         if self.callback_after is not None:
-            payload["callback_at"] = _iso(taken_at + self.callback_after)
+            payload["callback_at"] = _iso(accepted_at + self.callback_after)
         return payload
 
 
@@ -47,17 +51,25 @@ def _iso(posix: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CallScript:
-    """A call's life: its events in the order in which they happen."""
+    """Script of a call.
+
+    Attributes:
+        events: The events, in the order in which they happen.
+    """
 
     events: tuple[ScriptedEvent, ...]
 
     @property
     def final(self) -> ScriptedEvent:
-        """The status that ends the call."""
+        """Status event that ends the call."""
         return self.status_at(float("inf"))
 
     def status_at(self, seconds: float) -> ScriptedEvent:
-        """The latest status, so many business seconds after the taking; at first `queued`."""
+        """Return the latest status event; before the first one, a `queued` one.
+
+        Args:
+            seconds: Business seconds after the call was accepted.
+        """
         latest = ScriptedEvent(0.0, STATUS, -1, {"status": "queued"})
         for event in self.events:
             if event.kind == STATUS and event.at <= seconds:
@@ -72,7 +84,14 @@ def _statuses(steps: Sequence[tuple[float, Mapping[str, Field]]]) -> tuple[Scrip
 
 
 def unanswered(status: str, sip_code: int, *, setup: float = 1.0, ring: float = 20.0) -> CallScript:
-    """A call that rang and ended without an answer: `no-answer` or `busy`."""
+    """Return the script of a call that nobody answers.
+
+    Args:
+        status: Final status: `no-answer` or `busy`.
+        sip_code: Final SIP response code.
+        setup: Business seconds until the call is initiated, and from then until it rings.
+        ring: Business seconds that it rings.
+    """
     end: Mapping[str, Field] = {"status": status, "sip_code": sip_code, "duration": 0}
     return CallScript(
         _statuses(
@@ -86,7 +105,12 @@ def unanswered(status: str, sip_code: int, *, setup: float = 1.0, ring: float = 
 
 
 def failed(sip_code: int, *, setup: float = 1.0) -> CallScript:
-    """A call that the network could not put through."""
+    """Return the script of a call that the network cannot connect.
+
+    Args:
+        sip_code: Final SIP response code.
+        setup: Business seconds until the call is initiated, and from then until it fails.
+    """
     end: Mapping[str, Field] = {"status": "failed", "sip_code": sip_code, "duration": 0}
     return CallScript(_statuses([(setup, {"status": "initiated"}), (2 * setup, end)]))
 
@@ -102,10 +126,22 @@ def answered(
     callback_after: float | None = None,
     recording_after: float | None = None,
 ) -> CallScript:
-    """A call that someone, or a machine, answered and that lasted `duration` seconds.
+    """Return the script of a call that a human or a machine answers.
 
-    callback_after and recording_after count from the call's end, in business seconds. A human is
-    known at once; that a machine answered is found out later, in an event of its own.
+    The event that answers the call already names a human; a machine is detected later, in a
+    separate event.
+
+    Args:
+        duration: Talk time, in seconds.
+        outcome: Outcome of the call, if any.
+        answered_by: `human`, or Twilio's name for a kind of machine.
+        setup: Business seconds until the call is initiated, and from then until it rings.
+        ring: Business seconds that it rings.
+        price_per_minute: US dollars per started minute.
+        callback_after: Business seconds between the call's end and the requested callback; None
+            if none is requested.
+        recording_after: Business seconds between the call's end and its recording; None if the
+            call is not recorded.
     """
     by_human = answered_by == "human"
     pick_up: dict[str, Field] = {"status": "in-progress"}
@@ -128,10 +164,12 @@ def answered(
         )
     )
     if not by_human:
-        heard_at = start + min(4.0, duration)
-        events.append(ScriptedEvent(heard_at, MACHINE_DETECTION, 0, {"answered_by": answered_by}))
-    asked_for = None if callback_after is None else end + callback_after
-    events.append(ScriptedEvent(end, STATUS, 3, completed, asked_for))
+        detected_at = start + min(4.0, duration)
+        events.append(
+            ScriptedEvent(detected_at, MACHINE_DETECTION, 0, {"answered_by": answered_by})
+        )
+    callback_at = None if callback_after is None else end + callback_after
+    events.append(ScriptedEvent(end, STATUS, 3, completed, callback_at))
     if recording_after is not None:
         events.append(ScriptedEvent(end + recording_after, RECORDING, 0, {"status": "completed"}))
     return CallScript(tuple(events))

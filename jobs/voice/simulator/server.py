@@ -1,6 +1,6 @@
-"""The simulator as an outside service: several processes share one, over a Unix socket.
+"""Simulator server and client: several processes share one simulator over a Unix socket.
 
-Whoever may open the socket may dial, so only its owner can.
+Any process that can open the socket can place calls, so only its owner can open it.
 """
 
 import asyncio
@@ -27,37 +27,46 @@ from jobs.voice.protocol import (
 )
 from jobs.voice.simulator.audio import recorded_call
 from jobs.voice.simulator.peer import Peer
-from jobs.voice.simulator.provider import Books, Simulator
+from jobs.voice.simulator.provider import ProviderRecords, Simulator
 
 _BACKLOG: Final = 128
+_MIN_BACKOFF: Final = 0.1
+_MAX_BACKOFF: Final = 2.0
+"""Real seconds between two attempts to connect."""
 
 
 @asynccontextmanager
 async def serve(simulator: Simulator, path: Path) -> AsyncIterator[None]:
-    """Answers clients on the socket `path` for as long as the block runs.
+    """Serve a simulator on a Unix socket while the block runs.
 
-    A client that has a sink is attached to the simulator while it is connected. Raises UsageError
-    when another process serves there, or when there can be no socket.
+    The sink of a connected client receives a share of the simulator's events.
+
+    Args:
+        simulator: The simulator; the caller closes it.
+        path: Socket path; a stale socket there is replaced.
+
+    Raises:
+        UsageError: Another process serves at the path, or no socket can be created there.
     """
-    clients: dict[asyncio.Task[None], Peer] = {}
+    sessions: dict[asyncio.Task[None], Peer] = {}
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        desk = _Desk(simulator)
-        desk.peer = Peer(reader, writer, desk.answer)
-        client = asyncio.get_running_loop().create_task(desk.serve())
-        clients[client] = desk.peer
-        client.add_done_callback(clients.pop)
+    def start_session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = _Session(simulator)
+        session.peer = Peer(reader, writer, session.handle)
+        task = asyncio.get_running_loop().create_task(session.run())
+        sessions[task] = session.peer
+        task.add_done_callback(sessions.pop)
 
     listener = _listen(path)
-    server = await asyncio.start_unix_server(connected, sock=listener, backlog=_BACKLOG)
+    server = await asyncio.start_unix_server(start_session, sock=listener, backlog=_BACKLOG)
     try:
         yield
     finally:
         server.close()
-        leaving = list(clients)
-        for peer in clients.values():
+        tasks = list(sessions)
+        for peer in sessions.values():
             peer.close()
-        await asyncio.gather(*leaving)
+        await asyncio.gather(*tasks)
         _remove(path)
 
 
@@ -70,14 +79,14 @@ def _listen(path: Path) -> socket.socket:
     try:
         if path.is_socket() and _is_stale(path):
             path.unlink()
-        before = os.umask(0o177)
+        old_umask = os.umask(0o177)
         try:
             listener.bind(str(path))
         finally:
-            os.umask(before)
+            os.umask(old_umask)
     except OSError as error:
         listener.close()
-        raise UsageError(f"no simulator can be served at {path}: {_reason(error)}") from None
+        raise UsageError(f"cannot serve the simulator at {path}: {_reason(error)}") from None
     return listener
 
 
@@ -94,8 +103,8 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-class _Desk:
-    """Serves one client."""
+class _Session:
+    """Session of one client."""
 
     peer: Peer
 
@@ -103,45 +112,51 @@ class _Desk:
         self._simulator = simulator
         self._subscribed = False
 
-    async def answer(self, subject: str, data: Any) -> Any:  # JSON
+    async def handle(self, subject: str, data: Any) -> Any:  # JSON
         match subject:
             case "place":
-                asked = [CallRequest(UUID(hex=call_id), to) for call_id, to in data]
-                answers = await self._simulator.place(asked)
-                return [(key.hex, *_answer_out(answer)) for key, answer in answers.items()]
+                requests = [CallRequest(UUID(hex=call_id), to) for call_id, to in data]
+                answers = await self._simulator.place(requests)
+                return [(call_id.hex, *_pack(answer)) for call_id, answer in answers.items()]
             case "lookup":
                 states = await self._simulator.lookup([UUID(hex=call_id) for call_id in data])
                 return [
-                    (s.call_id.hex, s.provider_id, s.payload, s.last_sequence)
-                    for s in states.values()
+                    (state.call_id.hex, state.provider_id, state.payload, state.last_sequence)
+                    for state in states.values()
                 ]
             case "recording":
                 with suppress(NotFoundError):
                     return b64encode(self._simulator.recording_chunk(*data)).decode()
                 return None
-            case "books":
-                return asdict(await self._simulator.books())
+            case "records":
+                return asdict(await self._simulator.records())
             case "subscribe":
                 self._simulator.callbacks.attach(self._deliver)
                 self._subscribed = True
                 return None
-        raise ExternalServiceError(f"the simulator does not know {subject!r}")
+        raise ExternalServiceError(f"unknown request to the simulator: {subject!r}")
 
-    async def serve(self) -> None:
-        """Runs until the client is gone."""
+    async def run(self) -> None:
+        """Serve the client until it disconnects."""
         await self.peer.run()
         if self._subscribed:
             await self._simulator.callbacks.detach(self._deliver)
 
     async def _deliver(self, events: Sequence[ProviderEvent]) -> None:
         rows = [
-            (e.provider_id, e.kind, e.sequence, e.call_id and e.call_id.hex, e.payload)
-            for e in events
+            (
+                event.provider_id,
+                event.kind,
+                event.sequence,
+                event.call_id and event.call_id.hex,
+                event.payload,
+            )
+            for event in events
         ]
         await self.peer.request("events", rows)
 
 
-def _answer_out(answer: Answer) -> tuple[object, ...]:
+def _pack(answer: Answer) -> tuple[object, ...]:
     match answer:
         case Accepted(provider_id):
             return (provider_id,)
@@ -149,24 +164,29 @@ def _answer_out(answer: Answer) -> tuple[object, ...]:
             return (reason, retry_after, permanent)
 
 
-def _answer_in(parts: Sequence[Any]) -> Answer:
-    return Accepted(*parts) if len(parts) == 1 else Refused(*parts)
+def _unpack(fields: Sequence[Any]) -> Answer:
+    return Accepted(*fields) if len(fields) == 1 else Refused(*fields)
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
-    """Raises ExternalServiceError where an answer has another form than ours."""
+def _parse_errors_mapped() -> Iterator[None]:
+    """Raise ExternalServiceError if a reply is malformed."""
     try:
         yield
     except (TypeError, ValueError, AttributeError) as error:
-        raise ExternalServiceError("the simulator's answer is not understood") from error
+        raise ExternalServiceError("the simulator sent a malformed reply") from error
 
 
 class SimulatorClient:
-    """A VoiceProvider that asks the simulator behind the socket `path`.
+    """`VoiceProvider` that uses a simulator behind a Unix socket.
 
-    It connects when it is first used, and again after a connection was lost; with a sink it stays
-    connected, and the sink gets a share of the callbacks. timeout: real seconds.
+    The client connects at its first request, and again after a lost connection. With a sink it
+    stays connected.
+
+    Args:
+        path: Socket path of the simulator.
+        sink: Receives a share of the simulator's events; None receives none.
+        timeout: Real seconds to wait for a reply.
     """
 
     def __init__(self, path: Path, sink: Sink | None = None, *, timeout: float = 30.0) -> None:
@@ -174,66 +194,69 @@ class SimulatorClient:
         self._sink = sink
         self._timeout = timeout
         self._peer: Peer | None = None
-        self._running: asyncio.Task[None] | None = None
-        self._connecting = asyncio.Lock()
-        self._keeper: asyncio.Task[None] | None = None
+        self._receiver: asyncio.Task[None] | None = None
+        self._connect_lock = asyncio.Lock()
+        self._reconnector: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Starts receiving callbacks, where there is a sink."""
+        """Connect in the background if there is a sink, to receive events."""
         if self._sink is not None:
-            self._keeper = asyncio.get_running_loop().create_task(self._stay_connected())
+            self._reconnector = asyncio.get_running_loop().create_task(self._stay_connected())
 
     async def place(self, requests: Sequence[CallRequest]) -> Mapping[UUID, Answer]:
-        """As VoiceProvider; refused for now while no simulator answers at the socket."""
+        """See `VoiceProvider.place`; refuses all requests while it cannot connect."""
         try:
             peer = await self._connected()
         except ExternalServiceError as error:
-            # Nothing was sent yet, so the fate of these is known.
+            # Nothing was sent, so the fate of the requests is known.
             return {request.call_id: Refused(str(error)) for request in requests}
         rows = [(request.call_id.hex, request.to) for request in requests]
         answers = await self._request(peer, "place", rows)
-        with _understood():
-            return {UUID(hex=call_id): _answer_in(parts) for call_id, *parts in answers}
+        with _parse_errors_mapped():
+            return {UUID(hex=call_id): _unpack(fields) for call_id, *fields in answers}
 
     async def lookup(self, call_ids: Sequence[UUID]) -> Mapping[UUID, CallState]:
-        """As VoiceProvider."""
-        rows = await self._ask("lookup", [call_id.hex for call_id in call_ids])
-        with _understood():
+        """See `VoiceProvider.lookup`."""
+        rows = await self._call("lookup", [call_id.hex for call_id in call_ids])
+        with _parse_errors_mapped():
             return {
                 UUID(hex=call_id): CallState(provider_id, UUID(hex=call_id), payload, last)
                 for call_id, provider_id, payload, last in rows
             }
 
     async def recording(self, url: str) -> AsyncIterator[bytes]:
-        """As VoiceProvider. Raises ValidationError for a foreign URL, NotFoundError if none is
-        there."""
+        """See `VoiceProvider.recording`."""
         recorded_call(url)
         for index in count():
-            chunk = await self._ask("recording", [url, index])
+            chunk = await self._call("recording", [url, index])
             if chunk is None:
                 raise NotFoundError("recording", url)
             if not chunk:
                 return
-            with _understood():
+            with _parse_errors_mapped():
                 data = b64decode(chunk)
             yield data
 
-    async def books(self) -> Books:
-        """The simulator's books, over all its clients."""
-        books = await self._ask("books", None)
-        with _understood():
-            return Books(**books)
+    async def records(self) -> ProviderRecords:
+        """Return the simulator's records, which cover all its clients.
+
+        Raises:
+            ExternalServiceError: The simulator did not answer.
+        """
+        records = await self._call("records", None)
+        with _parse_errors_mapped():
+            return ProviderRecords(**records)
 
     async def close(self) -> None:
-        """Disconnects."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        if self._peer is not None and self._running is not None:
+        """Close the connection."""
+        if self._reconnector is not None:
+            self._reconnector.cancel()
+            await asyncio.wait([self._reconnector])
+        if self._peer is not None and self._receiver is not None:
             self._peer.close()
-            await self._running
+            await self._receiver
 
-    async def _ask(self, subject: str, data: object) -> Any:  # JSON
+    async def _call(self, subject: str, data: object) -> Any:  # JSON
         return await self._request(await self._connected(), subject, data)
 
     async def _request(self, peer: Peer, subject: str, data: object) -> Any:  # JSON
@@ -241,29 +264,29 @@ class SimulatorClient:
             async with asyncio.timeout(self._timeout):
                 return await peer.request(subject, data)
         except TimeoutError:
-            text = f"the simulator did not answer within {self._timeout:g} s"
-            raise ExternalServiceError(text) from None
+            message = f"the simulator did not answer within {self._timeout:g} s"
+            raise ExternalServiceError(message) from None
 
     async def _connected(self) -> Peer:
-        async with self._connecting:
-            if self._peer is None or self._running is None or self._running.done():
-                reader, writer = await self._reach()
-                peer = self._peer = Peer(reader, writer, self._answer)
-                self._running = asyncio.get_running_loop().create_task(peer.run())
+        async with self._connect_lock:
+            if self._peer is None or self._receiver is None or self._receiver.done():
+                reader, writer = await self._open_connection()
+                peer = self._peer = Peer(reader, writer, self._handle)
+                self._receiver = asyncio.get_running_loop().create_task(peer.run())
                 if self._sink is not None:
                     await self._request(peer, "subscribe", None)
             return self._peer
 
-    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open_connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
             return await asyncio.open_unix_connection(str(self._path))
         except OSError as error:
-            text = f"no simulator answers at {self._path}: {_reason(error)}"
-            raise ExternalServiceError(text) from None
+            message = f"cannot connect to the simulator at {self._path}: {_reason(error)}"
+            raise ExternalServiceError(message) from None
 
-    async def _answer(self, subject: str, data: Any) -> None:  # JSON
+    async def _handle(self, subject: str, data: Any) -> None:  # JSON
         if subject != "events" or self._sink is None:
-            raise ExternalServiceError(f"a client does not know {subject!r}")
+            raise ExternalServiceError(f"unknown request to a client: {subject!r}")
         await self._sink(
             [
                 ProviderEvent(provider_id, kind, sequence, call_id and UUID(hex=call_id), payload)
@@ -272,14 +295,14 @@ class SimulatorClient:
         )
 
     async def _stay_connected(self) -> None:
-        rest = 0.1
+        backoff = _MIN_BACKOFF
         while True:
             try:
                 await self._connected()
             except ExternalServiceError:
-                rest = min(2 * rest, 2.0)
+                backoff = min(2 * backoff, _MAX_BACKOFF)
             else:
-                rest = 0.1
-                if self._running is not None:
-                    await asyncio.wait([self._running])
-            await asyncio.sleep(rest)
+                backoff = _MIN_BACKOFF
+                if self._receiver is not None:
+                    await asyncio.wait([self._receiver])
+            await asyncio.sleep(backoff)

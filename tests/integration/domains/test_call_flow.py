@@ -49,8 +49,8 @@ async def test_unanswered_lead_is_called_again_and_converts(database_url: str) -
         assert (await flow.enrollment()).status is EnrollmentStatus.DONE
         async with flow.store.begin() as work:
             assert (await work.leads.get(second.lead_id)).status is LeadStatus.CONVERTED
-        books = await flow.voice.books()
-        assert (books.accepted, books.repeated_keys, books.overlapping) == (2, 0, 0)
+        records = await flow.voice.records()
+        assert (records.accepted, records.repeated_keys, records.overlapping) == (2, 0, 0)
 
         await flow.schedule()
         async with flow.store.begin() as work:
@@ -68,7 +68,7 @@ async def test_repeated_dispatch_dials_nobody_twice(database_url: str) -> None:
         await flow.run("call.dispatch", *dispatch.args)
         await flow.drain()
 
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_worker_death_between_intent_and_answer_is_reconciled(database_url: str) -> None:
@@ -84,8 +84,8 @@ async def test_worker_death_between_intent_and_answer_is_reconciled(database_url
 
         (call,) = await flow.calls()
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
-        books = await flow.voice.books()
-        assert (books.requests, books.accepted) == (1, 1)
+        records = await flow.voice.records()
+        assert (records.requests, records.accepted) == (1, 1)
 
 
 async def _die_after_the_request(flow: Flow, call_ids: tuple[object, ...]) -> None:
@@ -122,7 +122,7 @@ async def test_lost_answer_is_found_by_a_lookup(database_url: str) -> None:
 
         (call,) = await flow.calls()
         assert (call.status, call.duration) == (CallStatus.COMPLETED, 90)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_provider_that_asks_to_wait_is_requested_again(database_url: str) -> None:
@@ -137,7 +137,7 @@ async def test_provider_that_asks_to_wait_is_requested_again(database_url: str) 
 
         (call,) = await flow.calls()
         assert (call.status, call.requests) == (CallStatus.FAILED, 5)
-        assert (await flow.voice.books()).accepted == 0
+        assert (await flow.voice.records()).accepted == 0
 
 
 async def test_frozen_worker_does_not_send_a_late_request(
@@ -150,10 +150,10 @@ async def test_frozen_worker_does_not_send_a_late_request(
             await flow.schedule()
         (call,) = await flow.calls()
         assert (call.status, call.refused_until) == (CallStatus.DIALING, NOON + DEFAULT_WAIT)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
         await flow.pass_time(seconds=5)
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_slow_answer_times_out_and_is_looked_up(
@@ -167,7 +167,7 @@ async def test_slow_answer_times_out_and_is_looked_up(
 
         (call,) = await flow.calls()
         assert (call.status, call.duration) == (CallStatus.COMPLETED, 90)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 @pytest.mark.parametrize("trouble", [None, Trouble(refuse=1.0)])
@@ -192,7 +192,7 @@ async def test_worker_presumed_dead_may_still_get_its_answer(
         (call,) = await flow.calls()
         assert call.status is (CallStatus.FAILED if trouble else CallStatus.COMPLETED)
         assert call.processed_at is not None
-        assert (await flow.voice.books()).requests == (MAX_REQUESTS if trouble else 1)
+        assert (await flow.voice.records()).requests == (MAX_REQUESTS if trouble else 1)
 
 
 async def test_call_dialed_during_a_lookup_is_not_failed(database_url: str) -> None:
@@ -236,7 +236,7 @@ async def test_do_not_call_applies_at_once_in_all_campaigns(database_url: str) -
 
         await flow.run("campaign.set_status", other.id, "start")
         await flow.schedule()
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_lead_is_not_dialed_outside_the_window(database_url: str) -> None:
@@ -246,7 +246,7 @@ async def test_lead_is_not_dialed_outside_the_window(database_url: str) -> None:
 
         enrollment = await flow.enrollment()
         assert enrollment.next_at == NOON.replace(day=5, hour=13)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_window_that_closed_before_dispatch_expires_the_call(database_url: str) -> None:
@@ -259,7 +259,7 @@ async def test_window_that_closed_before_dispatch_expires_the_call(database_url:
         assert call.status is CallStatus.EXPIRED
         enrollment = await flow.enrollment()
         assert (enrollment.status, enrollment.attempts) == (EnrollmentStatus.RETRY_WAIT, 0)
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_lead_without_a_known_zone_is_not_dialed(database_url: str) -> None:
@@ -267,7 +267,7 @@ async def test_lead_without_a_known_zone_is_not_dialed(database_url: str) -> Non
         await flow.schedule()
 
         assert (await flow.enrollment()).status is EnrollmentStatus.REMOVED
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_paused_campaign_dials_again_after_resume(database_url: str) -> None:
@@ -275,12 +275,12 @@ async def test_paused_campaign_dials_again_after_resume(database_url: str) -> No
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         await flow.run("campaign.set_status", flow.campaign_id, "pause")
         await flow.drain()
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
         assert (await flow.enrollment()).status is EnrollmentStatus.RETRY_WAIT
 
         await flow.run("campaign.set_status", flow.campaign_id, "resume")
         await flow.drain()
-        assert (await flow.voice.books()).accepted == 1
+        assert (await flow.voice.records()).accepted == 1
 
 
 async def test_canceled_campaign_ends_its_enrollments(database_url: str) -> None:
@@ -290,7 +290,7 @@ async def test_canceled_campaign_ends_its_enrollments(database_url: str) -> None
         await flow.drain()
 
         assert (await flow.enrollment()).status is EnrollmentStatus.REMOVED
-        assert (await flow.voice.books()).requests == 0
+        assert (await flow.voice.records()).requests == 0
 
 
 async def test_number_cap_applies_across_campaigns(
@@ -305,7 +305,7 @@ async def test_number_cap_applies_across_campaigns(
                 await work.campaigns.save(replace(other, status=CampaignStatus.RUNNING))
         await flow.schedule()
 
-        assert (await flow.voice.books()).accepted == 2
+        assert (await flow.voice.records()).accepted == 2
 
 
 async def test_breaker_trips_on_carrier_failures(database_url: str) -> None:
@@ -326,7 +326,7 @@ async def test_breaker_trips_on_carrier_failures(database_url: str) -> None:
         async with flow.store.begin() as work:
             campaign = await work.campaigns.get(flow.campaign_id)
         assert campaign.status is CampaignStatus.PAUSED
-        assert (await flow.voice.books()).accepted == 5
+        assert (await flow.voice.records()).accepted == 5
 
 
 async def test_reconciliation_recovers_jobs_lost_in_redis(database_url: str) -> None:
@@ -350,7 +350,7 @@ async def test_reconciliation_recovers_jobs_lost_in_redis(database_url: str) -> 
 
         (call,) = await flow.calls()
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
-        assert (await flow.voice.books()).requests == 1
+        assert (await flow.voice.records()).requests == 1
 
 
 async def test_provider_outage_loses_no_call(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes that use the embedded servers of a folder, to be ended and killed by tests."""
+"""User processes of the embedded servers, which tests end and kill."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ from jobs.embedded import Servers, binaries
 
 ROOT: Final = Path(__file__).parents[3]
 PACKAGES: Final = Path(psutil.__file__).parents[1]
-_USER: Final = """
+_USER_PROGRAM: Final = """
 import sys
 from dataclasses import asdict
 from json import dumps
@@ -35,9 +35,14 @@ sys.stdin.read()
 
 
 class User:
-    """A process that uses the servers of `home` until it leaves or is killed.
+    """Process that uses the servers of `home` until it leaves or is killed.
 
-    options: the arguments by which `subprocess` starts it as another user.
+    Args:
+        home: Folder of the servers.
+        python: Python interpreter of the process.
+        libraries: Folder of the interpreter's shared libraries.
+        import_path: First entry of the process's import path.
+        options: More arguments of `Popen`, for instance to run as another user.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class User:
     ) -> None:
         paths = [import_path, ROOT, PACKAGES]
         self.process = subprocess.Popen(  # noqa: S603  # our own command
-            [python, "-c", _USER, home],
+            [python, "-c", _USER_PROGRAM, home],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
@@ -62,17 +67,17 @@ class User:
             **options,
         )
 
-    def answer(self) -> dict[str, str]:
-        """What it was told about the servers; waits for it."""
+    def report(self) -> dict[str, str]:
+        """Wait for the process's report: the URLs of the servers, or an error."""
         assert self.process.stdout is not None
-        reply: dict[str, str] = json.loads(self.process.stdout.readline())
-        return reply
+        report: dict[str, str] = json.loads(self.process.stdout.readline())
+        return report
 
     def servers(self) -> Servers:
-        return Servers(**self.answer())
+        return Servers(**self.report())
 
     def error(self) -> str:
-        return self.answer()["error"]
+        return self.report()["error"]
 
     def leave(self) -> None:
         self.process.communicate()
@@ -92,39 +97,38 @@ def using(home: Path, **options: Any) -> Iterator[User]:
 
 
 def processes(home: Path, name: str = "") -> list[psutil.Process]:
-    """The holder and the servers of the folder, or those of one name."""
-    found = []
+    """Return the holder process and the servers of the folder, or those with a name prefix."""
+    matches = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             inside = Path(process.cwd()).is_relative_to(home)
             if inside and process.name().startswith(name) and process.status() != "zombie":
-                found.append(process)
-    return found
+                matches.append(process)
+    return matches
 
 
 def move(home: Path) -> None:
-    """Moves the folder away."""
     home.rename(home.with_name("moved"))
 
 
 def holder(home: Path) -> psutil.Process:
-    (found,) = [process for process in processes(home) if Path(process.cwd()) == home]
-    return found
+    (process,) = [process for process in processes(home) if Path(process.cwd()) == home]
+    return process
 
 
 def python_for(account: Mapping[str, Any], copy: Path) -> dict[str, Any]:
-    """The Python that another user can run: this one, or a copy of it where it is out of reach."""
+    """Return `User` options for a Python that another user can run: this one, or a copy."""
     if not PACKAGES.stat().st_mode & 0o005:
         pytest.skip("another user cannot read the installed packages")
     with suppress(OSError):
         command = [sys.executable, "-c", "import encodings, pydantic"]
-        done = subprocess.run(command, cwd="/", check=False, **account)  # noqa: S603  # ours
-        if not done.returncode:
+        check = subprocess.run(command, cwd="/", check=False, **account)  # noqa: S603  # ours
+        if not check.returncode:
             return {"python": sys.executable}
     copy.chmod(0o755)
     library = Path(sysconfig.get_path("stdlib"))
-    needless = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*")
-    shutil.copytree(library, copy / "lib" / library.name, ignore=needless)
+    ignored = shutil.ignore_patterns("test", "site-packages", "__pycache__", "config-*")
+    shutil.copytree(library, copy / "lib" / library.name, ignore=ignored)
     for shared in library.parent.glob("libpython*.so*"):
         shutil.copy(shared, copy / "lib")
     (copy / "bin").mkdir()
@@ -134,7 +138,7 @@ def python_for(account: Mapping[str, Any], copy: Path) -> dict[str, Any]:
 
 @contextmanager
 def orphan(home: Path, socket: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A server of the folder that no holder holds, as where the kernel leaves it behind."""
+    """Run a server of the folder without a holder process, as after a killed one on macOS."""
     with (home / "servers.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = subprocess.Popen(  # noqa: S603  # our own command
@@ -152,7 +156,7 @@ def orphan(home: Path, socket: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of that size (`1m`) in the folder; skips where none can be mounted."""
+    """Mount a disk of a size such as `1m` on the folder; skip the test if that is not possible."""
     folder.mkdir()
     mount = ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "ringline", str(folder)]
     try:

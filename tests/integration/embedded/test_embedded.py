@@ -1,4 +1,4 @@
-"""The embedded servers in their ordinary life: started, shared, kept and stopped."""
+"""Embedded servers in normal operation: started, shared, kept up and stopped."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from jobs import embedded
-from jobs.cli import servers as commands
+from jobs.cli.commands import servers as commands
 from jobs.embedded import Servers
 from jobs.embedded.holder import GRACE
 from jobs.embedded.resolve import database_url, redis_url
@@ -49,7 +49,7 @@ async def read(servers: Servers) -> tuple[str, str]:
     return in_redis, in_postgres
 
 
-async def test_it_runs_a_real_redis_and_a_real_postgresql(home: Path) -> None:
+async def test_servers_are_a_real_redis_and_postgresql(home: Path) -> None:
     servers = embedded.use(home)
 
     assert RedisSettings.from_dsn(servers.redis_url).unix_socket_path
@@ -59,9 +59,9 @@ async def test_it_runs_a_real_redis_and_a_real_postgresql(home: Path) -> None:
         assert (await client.config_get("port"))["port"] == "0"
     engine = create_async_engine(servers.database_url.replace("://", "+asyncpg://", 1))
     async with engine.connect() as connection:
-        asked = ("server_encoding", "timezone", "fsync", "synchronous_commit", "listen_addresses")
-        shown = [await connection.scalar(text(f"SHOW {name}")) for name in asked]
-        assert shown == ["UTF8", "UTC", "on", "on", ""]
+        names = ("server_encoding", "timezone", "fsync", "synchronous_commit", "listen_addresses")
+        values = [await connection.scalar(text(f"SHOW {name}")) for name in names]
+        assert values == ["UTF8", "UTC", "on", "on", ""]
         assert await connection.scalar(text("SELECT current_database()")) == "ringline"
         assert await connection.scalar(text("SELECT upper('ä')")) == "Ä"
         assert await connection.scalar(text("SELECT 'B' < 'a'")) is True  # by code point
@@ -70,7 +70,7 @@ async def test_it_runs_a_real_redis_and_a_real_postgresql(home: Path) -> None:
     assert int(version or 0) >= 180000
 
 
-def test_the_sockets_are_private(home: Path) -> None:
+def test_sockets_are_private(home: Path) -> None:
     servers = embedded.use(home)
     for url, socket in ((servers.redis_url, ""), (servers.database_url, "/.s.PGSQL.5432")):
         path = Path(url.split("host=")[-1].split("&")[0].removeprefix("unix://").split("?")[0])
@@ -79,69 +79,69 @@ def test_the_sockets_are_private(home: Path) -> None:
         assert len(f"{path}{socket}") < 104
 
 
-def test_only_the_owner_reaches_the_servers_and_their_data(home: Path) -> None:
+def test_only_the_owner_can_access_servers_and_data(home: Path) -> None:
     embedded.use(home)
     assert home.stat().st_mode & 0o777 == 0o700
     for path in home.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path
     servers = processes(home)
-    assert {"valkey-server", "postgres"} <= {one.name() for one in servers}
-    assert not [one.net_connections("inet") for one in servers if one.net_connections("inet")]
+    assert {"valkey-server", "postgres"} <= {server.name() for server in servers}
+    assert not [server for server in servers if server.net_connections("inet")]
     for server in servers:
         for connection in server.net_connections("unix"):
             if connection.laddr:
                 assert Path(str(connection.laddr)).stat().st_mode & 0o077 == 0
     rules = (home / "postgres" / "pg_hba.conf").read_text().splitlines()
-    kept = [rule.split() for rule in rules if rule and not rule.startswith("#")]
-    assert {(rule[0], rule[-1]) for rule in kept} == {("local", "peer"), ("host", "reject")}
+    entries = [rule.split() for rule in rules if rule and not rule.startswith("#")]
+    assert {(entry[0], entry[-1]) for entry in entries} == {("local", "peer"), ("host", "reject")}
 
 
 @pytest.mark.parametrize("call", [embedded.use, embedded.find, embedded.down])
-def test_a_folder_that_others_may_write_to_is_not_trusted(
+def test_folder_that_others_may_write_to_is_rejected(
     home: Path, call: Callable[[Path], object]
 ) -> None:
     home.mkdir()
     home.chmod(0o777)
-    with pytest.raises(ServerError, match=f"others may write into {home}"):
+    with pytest.raises(ServerError, match=f"other users may write to {home}"):
         call(home)
     home.chmod(0o700)
 
 
-def test_processes_that_start_at_the_same_moment_share_the_servers(home: Path) -> None:
-    with using(home) as one, using(home) as two, using(home) as three:
-        assert one.servers() == two.servers() == three.servers() == embedded.find(home)
+def test_processes_that_start_together_share_the_servers(home: Path) -> None:
+    with using(home) as first, using(home) as second, using(home) as third:
+        assert first.servers() == second.servers() == third.servers() == embedded.find(home)
     assert len(processes(home, "valkey")) == 1
 
 
-async def test_the_servers_stop_soon_after_the_last_one_has_left(home: Path) -> None:
-    with using(home) as one, using(home) as two:
-        one.servers()
-        one.leave()
-        two.servers()
-        left = time.monotonic()
-        two.leave()
+async def test_servers_stop_after_the_last_user_has_left(home: Path) -> None:
+    with using(home) as first, using(home) as second:
+        first.servers()
+        first.leave()
+        second.servers()
+        left_at = time.monotonic()
+        second.leave()
         await wait_until(lambda: not processes(home), timeout=GRACE + 10)
-    assert time.monotonic() - left >= GRACE / 2
+    assert time.monotonic() - left_at >= GRACE / 2
     assert embedded.find(home) is None
 
 
-def test_looking_starts_nothing(home: Path) -> None:
+def test_find_starts_no_servers(home: Path) -> None:
     assert embedded.find(home) is None
     assert not home.exists()
     assert not embedded.down(home)
 
 
-async def test_data_survive_a_stop(home: Path) -> None:
+async def test_data_survives_a_stop(home: Path) -> None:
     await write(embedded.use(home), "value")
     assert embedded.down(home)
     assert not processes(home)
     assert await read(embedded.use(home)) == ("value", "value")
 
 
-async def test_up_keeps_the_servers_without_users_until_down(
+async def test_up_keeps_the_servers_up_until_down(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with using(home) as user:  # so that this process is not what keeps them up
+    with using(home) as user:  # another process, so that this one does not keep them up
         servers = user.servers()
         (home / "pinned").touch()
     before = processes(home)
@@ -153,9 +153,7 @@ async def test_up_keeps_the_servers_without_users_until_down(
     assert not embedded.down(home)
 
 
-def test_the_commands_say_where_the_servers_are(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_print_the_servers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOBS_HOME", str(home))
     get_settings.cache_clear()
     run = CliRunner().invoke
@@ -174,17 +172,17 @@ def test_the_commands_say_where_the_servers_are(
         get_settings.cache_clear()
 
 
-def test_urls_of_the_settings_come_first(home: Path) -> None:
-    given = Settings(redis_url="redis://r/1", database_url="postgresql://d/x", jobs_home=home)
-    assert redis_url(given, start=True) == "redis://r/1"
-    assert database_url(given, start=False) == "postgresql://d/x"
+def test_urls_of_the_settings_take_precedence(home: Path) -> None:
+    settings = Settings(redis_url="redis://r/1", database_url="postgresql://d/x", jobs_home=home)
+    assert redis_url(settings, start=True) == "redis://r/1"
+    assert database_url(settings, start=False) == "postgresql://d/x"
     assert not home.exists()
 
 
-def test_without_urls_and_servers_one_line_names_the_command(home: Path) -> None:
-    unset = Settings(redis_url=None, database_url=None, jobs_home=home)
+def test_error_without_urls_and_servers_names_the_command(home: Path) -> None:
+    settings = Settings(redis_url=None, database_url=None, jobs_home=home)
     with pytest.raises(ServerError, match=r"REDIS_URL is not set.*`ringline up`$"):
-        redis_url(unset, start=False)
-    started = database_url(unset, start=True)
-    assert database_url(unset, start=False) == started
-    assert redis_url(unset, start=False).startswith("unix://")
+        redis_url(settings, start=False)
+    started = database_url(settings, start=True)
+    assert database_url(settings, start=False) == started
+    assert redis_url(settings, start=False).startswith("unix://")

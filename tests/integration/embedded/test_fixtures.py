@@ -1,4 +1,4 @@
-"""The pytest plugin: databases of its own for each test, on one set of servers a run."""
+"""Pytest plugin: separate databases per test, on one set of servers per run."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from jobs.embedded import Servers
 from jobs.testing.waiting import wait_until
 from tests.integration.embedded.embedded_users import PACKAGES, ROOT, processes
 
-USERS_TESTS: Final = """
+TEST_MODULE: Final = """
 import os
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import asyncpg
 import pytest
 import redis
 
-SEEN = Path(os.environ["SEEN"])
+RECORDS = Path(os.environ["RECORDS"])
 
 
 @pytest.fixture(scope="session")
@@ -41,13 +41,13 @@ def migrate(url):
         await connection.close()
 
     asyncio.run(create())
-    with (SEEN / "migrations").open("a") as file:
+    with (RECORDS / "migrations").open("a") as file:
         file.write("once ")
 
 
 @pytest.mark.parametrize("number", range(6))
 async def test_both(embedded_servers, redis_url, database_url, number):
-    (SEEN / "home").write_text(embedded_servers.database_url)
+    (RECORDS / "home").write_text(embedded_servers.database_url)
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("key", "value")
@@ -55,12 +55,12 @@ async def test_both(embedded_servers, redis_url, database_url, number):
     assert await connection.fetchval("SELECT count(*) FROM migrated") == 0
     await connection.execute("INSERT INTO migrated VALUES (1)")
     await connection.close()
-    with (SEEN / f"urls-{os.getpid()}").open("a") as file:
+    with (RECORDS / f"urls-{os.getpid()}").open("a") as file:
         file.write(f"{redis_url}\\\\n{database_url}\\\\n")
 """.replace("\\\\n", "\\n")
 
 
-async def test_a_test_gets_an_empty_redis_database_of_its_own(
+async def test_each_test_gets_an_empty_redis_database(
     redis_url: str, embedded_servers: Servers
 ) -> None:
     assert redis_url != embedded_servers.redis_url
@@ -69,7 +69,7 @@ async def test_a_test_gets_an_empty_redis_database_of_its_own(
         await client.set("key", "value")
 
 
-async def test_a_test_gets_a_migrated_database_of_its_own(database_url: str) -> None:
+async def test_each_test_gets_a_migrated_database(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     tables = await connection.fetchval(
         "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
@@ -79,17 +79,17 @@ async def test_a_test_gets_a_migrated_database_of_its_own(database_url: str) -> 
 
 
 def run_tests(folder: Path, *options: str, **environment: str) -> set[str]:
-    """Runs a user's tests; the URLs that they had."""
-    (folder / "test_users.py").write_text(USERS_TESTS)
+    """Run a test module in a pytest of its own, and return the URLs that its tests had."""
+    (folder / "test_users.py").write_text(TEST_MODULE)
     for stale in folder.glob("urls-*"):
         stale.unlink()
     flags = ["-p", "jobs.testing.servers", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
-    done = subprocess.run(  # noqa: S603  # our own command
+    result = subprocess.run(  # noqa: S603  # our own command
         [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, *flags, *options, str(folder)],
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{PACKAGES}",
-            "SEEN": str(folder),
+            "RECORDS": str(folder),
             **environment,
         },
         capture_output=True,
@@ -97,7 +97,7 @@ def run_tests(folder: Path, *options: str, **environment: str) -> set[str]:
         check=False,
         cwd=folder,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     lines = [line for path in folder.glob("urls-*") for line in path.read_text().splitlines()]
     assert len(lines) == len(set(lines)) == 12
     return set(lines)
@@ -118,19 +118,21 @@ async def test_xdist_workers_share_servers_that_end_with_the_run(tmp_path: Path)
     assert not list(temporary.iterdir())
 
 
-async def test_servers_of_the_environment_are_used_and_left_clean(
+async def test_servers_from_the_environment_are_used_and_left_clean(
     tmp_path: Path, embedded_servers: Servers
 ) -> None:
-    given = {
+    environment = {
         "REDIS_URL": embedded_servers.redis_url,
         "DATABASE_URL": embedded_servers.database_url,
     }
-    urls = await asyncio.to_thread(run_tests, tmp_path, "-p", "no:xdist", **given)
+    urls = await asyncio.to_thread(run_tests, tmp_path, "-p", "no:xdist", **environment)
     assert server_of(tmp_path) == embedded_servers.database_url
     connection = await asyncpg.connect(embedded_servers.database_url)
-    left = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
+    remaining = {
+        row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")
+    }
     await connection.close()
-    assert not left & {url.split("/")[3].split("?")[0] for url in urls}
+    assert not remaining & {url.split("/")[3].split("?")[0] for url in urls}
     for url in urls:
         if url.startswith("unix:"):
             async with Redis.from_url(url) as client:
@@ -138,16 +140,16 @@ async def test_servers_of_the_environment_are_used_and_left_clean(
 
 
 @pytest.mark.parametrize("result", [0, "", None])
-async def test_a_wait_ends_in_an_error_that_names_the_condition(result: object) -> None:
-    with pytest.raises(TimeoutError, match=r"not within 0.05 s: .*lambda: result"):
+async def test_wait_until_times_out_with_the_source_of_the_condition(result: object) -> None:
+    with pytest.raises(TimeoutError, match=r"still false after 0.05 s: .*lambda: result"):
         await wait_until(lambda: result, timeout=0.05)
 
 
-async def test_a_wait_answers_what_the_condition_did() -> None:
-    answers: Iterator[object] = iter([None, [], "at last"])
+async def test_wait_until_returns_the_result_of_the_condition() -> None:
+    results: Iterator[object] = iter([None, [], "at last"])
 
-    async def answer() -> object:
-        return next(answers)
+    async def condition() -> object:
+        return next(results)
 
-    assert await wait_until(answer) == "at last"
+    assert await wait_until(condition) == "at last"
     assert await wait_until(lambda: 3) == 3

@@ -186,13 +186,16 @@ def test_duration_is_formatted_as_clock_time(seconds: float | None, text: str) -
 
 @pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
 def test_missing_library_is_reported_with_the_remedy(
-    monkeypatch: pytest.MonkeyPatch, module: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     render._template.cache_clear()
     render._plotly_js.cache_clear()
-    with pytest.raises(UsageError, match="pip install"):
+    with pytest.raises(UsageError, match=r"pip install 'ringline\[report\]'"):
         as_html(make_report())
+    with pytest.raises(UsageError, match="pip install"):
+        write_report(make_report(), tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_charts_are_valid_for_plotly() -> None:

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.cli import COMMANDS, main
-from jobs.cli.enqueue import keyword, value
+from jobs.cli.commands.enqueue import keyword, value
 from jobs.cli.errors import as_click_error
+from jobs.cli.output import printable
 from jobs.cli.params import DURATION
-from jobs.cli.printable import printable
 from jobs.engine import deserialize, job, serialize
 from jobs.engine.definition.job import definition_of
 from jobs.errors import ConflictError, NotFoundError, ServerError, UsageError
@@ -173,7 +173,7 @@ def test_spans_of_time(text: str, seconds: int) -> None:
 
 
 def test_a_span_without_a_number_is_refused() -> None:
-    with pytest.raises(click.BadParameter, match="'soon' is not a span of time"):
+    with pytest.raises(click.BadParameter, match="'soon' is not a duration"):
         DURATION.convert("soon", None, None)
 
 

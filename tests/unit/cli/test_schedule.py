@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.cli.schedule import all_entries
+from jobs.cli.commands.schedule import all_entries
 from jobs.settings import get_settings
 
 

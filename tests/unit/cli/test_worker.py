@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import main
-from jobs.cli.worker import grace_of
+from jobs.cli.commands.worker import grace_of
 from jobs.settings import get_settings, load_settings
 
 

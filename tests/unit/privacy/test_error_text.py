@@ -1,4 +1,4 @@
-"""Texts of errors: there are always some, that can be written down, and none is too long."""
+"""Error texts: always available, encodable and bounded in length."""
 
 from collections.abc import Callable
 
@@ -8,41 +8,43 @@ from hypothesis import strategies as st
 
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.privacy.error_text import (
-    LONGEST_MESSAGE,
-    LONGEST_TRACEBACK,
-    masked_message,
-    masked_traceback,
-    message_of,
+    MAX_MESSAGE_LENGTH,
+    MAX_TRACEBACK_LENGTH,
+    error_message,
+    mask_message,
+    mask_traceback,
 )
 
-Text = Callable[[BaseException], str]
-texts = pytest.mark.parametrize(
-    "text", [message_of, masked_message, masked_traceback, masked_error]
+TextOf = Callable[[BaseException], str]
+each_text = pytest.mark.parametrize(
+    "text_of", [error_message, mask_message, mask_traceback, masked_error]
 )
 
 
-class MuteError(Exception):
+class TextlessError(Exception):
     def __str__(self) -> str:
         raise AttributeError("message")
 
 
-@texts
-@pytest.mark.parametrize("error", [MuteError(), ExceptionGroup("two", [MuteError()])])
-def test_there_is_a_text_though_the_error_has_none(text: Text, error: Exception) -> None:
-    assert text(error)
+@each_text
+@pytest.mark.parametrize("error", [TextlessError(), ExceptionGroup("two", [TextlessError()])])
+def test_error_without_text_gets_one(text_of: TextOf, error: Exception) -> None:
+    assert text_of(error)
 
 
-@texts
-@given(said=st.text(st.characters()))
-def test_whatever_an_error_says_can_be_written_down(text: Text, said: str) -> None:
-    text(ValueError(said)).encode()
+@each_text
+@given(message=st.text(st.characters()))
+def test_any_message_becomes_encodable(text_of: TextOf, message: str) -> None:
+    text_of(ValueError(message)).encode()
 
 
-@given(said=st.text())
-def test_what_can_be_written_down_stays_as_it_is(said: str) -> None:
-    assert message_of(ValueError(said)) == said
+@given(message=st.text())
+def test_encodable_message_stays_unchanged(message: str) -> None:
+    assert error_message(ValueError(message)) == message
 
 
-@pytest.mark.parametrize("text", [masked_message, masked_traceback, masked_error])
-def test_what_is_kept_and_logged_is_not_too_long(text: Text) -> None:
-    assert len(text(ValueError("x" * 5_000_000))) <= max(LONGEST_MESSAGE + 100, LONGEST_TRACEBACK)
+@pytest.mark.parametrize("text_of", [mask_message, mask_traceback, masked_error])
+def test_stored_and_logged_texts_are_bounded(text_of: TextOf) -> None:
+    text = text_of(ValueError("x" * 5_000_000))
+
+    assert len(text) <= max(MAX_MESSAGE_LENGTH + 100, MAX_TRACEBACK_LENGTH)

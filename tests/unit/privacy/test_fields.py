@@ -1,4 +1,4 @@
-"""What is personal by the field it stands in."""
+"""Personal data recognized by the name of its field."""
 
 import json
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from jobs.privacy.fields import (
     ADDRESSES,
     NAMES,
     NUMBERS,
+    mask_argument,
     mask_repeated,
-    masked,
-    masked_argument,
-    named,
+    mask_value,
+    named_arguments,
 )
 
 
-def test_the_headings_of_lead_files_are_known() -> None:
+def test_lead_file_headings_are_masked_fields() -> None:
     names = {*ALIASES["name"], *ALIASES["first_name"], *ALIASES["last_name"]}
     assert names <= NAMES
     assert set(ALIASES["number"]) <= NUMBERS
@@ -28,7 +28,7 @@ def test_the_headings_of_lead_files_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "shown"),
+    ("field", "value", "masked"),
     [
         ("name", "Ada Lovelace", "A••• L•••"),
         ("First Name", "ada", "a•••"),
@@ -47,42 +47,49 @@ def test_the_headings_of_lead_files_are_known() -> None:
         ("count", 3.5, 3.5),
     ],
 )
-def test_values_are_masked_by_their_field(field: str, value: object, shown: object) -> None:
-    assert masked(value, field) == shown
+def test_value_is_masked_by_its_field_name(field: str, value: object, masked: object) -> None:
+    assert mask_value(value, field) == masked
 
 
 @pytest.mark.parametrize(
     "text",
     ["add_tags", "US", "/data/leads.csv", "fail:ValueError", "2026-01-01", "lead.update", ""],
 )
-def test_of_arguments_what_is_technical_is_shown(text: str) -> None:
-    assert masked_argument(text, "anything") == text
+def test_technical_argument_is_shown(text: str) -> None:
+    assert mask_argument(text, "anything") == text
 
 
 @pytest.mark.parametrize("text", ["Ada", "ada lovelace", "José", "O'Brien", "Jean-Luc"])
-def test_of_arguments_what_may_be_a_name_is_not(text: str) -> None:
-    assert text not in str(masked_argument({"nombre": [text]}, "changes"))
+def test_argument_that_may_be_a_name_is_masked(text: str) -> None:
+    assert text not in str(mask_argument({"nombre": [text]}, "changes"))
 
 
-def test_an_error_that_repeats_an_argument_is_masked() -> None:
-    arguments = named(["Ada Lovelace", 7], {"lead": {"company": "Engines Ltd"}}, ["name", "count"])
+def test_error_text_that_repeats_an_argument_is_masked() -> None:
+    arguments = named_arguments(
+        ["Ada Lovelace", 7], {"lead": {"company": "Engines Ltd"}}, ["name", "count"]
+    )
     text = "Lovelace of Engines Ltd is not Ada; Adam and Loveland are"
     assert mask_repeated(text, arguments) == "L••• of E••• L••• is not A•••; Adam and Loveland are"
 
 
 @pytest.mark.parametrize("name", ["José Álvarez", "JOSÉ ÁLVAREZ"])
-@pytest.mark.parametrize("written", [str, repr, ascii, json.dumps])
-def test_an_argument_is_known_again_in_capitals_and_escaped(
-    name: str, written: Callable[[str], str]
+@pytest.mark.parametrize("spell", [str, repr, ascii, json.dumps])
+def test_repeated_argument_is_masked_in_upper_case_and_escaped(
+    name: str, spell: Callable[[str], str]
 ) -> None:
-    arguments = named(["José Álvarez"], {}, ["name"])
-    shown = written(name).replace(written(name).strip("'\""), "J••• Á•••")
-    assert mask_repeated(f"no row for {written(name)}", arguments) == f"no row for {shown}"
+    arguments = named_arguments(["José Álvarez"], {}, ["name"])
+    masked = spell(name).replace(spell(name).strip("'\""), "J••• Á•••")
+    assert mask_repeated(f"no row for {spell(name)}", arguments) == f"no row for {masked}"
 
 
-def test_leftover_arguments_have_the_last_parameters_name() -> None:
-    assert named([1, 2, 3], {"c": 4}, ["a", "b"]) == [("a", 1), ("b", 2), ("b", 3), ("c", 4)]
-    assert named([1], {}, []) == [("", 1)]
+def test_surplus_arguments_take_the_last_parameter_name() -> None:
+    assert named_arguments([1, 2, 3], {"c": 4}, ["a", "b"]) == [
+        ("a", 1),
+        ("b", 2),
+        ("b", 3),
+        ("c", 4),
+    ]
+    assert named_arguments([1], {}, []) == [("", 1)]
 
 
 values: st.SearchStrategy[Any] = st.recursive(
@@ -93,7 +100,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(values, st.text())
-def test_anything_can_be_masked(value: Any, text: str) -> None:
-    masked(value, "name")
-    masked_argument(value, text)
+def test_any_value_can_be_masked(value: Any, text: str) -> None:
+    mask_value(value, "name")
+    mask_argument(value, text)
     mask_repeated(text, [("", value), ("attributes", value)])

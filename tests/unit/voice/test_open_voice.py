@@ -1,4 +1,4 @@
-"""The setting VOICE_URL, from a URL to a provider."""
+"""Voice provider URLs, as in the setting VOICE_URL."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ CLOCK = FrozenClock(datetime(2026, 3, 2, 15, 0, tzinfo=UTC))
         "simulator:?seed=7&no_answer=0.4&late=0.1&repeated=0.2&unanswered=0.1&recorded=0.5",
     ],
 )
-async def test_a_simulator_in_this_process(url: str) -> None:
+async def test_simulator_url_opens_a_simulator_in_this_process(url: str) -> None:
     voice = await open_voice(url, clock=CLOCK, sink=EventLog())
 
     await voice.close()
@@ -30,7 +30,7 @@ async def test_a_simulator_in_this_process(url: str) -> None:
     assert isinstance(voice, Simulator)
 
 
-async def test_options_reach_the_simulator() -> None:
+async def test_options_of_the_url_reach_the_simulator() -> None:
     voice = await open_voice("simulator:?wait=1&wait_seconds=9", clock=CLOCK, sink=EventLog())
     request = CallRequest(uuid4(), "+12125550100")
 
@@ -40,7 +40,7 @@ async def test_options_reach_the_simulator() -> None:
     assert answers == {request.call_id: Refused("too many requests", retry_after=9)}
 
 
-async def test_a_replay_is_read_from_its_file(tmp_path: Path) -> None:
+async def test_replay_option_reads_the_file(tmp_path: Path) -> None:
     ReplayPlan({"+12125550100": Recorded(1, 10, "converted")}).save(tmp_path / "r.csv")
 
     voice = await open_voice(
@@ -51,7 +51,7 @@ async def test_a_replay_is_read_from_its_file(tmp_path: Path) -> None:
     assert isinstance(voice, Simulator)
 
 
-async def test_a_simulator_behind_a_socket_may_come_later(tmp_path: Path) -> None:
+async def test_socket_url_opens_before_the_simulator_serves(tmp_path: Path) -> None:
     voice = await open_voice(f"simulator+unix:{tmp_path}/s", clock=CLOCK, sink=EventLog())
     request = CallRequest(uuid4(), "+12125550100")
 
@@ -63,7 +63,7 @@ async def test_a_simulator_behind_a_socket_may_come_later(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("", "simulator\\+unix:/path"),
         ("twilio://secret@host/", "'twilio'"),
@@ -80,8 +80,8 @@ async def test_a_simulator_behind_a_socket_may_come_later(tmp_path: Path) -> Non
         ("simulator:?replay=r.csv&busy=1", "replay"),
     ],
 )
-async def test_a_bad_url_ends_in_one_line(url: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told) as failure:
+async def test_bad_url_is_rejected_in_one_line(url: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as failure:
         await open_voice(url, clock=CLOCK, sink=EventLog())
 
     text = str(failure.value)

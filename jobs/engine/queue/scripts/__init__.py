@@ -15,7 +15,7 @@ _NAMES: Final = ("JOB", "IN_PROGRESS", "RESULT", "RETRY", "ABORT", "FIRED", "LOS
 
 def _load(*names: str) -> Script:
     prelude = "".join(f"local {key} = '{getattr(keys, key)}'\n" for key in _NAMES)
-    folder = files(__package__)
+    folder = files(__name__)
     return Script(
         prelude + "".join(folder.joinpath(f"{one}.lua").read_text("utf-8") for one in names)
     )

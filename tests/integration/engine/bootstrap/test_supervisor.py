@@ -250,7 +250,7 @@ async def test_a_change_ends_the_pause_after_a_death(
 async def test_reload_without_watchfiles(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     async with supervised(journal, reload=True) as (_, running):
-        with pytest.raises(UsageError, match="pip install watchfiles"):
+        with pytest.raises(UsageError, match=r"pip install 'ringline\[reload\]'"):
             await running
     assert not journal.lines()
 
@@ -268,7 +268,8 @@ async def test_files_that_cannot_be_watched_any_more(journal: Journal, saves: Sa
 def test_the_working_folder_hides_none_of_our_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "jobs.settings.py").write_text("raise ImportError('of the user')")
+    for name in ("jobs", "settings", "redis"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('of the user')")
     monkeypatch.chdir(tmp_path)
     shown = subprocess.run(  # noqa: S603 - our own
         command("--help"), env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.embedded.folder import Servers
-from jobs.embedded.numbers import own_number
+from jobs.embedded.redis_databases import leased_database
 from jobs.engine import create_pool
 from jobs.engine.bootstrap.workers import create_workers, serve
 from jobs.settings import get_settings
@@ -20,7 +20,7 @@ from tests.integration.scripted_settings import Aside, Chaos
 def two_servers(
     redis_url: str, embedded_servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    with own_number(embedded_servers.redis_url) as other_url:
+    with leased_database(embedded_servers.redis_url) as other_url:
         monkeypatch.setenv("REDIS_URL", redis_url)
         monkeypatch.setenv("TASK_QUEUE_URLS", json.dumps({"aside_tasks": other_url}))
         get_settings.cache_clear()

@@ -512,7 +512,7 @@ async def test_arqs_settings_are_taken_too(redis_url: str, kind: type[RedisSetti
 
 async def test_a_wrong_password_is_one_line(redis_url: str) -> None:
     url = redis_url.replace("unix://", "unix://nobody:secret@")
-    with pytest.raises(NoRedisError, match=r"the Redis at unix:///.* cannot be used: ") as raised:
+    with pytest.raises(NoRedisError, match=r"cannot use Redis at unix:///.*: ") as raised:
         await create_pool(url)
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -17,7 +17,7 @@ from jobs.cli import main
 from jobs.context import DomainSettings, JobContext
 from jobs.default import WorkerSettings as DefaultSettings
 from jobs.embedded.folder import Servers
-from jobs.embedded.numbers import own_number
+from jobs.embedded.redis_databases import leased_database
 from jobs.engine import JobRequest, Pool, QueueUrls, create_pool, job
 from jobs.engine.bootstrap.workers import create_worker, create_workers, serve
 from jobs.errors import UsageError
@@ -54,7 +54,7 @@ LEAD, CALL = JobRequest("lead.qualify"), JobRequest("call.dial")
 
 @pytest.fixture
 def other_url(embedded_servers: Servers) -> Iterator[str]:
-    with own_number(embedded_servers.redis_url) as url:
+    with leased_database(embedded_servers.redis_url) as url:
         yield url
 
 

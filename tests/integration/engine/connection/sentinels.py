@@ -1,4 +1,4 @@
-"""Three Sentinels, a master and a replica, all of one test's own, with passwords."""
+"""Three Sentinels, a master and a replica for tests, protected by passwords."""
 
 import shutil
 import socket
@@ -18,14 +18,14 @@ from jobs.testing.waiting import wait_until
 
 SERVICE = "queue"
 
-_OF_SERVERS = {
+_SERVER_OPTIONS = {
     "bind": "127.0.0.1",
     "save": "",
     "appendonly": "no",
     "repl-diskless-sync-delay": "0",
     "repl-ping-replica-period": "1",
 }
-_OF_SENTINELS = """\
+_SENTINEL_CONFIG = """\
 port {port}
 bind 127.0.0.1
 requirepass "{own_password}"
@@ -38,12 +38,15 @@ sentinel failover-timeout {service} 5000
 
 
 class Trio:
-    """servers: by port; the first is the master to begin with.
+    """Three Sentinels that monitor a master and a replica.
 
-    sentinel_password: what the Sentinels want to hear, as `password` is what the servers want.
+    Attributes:
+        servers: Server processes by port. The first one starts as the master.
+        password: Password of the servers.
+        sentinel_password: Password of the Sentinels.
     """
 
-    password: Final = "for+redis"  # noqa: S105 - of this test's own servers
+    password: Final = "for+redis"  # noqa: S105 - password of test servers
 
     def __init__(self, sentinel_password: str = "") -> None:
         self.sentinel_password = sentinel_password
@@ -62,19 +65,19 @@ class Trio:
 
     @property
     def url(self) -> str:
-        """As producers and workers are told it."""
+        """Return the URL for producers and workers."""
         query = urlencode({"sentinel_password": self.sentinel_password})
         return f"redis+sentinel://:{quote(self.password)}@{self.hosts}/{SERVICE}/1?{query}"
 
     async def master(self) -> int:
-        """Its port, as the first Sentinel sees it."""
+        """Return the master's port according to the first Sentinel."""
         (state, *_) = await self._states()
         return int(state["port"])
 
     async def ready(self) -> None:
-        """Wait until each Sentinel knows the others, and the replica."""
+        """Wait until each Sentinel knows the other Sentinels and the replica."""
         await wait_until(self._is_replicated, timeout=20)
-        # Only now, as they look for new replicas every ten seconds.
+        # Start the Sentinels late: they look for new replicas only every ten seconds.
         self._watchers = [
             watch(self.folder, port, self._master, 2, self.password, self.sentinel_password)
             for port in self.sentinels
@@ -122,7 +125,7 @@ class Trio:
                 "port": str(port),
                 "requirepass": self.password,
                 "masterauth": self.password,
-                **_OF_SERVERS,
+                **_SERVER_OPTIONS,
                 **options,
             }.items()
             for word in (f"--{name}", *value.split(" "))
@@ -133,10 +136,10 @@ class Trio:
 def watch(
     folder: Path, port: int, master: int, quorum: int, password: str = "", own_password: str = ""
 ) -> Popen[bytes]:
-    """A Sentinel on `port`. password: what the servers want, as it wants its own."""
+    """Start a Sentinel on `port`. `password` is the servers', `own_password` the Sentinel's."""
     file = folder / f"sentinel-{port}.conf"
     file.write_text(
-        _OF_SENTINELS.format(
+        _SENTINEL_CONFIG.format(
             port=port,
             own_password=own_password,
             service=SERVICE,
@@ -149,7 +152,7 @@ def watch(
 
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:  # until all are known, so that they differ
+    with ExitStack() as held:  # hold each port until all are known, so that the ports differ
         listeners = [
             held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
         ]
@@ -158,7 +161,7 @@ def free_ports(count: int) -> list[int]:
 
 def _run(folder: Path, *words: str) -> Popen[bytes]:
     command = [str(binaries.redis_server()), *words]
-    return Popen(command, cwd=folder, stdout=DEVNULL)  # noqa: S603 - our own
+    return Popen(command, cwd=folder, stdout=DEVNULL)  # noqa: S603 - fixed command
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The simulator's socket, fed with anything, serves the next client."""
+"""The simulator's socket survives arbitrary input and serves the next client."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ frames = (
 
 
 async def send(path: Path, data: bytes) -> None:
-    """Writes, and reads what is answered until the other end closes or has nothing to say."""
+    """Write `data`, then read until the other end closes or stays silent."""
     reader, writer = await asyncio.open_unix_connection(str(path))
     with suppress(ConnectionError, TimeoutError):
         writer.write(data)
@@ -66,8 +66,8 @@ async def feed(data: Sequence[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:  # tmp_path can be too long for a socket
         path = Path(folder) / "voice"
         async with serve(simulator, path):
-            for one in data:
-                await send(path, one)
+            for frame in data:
+                await send(path, frame)
             client = SimulatorClient(path)
             request = CallRequest(uuid4(), TO)
             assert isinstance((await client.place([request]))[request.call_id], Accepted)
@@ -79,24 +79,24 @@ async def feed(data: Sequence[bytes]) -> None:
 @given(st.lists(frames, max_size=20))
 @example([framed(b"[0, [], {}, 1]"), framed(b"[0, 0, [], {}]"), b"\xff\xff\xff\xff", framed(b"7")])
 @example([framed(b"[" * 100_000), framed(b"9" * 5000), framed(b'[0, 1, "place", [["x"]]]')])
-def test_the_simulator_goes_on(data: list[bytes]) -> None:
+def test_simulator_survives_any_input(data: list[bytes]) -> None:
     asyncio.run(feed(data))
 
 
-async def answer_with(path: Path, data: bytes) -> asyncio.Server:
-    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def reply_with(path: Path, data: bytes) -> asyncio.Server:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4)
         writer.write(data)
         await writer.drain()
         writer.close()
 
-    return await asyncio.start_unix_server(answered, str(path))
+    return await asyncio.start_unix_server(reply, str(path))
 
 
 async def ask(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "voice"
-        async with await answer_with(path, data):
+        async with await reply_with(path, data):
             client = SimulatorClient(path)
             with suppress(ExternalServiceError):
                 await client.place([CallRequest(uuid4(), TO)])
@@ -105,12 +105,12 @@ async def ask(data: bytes) -> None:
             await client.close()
 
 
-answers = frames | json_values.map(lambda value: framed(json.dumps([1, 0, "", value]).encode()))
+replies = frames | json_values.map(lambda value: framed(json.dumps([1, 0, "", value]).encode()))
 
 
 @settings(max_examples=40)
-@given(answers)
+@given(replies)
 @example(framed(b'[1, 0, "", [1]]'))
 @example(framed(b'[1, 0, "", [["00", "a", 2, 3, 4]]]'))
-def test_a_client_says_that_the_provider_failed(data: bytes) -> None:
+def test_client_raises_only_external_service_error(data: bytes) -> None:
     asyncio.run(ask(data))

@@ -1,4 +1,4 @@
-"""Connections that are refused, stay without an answer, or are closed while they are made."""
+"""Connections that are refused, never answered, or closed while they are opened."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from jobs.engine import LazyRedisSettings, NoRedisError, Pool, create_pool
-from jobs.engine.connection import connect as connection
+from jobs.engine.connection import connect as connecting
 from jobs.engine.connection.script_channel import ScriptChannel
 from jobs.engine.connection.urls import Address
 from jobs.engine.queue.scripts import QUEUE_STATE
@@ -31,33 +31,33 @@ def settings_of(server: OwnRedis, **options: Any) -> RedisSettings:
     return RedisSettings(unix_socket_path=f"{server.folder}/redis.sock", **options)
 
 
-async def test_a_redis_that_stays_silent_is_one_line(
+async def test_unresponsive_redis_raises_a_one_line_error(
     server: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes connections, as the kernel does for it, and answers nothing."""
-    monkeypatch.setattr(connection, "PATIENCE", 0.1)
+    """The kernel accepts connections for the frozen server, but nothing replies."""
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 0.1)
     server.freeze()
     redis = settings_of(server, conn_timeout=0.1, conn_retries=2, conn_retry_delay=0)
-    with pytest.raises(NoRedisError, match=r"no answer from Redis at unix:.*: no answer in time"):
+    with pytest.raises(NoRedisError, match=r"no response from Redis at unix:.*: timed out"):
         async with asyncio.timeout(20):
             await create_pool(redis)
 
 
-async def test_the_arq_command_does_not_wait_for_ever_either(
+async def test_lazy_settings_time_out_on_an_unresponsive_redis(
     server: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.1)
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 0.1)
     server.freeze()
     settings = LazyRedisSettings(f"{server.url}?socket_connect_timeout=0.1")
-    with pytest.raises(NoRedisError, match=r"no answer from Redis at unix:.*: no answer in time"):
+    with pytest.raises(NoRedisError, match=r"no response from Redis at unix:.*: timed out"):
         async with asyncio.timeout(20):
             await asyncio.to_thread(getattr, settings, "host")
 
 
-async def test_a_redis_that_is_late_is_waited_for(
+async def test_pool_retries_until_redis_responds(
     server: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.1)
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 0.1)
     server.freeze()
     redis = settings_of(server, conn_timeout=0.1, conn_retries=1000, conn_retry_delay=0)
     opening = asyncio.create_task(create_pool(redis))
@@ -68,17 +68,17 @@ async def test_a_redis_that_is_late_is_waited_for(
         assert await pool.ping()
 
 
-async def test_tries_that_were_made_already_count(server: OwnRedis) -> None:
-    """As in arq, whose `retry` tells how many of the settings' retries are used."""
+async def test_retries_already_used_count(server: OwnRedis) -> None:
+    """As in arq, `retry` is the number of the settings' retries already used."""
     server.kill()
     redis = settings_of(server, conn_retries=2, conn_retry_delay=3600)
     for used in (2, 3):
-        with pytest.raises(NoRedisError, match="no answer from Redis"):
+        with pytest.raises(NoRedisError, match="no response from Redis"):
             async with asyncio.timeout(20):
                 await create_pool(redis, retry=used)
 
 
-async def test_a_pool_that_is_refused_its_second_connection_leaves_none(
+async def test_pool_refused_its_second_connection_closes_the_first(
     server: OwnRedis, admin: ArqRedis
 ) -> None:
     await admin.config_set("maxclients", 2)
@@ -87,7 +87,7 @@ async def test_a_pool_that_is_refused_its_second_connection_leaves_none(
     await wait_until(lambda: is_alone(admin))
 
 
-async def test_a_pool_that_is_closed_while_a_call_connects_leaves_no_connection(
+async def test_pool_closed_while_connecting_leaves_no_connection(
     server: OwnRedis, admin: ArqRedis
 ) -> None:
     for turns in range(8):
@@ -99,7 +99,7 @@ async def test_a_pool_that_is_closed_while_a_call_connects_leaves_no_connection(
         await pool.aclose()
         with suppress(RedisConnectionError):
             await enqueued
-        if turns:  # else it was called later, and made a connection anew
+        if turns:  # in turn 0, the call starts after the close and opens a new connection
             await wait_until(lambda: is_alone(admin), timeout=5)
         await pool.aclose()
 
@@ -108,7 +108,7 @@ async def is_alone(admin: ArqRedis) -> bool:
     return len(await admin.client_list()) == 1
 
 
-async def test_a_refusal_that_passes_does_not_end_the_watch_for_good(
+async def test_transient_error_does_not_switch_tracking_off(
     server: OwnRedis, admin: ArqRedis
 ) -> None:
     await admin.config_set("busy-reply-threshold", 1)
@@ -134,10 +134,10 @@ async def test_a_refusal_that_passes_does_not_end_the_watch_for_good(
     await channel.close()
 
 
-async def test_a_worker_listens_again_after_a_connection_that_nobody_answered(
+async def test_handoff_reconnects_after_an_unanswered_connection(
     server: OwnRedis,
 ) -> None:
-    """As when a proxy takes it, or what was sent first is lost."""
+    """A proxy may accept a connection and lose the first command."""
     made: list[asyncio.StreamWriter] = []
     ended = asyncio.Event()
 

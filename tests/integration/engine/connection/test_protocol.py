@@ -1,4 +1,4 @@
-"""The connection that scripts go over, on either event loop, against servers that misbehave."""
+"""The Redis protocol on both event loops, against servers that misbehave."""
 
 import asyncio
 import tempfile
@@ -13,11 +13,11 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
-from jobs.engine.connection.protocol import RedisProtocol, packed
-from jobs.engine.connection.raw_connection import connection_like
+from jobs.engine.connection.protocol import RedisProtocol, pack_command
+from jobs.engine.connection.raw_connection import make_connection
 from jobs.testing.waiting import wait_until
 
-Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -32,25 +32,25 @@ def run(request: pytest.FixtureRequest) -> Run:
     return run
 
 
-class Heard:
-    """What a wire has told."""
+class Recorder:
+    """Records the replies and the losses that a protocol reports."""
 
     def __init__(self) -> None:
-        self.answers: list[Any] = []
+        self.replies: list[Any] = []
         self.losses: list[Exception] = []
 
-    def over(self, connection: UnixDomainSocketConnection) -> RedisProtocol:
-        return RedisProtocol(connection, answered=self.answers.append, lost=self.losses.append)
+    def take_over(self, connection: UnixDomainSocketConnection) -> RedisProtocol:
+        return RedisProtocol(connection, on_reply=self.replies.append, on_lost=self.losses.append)
 
 
 @asynccontextmanager
-async def connected(served: Served) -> AsyncIterator[Any]:
-    """What redis-py has connected to a server that does as `served` says."""
+async def connected(handler: Handler) -> AsyncIterator[Any]:
+    """Yield a connection that redis-py opened to a server that runs `handler`."""
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await served(reader, writer)
+            await handler(reader, writer)
         finally:
             writer.close()
             ended.set()
@@ -61,86 +61,86 @@ async def connected(served: Served) -> AsyncIterator[Any]:
             pool = ConnectionPool(
                 UnixDomainSocketConnection, path=path, lib_name=None, lib_version=None
             )
-            connection = connection_like(pool, protocol=2)
+            connection = make_connection(pool, protocol=2)
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
             yield connection
             await ended.wait()
 
 
-def test_answers_arrive_as_redis_py_reads_them(run: Run) -> None:
+def test_replies_are_parsed_as_redis_py_parses_them(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(len(packed("PING")))
+        await reader.readexactly(len(pack_command("PING")))
         for part in (b"+PO", b"NG\r\n-NOSCRIPT none\r\n:", b"7\r\n*2\r\n$-1\r\n-ERR bad\r\n"):
             writer.write(part)
             await writer.drain()
         await reader.read()
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
-            wire = heard.over(connection)
-            wire.send(packed("PING"))
-            await wait_until(lambda: len(heard.answers) == 4)
-            wire.close()
-        pong, no_script, seven, (nothing, error) = heard.answers
+            protocol = recorder.take_over(connection)
+            protocol.send(pack_command("PING"))
+            await wait_until(lambda: len(recorder.replies) == 4)
+            protocol.close()
+        pong, no_script, seven, (nothing, error) = recorder.replies
         assert (pong, seven, nothing) == (b"PONG", 7, None)
         assert isinstance(no_script, NoScriptError)
         assert isinstance(error, ResponseError)
-        assert heard.losses == []
+        assert recorder.losses == []
 
     run(test())
 
 
-def test_a_server_that_hangs_up_is_told_of_once(run: Run) -> None:
+def test_closed_connection_is_reported_once(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
-            wire = heard.over(connection)
-            wire.send(packed("PING"))
-            await wait_until(lambda: heard.losses)
+            protocol = recorder.take_over(connection)
+            protocol.send(pack_command("PING"))
+            await wait_until(lambda: recorder.losses)
             with pytest.raises(RedisConnectionError):
-                wire.send(packed("PING"))
-        (lost,) = heard.losses
+                protocol.send(pack_command("PING"))
+        (lost,) = recorder.losses
         assert isinstance(lost, RedisConnectionError)
 
     run(test())
 
 
-def test_one_that_has_hung_up_already_cannot_be_taken_over(run: Run) -> None:
+def test_closed_connection_cannot_be_taken_over(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pass
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
             await wait_until(connection._reader.at_eof)
             with pytest.raises(RedisConnectionError):
-                heard.over(connection)
-        assert heard.losses == []
+                recorder.take_over(connection)
+        assert recorder.losses == []
 
     run(test())
 
 
-def test_what_is_no_answer_ends_it(run: Run) -> None:
+def test_invalid_reply_closes_the_connection(run: Run) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"+fine\r\nHTTP/1.1 400 Bad Request\r\n")
         await reader.read()
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
-            heard.over(connection)
-            await wait_until(lambda: heard.losses)
-        assert heard.answers == [b"fine"]
-        assert isinstance(heard.losses[0], InvalidResponse)
+            recorder.take_over(connection)
+            await wait_until(lambda: recorder.losses)
+        assert recorder.replies == [b"fine"]
+        assert isinstance(recorder.losses[0], InvalidResponse)
 
     run(test())
 
 
-def test_it_says_when_the_server_does_not_keep_up(run: Run) -> None:
+def test_protocol_is_not_writable_while_the_server_does_not_read(run: Run) -> None:
     reads = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -148,24 +148,24 @@ def test_it_says_when_the_server_does_not_keep_up(run: Run) -> None:
         await reader.read()
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
-            wire = heard.over(connection)
-            assert wire.has_room
-            while wire.has_room:
-                wire.send(bytes(1_000_000))
+            protocol = recorder.take_over(connection)
+            assert protocol.is_writable
+            while protocol.is_writable:
+                protocol.send(bytes(1_000_000))
             reads.set()
             async with asyncio.timeout(30):
-                await wire.until_room()
-            assert wire.has_room
-            wire.close()
-        assert heard.losses == []
+                await protocol.wait_until_writable()
+            assert protocol.is_writable
+            protocol.close()
+        assert recorder.losses == []
 
     run(test())
 
 
-def test_nobody_waits_for_room_on_what_is_closed(run: Run) -> None:
-    """A transport that still has something to send stays open until it can."""
+def test_close_ends_the_wait_until_writable(run: Run) -> None:
+    """A transport with unsent data stays open until it can send them."""
     ends = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -174,12 +174,12 @@ def test_nobody_waits_for_room_on_what_is_closed(run: Run) -> None:
 
     async def test() -> None:
         async with connected(serve) as connection:
-            wire = Heard().over(connection)
-            while wire.has_room:
-                wire.send(bytes(1_000_000))
-            waiting = asyncio.create_task(wire.until_room())
+            protocol = Recorder().take_over(connection)
+            while protocol.is_writable:
+                protocol.send(bytes(1_000_000))
+            waiting = asyncio.create_task(protocol.wait_until_writable())
             await asyncio.sleep(0)
-            wire.close()
+            protocol.close()
             async with asyncio.timeout(30):
                 await waiting
             ends.set()
@@ -187,7 +187,7 @@ def test_nobody_waits_for_room_on_what_is_closed(run: Run) -> None:
     run(test())
 
 
-def test_nobody_waits_for_room_on_what_is_lost(run: Run) -> None:
+def test_lost_connection_ends_the_wait_until_writable(run: Run) -> None:
     ends = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -195,14 +195,14 @@ def test_nobody_waits_for_room_on_what_is_lost(run: Run) -> None:
         writer.transport.abort()
 
     async def test() -> None:
-        heard = Heard()
+        recorder = Recorder()
         async with connected(serve) as connection:
-            wire = heard.over(connection)
-            while wire.has_room:
-                wire.send(bytes(1_000_000))
+            protocol = recorder.take_over(connection)
+            while protocol.is_writable:
+                protocol.send(bytes(1_000_000))
             ends.set()
             async with asyncio.timeout(30):
-                await wire.until_room()
-        assert len(heard.losses) == 1
+                await protocol.wait_until_writable()
+        assert len(recorder.losses) == 1
 
     run(test())

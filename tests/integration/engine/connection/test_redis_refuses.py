@@ -1,4 +1,4 @@
-"""A Redis that refuses: it is said in one line, the jobs are kept, and the worker goes on after."""
+"""Redis refuses commands: the worker logs one line, loses no job, and resumes afterwards."""
 
 import asyncio
 import re
@@ -58,20 +58,20 @@ async def make_master(redis: Pool, server: OwnRedis) -> None:
     await redis.replicaof("NO", "ONE")
 
 
-async def want_replicas(redis: Pool, server: OwnRedis) -> None:
+async def require_replicas(redis: Pool, server: OwnRedis) -> None:
     await redis.config_set("min-replicas-to-write", 1)
 
 
-async def want_none(redis: Pool, server: OwnRedis) -> None:
+async def require_no_replicas(redis: Pool, server: OwnRedis) -> None:
     await redis.config_set("min-replicas-to-write", 0)
 
 
-async def want_password(redis: Pool, server: OwnRedis) -> None:
+async def require_password(redis: Pool, server: OwnRedis) -> None:
     await redis.config_set("requirepass", "new")
     await redis.client_kill_filter(skipme=True)
 
 
-async def want_no_password(redis: Pool, server: OwnRedis) -> None:
+async def require_no_password(redis: Pool, server: OwnRedis) -> None:
     await redis.config_set("requirepass", "")
 
 
@@ -87,28 +87,28 @@ async def _is_rewritten(redis: Pool) -> bool:
     return not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
 
 
-async def be_loaded(redis: Pool, server: OwnRedis) -> None:
+async def finish_loading(redis: Pool, server: OwnRedis) -> None:
     await server.ready()
 
 
 @pytest.mark.parametrize(
-    ("refuse", "relent", "code", "said"),
+    ("refuse", "recover", "code", "reason"),
     [
-        (fill, give_memory, "OOM", "it is full"),
+        (fill, give_memory, "OOM", "out of memory"),
         (make_replica, make_master, "READONLY", "read-only replica"),
-        (want_replicas, want_none, "NOREPLICAS", "too few replicas"),
-        (want_password, want_no_password, "NOAUTH", "another user or password"),
-        (load_slowly, be_loaded, "LOADING", "loading|[Cc]onnect"),
+        (require_replicas, require_no_replicas, "NOREPLICAS", "too few replicas"),
+        (require_password, require_no_password, "NOAUTH", "wrong user or password"),
+        (load_slowly, finish_loading, "LOADING", "loading|[Cc]onnect"),
     ],
-    ids=["full", "read-only", "too few replicas", "another password", "loading"],
+    ids=["full", "read-only", "too few replicas", "wrong password", "loading"],
 )
-async def test_a_worker_waits_and_goes_on(
+async def test_worker_waits_and_resumes(
     server: OwnRedis,
     redis: Pool,
     refuse: Change,
-    relent: Change,
+    recover: Change,
     code: str,
-    said: str,
+    reason: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: Counter[int] = Counter()
@@ -123,19 +123,19 @@ async def test_a_worker_waits_and_goes_on(
         await wait_until(lambda: len(runs) >= JOBS // 4)
         await refuse(redis, server)
         await wait_until(lambda: _refused(redis, code, 6), timeout=20)
-        await relent(redis, server)
+        await recover(redis, server)
         await wait_until(lambda: _is_empty(redis), timeout=20)
         assert (await read_stats(redis, "q")).done == JOBS
     assert runs == dict.fromkeys(range(JOBS), 1)
-    lines = [one.getMessage() for one in caplog.records if "waits for Redis" in one.getMessage()]
-    # What was under way when the server cut its clients off knows only that.
-    assert all(re.search(f"{said}|connection to Redis was lost", line) for line in lines)
+    lines = [line for line in caplog.messages if "waits for Redis" in line]
+    # A call pending when the server cut its clients off reports only the lost connection.
+    assert all(re.search(f"{reason}|connection to Redis was lost", line) for line in lines)
     claiming = [line for line in lines if line.startswith("claiming")]
-    assert re.search(said, claiming[-1])
-    assert len(set(claiming)) == len(claiming), "each reason is said once"
-    said_alike = Counter(re.sub(r"\d+", "", line) for line in lines)
-    assert max(said_alike.values()) <= 2, "two finishing calls may be under way at once"
-    assert sum("Redis is back" in one.getMessage() for one in caplog.records) == 1
+    assert re.search(reason, claiming[-1])
+    assert len(set(claiming)) == len(claiming), "each reason is logged once"
+    similar_lines = Counter(re.sub(r"\d+", "", line) for line in lines)
+    assert max(similar_lines.values()) <= 2, "at most two finish calls are in flight"
+    assert sum("Redis is back" in line for line in caplog.messages) == 1
 
 
 async def _worker(server: OwnRedis, work: Callable[..., Any]) -> Worker:
@@ -165,9 +165,7 @@ async def _is_empty(redis: Pool) -> bool:
     return not await redis.zcard("q")
 
 
-async def test_scripts_that_redis_has_forgotten_are_sent_again(
-    server: OwnRedis, redis: Pool
-) -> None:
+async def test_flushed_scripts_are_sent_again(server: OwnRedis, redis: Pool) -> None:
     async def work(ctx: dict[str, Any], number: int) -> int:
         return number
 
@@ -179,9 +177,9 @@ async def test_scripts_that_redis_has_forgotten_are_sent_again(
             assert await job.result(timeout=5, poll_delay=0.02) == number
 
 
-async def test_a_redis_that_is_too_old_is_named_at_the_start(tmp_path: Path) -> None:
-    async with _says(tmp_path / "redis.sock", "redis_version:5.0.14") as url:
-        with pytest.raises(NoRedisError, match=r"^Redis 5\.0\.14 is too old: 6\.2 or newer"):
+async def test_unsupported_redis_is_reported_at_startup(tmp_path: Path) -> None:
+    async with _server_with_info(tmp_path / "redis.sock", "redis_version:5.0.14") as url:
+        with pytest.raises(NoRedisError, match=r"^Redis 5\.0\.14 is too old: use 6\.2 or newer"):
             await create_pool(url)
         worker = Worker(cron_jobs=[cron("any", hour=1)], redis_settings=LazyRedisSettings(url))
         with pytest.raises(NoRedisError, match="too old"):
@@ -189,16 +187,16 @@ async def test_a_redis_that_is_too_old_is_named_at_the_start(tmp_path: Path) -> 
 
 
 @asynccontextmanager
-async def _says(socket: Path, info: str) -> AsyncIterator[str]:
-    """A server that has only this to say of itself."""
+async def _server_with_info(socket: Path, info: str) -> AsyncIterator[str]:
+    """Run a server that replies to INFO with `info` and to everything else with PONG."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         commands = hiredis.Reader()
         while data := await reader.read(4096):
             commands.feed(data)
             while (command := commands.gets()) is not False:
-                said = f"${len(info)}\r\n{info}\r\n" if command[0] == b"INFO" else "+PONG\r\n"
-                writer.write(said.encode())
+                reply = f"${len(info)}\r\n{info}\r\n" if command[0] == b"INFO" else "+PONG\r\n"
+                writer.write(reply.encode())
         writer.close()
 
     async with await asyncio.start_unix_server(answer, socket):

@@ -1,4 +1,4 @@
-"""The user that docs/redis.md makes can do what workers, producers and commands do, and no more."""
+"""The Redis user from docs/redis.md has exactly the permissions that the project needs."""
 
 import re
 from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def redis(url: str) -> AsyncIterator[Pool]:
         yield redis
 
 
-async def test_the_user_can_do_all_that_is_needed(url: str, admin: Pool, redis: Pool) -> None:
+async def test_user_can_do_everything_the_project_needs(url: str, admin: Pool, redis: Pool) -> None:
     worker = create_worker(Settings, redis_pool=await create_pool(url), allow_abort_jobs=True)
     async with running(worker):
         good, bad = await redis.enqueue_many(
@@ -73,19 +73,19 @@ async def test_the_user_can_do_all_that_is_needed(url: str, admin: Pool, redis: 
         assert good is not None
         assert bad is not None
         assert await good.result(timeout=10, poll_delay=0.02) == 42
-        letters = DeadLetterStore(redis)
-        await wait_until(lambda: letters.count())
-        assert await letters.retry(DeadLetterFilter()) == 1
-        await wait_until(lambda: letters.count())
-        assert await letters.discard(bad.job_id) == 1
+        dead_letters = DeadLetterStore(redis)
+        await wait_until(lambda: dead_letters.count())
+        assert await dead_letters.retry(DeadLetterFilter()) == 1
+        await wait_until(lambda: dead_letters.count())
+        assert await dead_letters.discard(bad.job_id) == 1
         assert (await read_stats(redis, QUEUE)).dead == 2
         assert len(await redis.all_job_results()) == 2
     assert await admin.execute_command("ACL", "LOG") == []  # type: ignore[no-untyped-call]
 
 
-async def test_without_the_channels_jobs_are_claimed(url: str, admin: Pool) -> None:
-    less = ("resetchannels", "-publish", "-subscribe")
-    await admin.execute_command("ACL", "SETUSER", "ringline", *less)  # type: ignore[no-untyped-call]
+async def test_jobs_are_claimed_if_channels_are_not_permitted(url: str, admin: Pool) -> None:
+    restrictions = ("resetchannels", "-publish", "-subscribe")
+    await admin.execute_command("ACL", "SETUSER", "ringline", *restrictions)  # type: ignore[no-untyped-call]
     async with await create_pool(url) as redis:
         worker = create_worker(Settings, redis_pool=await create_pool(url))
         async with running(worker):
@@ -95,7 +95,7 @@ async def test_without_the_channels_jobs_are_claimed(url: str, admin: Pool) -> N
                 assert await job.result(timeout=10, poll_delay=0.02) == 2 * number
 
 
-async def test_the_user_can_change_nothing_of_the_server(redis: Pool) -> None:
+async def test_user_cannot_administer_the_server(redis: Pool) -> None:
     for command in (("CONFIG", "SET", "maxmemory", "1"), ("SHUTDOWN",), ("ACL", "LIST")):
         with pytest.raises(NoPermissionError):
             await redis.execute_command(*command)  # type: ignore[no-untyped-call]

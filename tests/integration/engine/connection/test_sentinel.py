@@ -1,4 +1,4 @@
-"""Redis behind Sentinels: a failover under load, and that no option is lost on the way there."""
+"""Redis behind Sentinels: failover under load, and connection options."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ from tests.integration.workers import process
 
 @pytest.fixture(scope="module")
 def trio() -> Iterator[Trio]:
-    """One that each test leaves as it was."""
+    """Start Sentinels, a master and a replica. Tests leave their state unchanged."""
     trio = Trio()
     try:
         asyncio.run(trio.ready())
@@ -37,30 +37,30 @@ async def test_a_failover_under_load_loses_nothing(capfd: pytest.CaptureFixture[
         old = await trio.master()
         with process(trio.url, "Chaos", "--lease", "2") as worker:
             before = [await _enqueue(redis, f"before-{number}") for number in range(200)]
-            async with redis.client() as one:  # one connection: WAIT is about what went over it
-                await _enqueue(one, "before-the-last")
-                assert await one.wait(1, 10_000) == 1
+            async with redis.client() as client:  # WAIT covers the writes of one connection
+                await _enqueue(client, "before-the-last")
+                assert await client.wait(1, 10_000) == 1
             await wait_until(lambda: _done(redis, before, at_least=50), timeout=30)
             trio.kill(old)
             during = [await _enqueue(redis, f"during-{number}") for number in range(50)]
-            # The one that is asked may hear of it later than the one that the producer had asked.
-            await wait_until(lambda: _is_elsewhere(trio, old), timeout=20)
+            # The first Sentinel may learn of the failover later than the producer's Sentinel.
+            await wait_until(lambda: _has_failed_over(trio, old), timeout=20)
             after = [await _enqueue(redis, f"after-{number}") for number in range(50)]
             await wait_until(lambda: _done(redis, [*before, *during, *after]), timeout=30)
             assert worker.poll() is None
         assert await redis.zcard(QUEUE) == 0
-    said = capfd.readouterr().err.splitlines()
-    reasons = [line.partition("claiming waits for Redis")[2] for line in said]
-    assert max(Counter(filter(None, reasons)).values()) == 1, "each is said once"
-    assert sum("Redis is back" in line for line in said) == 1
+    lines = capfd.readouterr().err.splitlines()
+    reasons = [line.partition("claiming waits for Redis")[2] for line in lines]
+    assert max(Counter(filter(None, reasons)).values()) == 1, "each reason is logged once"
+    assert sum("Redis is back" in line for line in lines) == 1
 
 
-async def _is_elsewhere(trio: Trio, old: int) -> bool:
+async def _has_failed_over(trio: Trio, old: int) -> bool:
     return await trio.master() != old
 
 
 async def _enqueue(redis: Pool, job_id: str) -> Job:
-    """As a careful producer does: by an id of its own, until Redis has taken it."""
+    """Enqueue under a fixed job id, and retry until Redis accepts the job."""
     while True:
         try:
             job = await redis.enqueue_job("chaos.wait", 0.05, _job_id=job_id, _queue_name=QUEUE)
@@ -85,7 +85,7 @@ async def _done(redis: Pool, jobs: list[Job], at_least: int | None = None) -> bo
         pytest.param(create_pool, id="ours"),
     ],
 )
-async def test_18_no_option_is_lost(
+async def test_18_connection_options_survive_sentinels(
     trio: Trio, pool_of: Callable[..., Awaitable[ArqRedis]]
 ) -> None:
     settings = RedisSettings(
@@ -117,23 +117,23 @@ async def test_18_no_option_is_lost(
 
 
 async def _close(redis: ArqRedis) -> None:
-    """With arq's connections to the Sentinels, which it would leave open."""
+    """Close the pool and the Sentinel connections, which arq leaves open."""
     await redis.aclose(close_connection_pool=True)
     connections: Any = redis.connection_pool
     for sentinel in connections.sentinel_manager.sentinels:
         await sentinel.aclose()
 
 
-async def test_arqs_own_worker_finds_the_master(trio: Trio) -> None:
+async def test_arq_pool_finds_the_master(trio: Trio) -> None:
     settings = LazyRedisSettings(trio.url)
     redis = await arq.create_pool(settings)
     assert await redis.ping()
     await _close(redis)
 
 
-async def test_a_wrong_password_is_one_line(trio: Trio) -> None:
+async def test_wrong_password_is_reported_in_one_line(trio: Trio) -> None:
     with pytest.raises(
-        NoRedisError, match="cannot be used: it wants another user or password"
+        NoRedisError, match=r"cannot use Redis at .*: wrong user or password"
     ) as raised:
         await create_pool(trio.url.replace(quote(trio.password), "guessed"))
     assert "\n" not in str(raised.value)

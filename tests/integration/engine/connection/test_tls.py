@@ -1,4 +1,4 @@
-"""Redis under TLS, where both sides show a certificate; and Sentinels with it."""
+"""Redis and Sentinels with mutual TLS."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.integration.workers import OwnRedis, running
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    return Certificates.made_in(tmp_path)
+    return Certificates.create_in(tmp_path)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def port(server: OwnRedis, certificates: Certificates) -> AsyncIterator[in
 
 
 async def check(url: str) -> None:
-    """A job goes all the way, and the worker is told of it at once."""
+    """Run two jobs. The polling interval is 30 s, so Redis must notify the worker."""
 
     async def double(ctx: dict[str, Any], number: int) -> int:
         return 2 * number
@@ -62,18 +62,18 @@ async def check(url: str) -> None:
             assert await job.result(timeout=10, poll_delay=0.02) == 2 * number
 
 
-async def test_one_server(port: int, options: str) -> None:
+async def test_worker_and_pool_connect_with_mutual_tls(port: int, options: str) -> None:
     await check(f"rediss://localhost:{port}/2?{options}")
 
 
-async def test_sentinel(
+async def test_worker_and_pool_connect_to_sentinels_with_mutual_tls(
     server: OwnRedis, port: int, certificates: Certificates, options: str
 ) -> None:
-    (own,) = free_ports(1)
-    watcher = watch(server.folder, own, port, quorum=1)
+    (sentinel_port,) = free_ports(1)
+    watcher = watch(server.folder, sentinel_port, port, quorum=1)
     try:
         async with tls_front(
-            certificates.context, lambda: asyncio.open_connection("127.0.0.1", own)
+            certificates.context, lambda: asyncio.open_connection("127.0.0.1", sentinel_port)
         ) as sentinel:
             await check(f"rediss+sentinel://127.0.0.1:{sentinel}/{SERVICE}/2?{options}")
     finally:
@@ -81,9 +81,9 @@ async def test_sentinel(
         watcher.wait()
 
 
-async def test_a_certificate_that_is_not_trusted_is_one_line(port: int) -> None:
+async def test_untrusted_certificate_is_reported_in_one_line(port: int) -> None:
     with pytest.raises(
-        NoRedisError, match=r"cannot be used: .*certificate verify failed"
+        NoRedisError, match=r"cannot use Redis at .*: .*certificate verify failed"
     ) as raised:
         await create_pool(f"rediss://localhost:{port}/2")
     assert "\n" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none: it takes in what clients send, in the clear or not."""
+"""TLS proxy for a server without TLS. It also accepts clients without TLS."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,20 @@ _CLIENT_HELLO = b"\x16"
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: of the authority, and of a client. context: the server's, which wants one of a
-    client."""
+    """Test certificates.
+
+    Attributes:
+        authority: PEM file of the certificate authority.
+        client: PEM file of the client's certificate and key.
+        context: SSL context of the server. It requires a client certificate.
+    """
 
     authority: Path
     client: Path
     context: ssl.SSLContext
 
     @classmethod
-    def made_in(cls, folder: Path) -> "Certificates":
+    def create_in(cls, folder: Path) -> "Certificates":
         authority = trustme.CA()
         made = cls(folder / "ca.pem", folder / "client.pem", ssl.create_default_context())
         authority.cert_pem.write_to_path(made.authority)
@@ -42,7 +47,7 @@ class Certificates:
 
 @asynccontextmanager
 async def tls_front(context: ssl.SSLContext, behind: Open) -> AsyncIterator[int]:
-    """A port on which each connection is handed on to one that `behind` opens."""
+    """Listen on a port and forward each connection to one that `behind` opens."""
     loop = asyncio.get_running_loop()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -51,7 +56,7 @@ async def tls_front(context: ssl.SSLContext, behind: Open) -> AsyncIterator[int]
     async def accept() -> None:
         while True:
             connection, _ = await loop.sock_accept(listener)
-            tasks.add(asyncio.create_task(_hand_on(connection, context, behind)))
+            tasks.add(asyncio.create_task(_forward(connection, context, behind)))
 
     tasks.add(asyncio.create_task(accept()))
     try:
@@ -63,7 +68,7 @@ async def tls_front(context: ssl.SSLContext, behind: Open) -> AsyncIterator[int]
         listener.close()
 
 
-async def _hand_on(connection: socket.socket, context: ssl.SSLContext, behind: Open) -> None:
+async def _forward(connection: socket.socket, context: ssl.SSLContext, behind: Open) -> None:
     first = await _peek(connection)
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
@@ -71,25 +76,25 @@ async def _hand_on(connection: socket.socket, context: ssl.SSLContext, behind: O
     tls = context if first == _CLIENT_HELLO else None
     try:
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=tls)
-    except OSError:  # an SSLError is one: a client without a certificate
+    except OSError:  # includes SSLError: a client without a certificate
         return
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-    their_reader, their_writer = await behind()
+    server_reader, server_writer = await behind()
     try:
         await asyncio.wait(
             [
-                asyncio.create_task(_pump(reader, their_writer)),
-                asyncio.create_task(_pump(their_reader, writer)),
+                asyncio.create_task(_pump(reader, server_writer)),
+                asyncio.create_task(_pump(server_reader, writer)),
             ],
             return_when=asyncio.FIRST_COMPLETED,
         )
     finally:
         writer.close()
-        their_writer.close()
+        server_writer.close()
 
 
 async def _peek(connection: socket.socket) -> bytes:
-    """The first byte, which stays to be read."""
+    """Return the first byte without consuming it."""
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(connection, readable.set)

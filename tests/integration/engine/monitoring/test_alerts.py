@@ -15,7 +15,7 @@ from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.connection.urls import Address
 from jobs.engine.definition.decorator import job
 from jobs.engine.monitoring import alerts as subject
-from jobs.engine.monitoring.alerts import MOST_AT_ONCE, Alerts
+from jobs.engine.monitoring.alerts import MAX_CONCURRENT, Alerts
 from jobs.settings import get_settings
 from jobs.testing.waiting import wait_until
 from tests.integration.workers import running
@@ -212,11 +212,11 @@ async def test_a_flood_of_failures_is_cut(pool: Pool) -> None:
         await go.wait()
 
     alerts = Alerts(tell, pool)
-    for number in range(3 * MOST_AT_ONCE):
+    for number in range(3 * MAX_CONCURRENT):
         alerts(dead(number, fingerprint=str(number)))
     go.set()
     await alerts.close()
-    assert len(told) == MOST_AT_ONCE
+    assert len(told) == MAX_CONCURRENT
 
 
 async def test_only_dead_letters_are_told_of(pool: Pool) -> None:
@@ -227,6 +227,6 @@ async def test_only_dead_letters_are_told_of(pool: Pool) -> None:
 
     alerts = Alerts(tell, pool)
     for ending in set(OutcomeKind) - {OutcomeKind.DEAD}:
-        alerts(dead(1)._replace(ending=ending))
+        alerts(dead(1)._replace(kind=ending))
     await alerts.close()
     assert told == []

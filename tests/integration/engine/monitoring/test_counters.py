@@ -18,9 +18,9 @@ from jobs.engine.client.pool import Pool, create_pool
 from jobs.engine.client.request import JobRequest
 from jobs.engine.monitoring.counters import (
     QueueStats,
-    add_count,
     bucket,
-    counted,
+    count_outcome,
+    counter_update,
     read_stats,
 )
 from jobs.engine.monitoring.outcome_log import OutcomeLog, log_outcome, masked_error
@@ -40,7 +40,7 @@ def outcome(
         job_id="1",
         function="lead.qualify",
         queue=queue,
-        ending=ending,
+        kind=ending,
         try_number=2,
         enqueued=START.timestamp(),
         started=START.timestamp(),
@@ -58,7 +58,7 @@ async def test_what_is_counted_is_read(pool: Pool) -> None:
     )
     endings += [OutcomeKind.ABORTED, OutcomeKind.RELEASED]
     for one in [*map(outcome, endings), outcome(queue="call_tasks")]:
-        await add_count(pool, one)
+        await count_outcome(pool, one)
     stats = await read_stats(pool, "lead_tasks")
     assert (stats.done, stats.retried, stats.dead, stats.discarded) == (6, 3, 1, 1)
     assert (stats.aborted, stats.released) == (1, 1)
@@ -114,7 +114,7 @@ async def test_waiting_scheduled_and_running(pool: Pool) -> None:
 
 @given(st.lists(st.floats(min_value=1e-5, max_value=3600), min_size=1, max_size=200))
 def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
-    fields = Counter(counted("q", OutcomeKind.DONE, s)[2] for s in seconds)
+    fields = Counter(counter_update("q", OutcomeKind.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     ordered = sorted(seconds)
@@ -128,7 +128,7 @@ def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
 def test_the_histogram_of_a_real_spread() -> None:
     source = random.Random(1)
     seconds = [source.lognormvariate(-3, 1) for _ in range(5000)]
-    fields = Counter(counted("q", OutcomeKind.DONE, s)[2] for s in seconds)
+    fields = Counter(counter_update("q", OutcomeKind.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     exact = quantiles(seconds, n=100)
@@ -143,10 +143,10 @@ def test_nothing_took_less_than_nothing() -> None:
 
 
 def test_an_outcome_is_counted_in_its_queues_hash() -> None:
-    name, ending, took = counted("b", OutcomeKind.DONE, 0.02)
+    name, ending, took = counter_update("b", OutcomeKind.DONE, 0.02)
     assert (name, ending) == (counters("b"), "done")
     assert took == f"took:{bucket(20_000)}"
-    assert counted("b", OutcomeKind.RELEASED, 0.02)[1:] == ("released", "")
+    assert counter_update("b", OutcomeKind.RELEASED, 0.02)[1:] == ("released", "")
 
 
 @pytest.mark.parametrize(

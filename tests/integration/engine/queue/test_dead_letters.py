@@ -37,7 +37,7 @@ from jobs.engine.queue.keys import (
 )
 from jobs.engine.queue.serializer import serialize
 from jobs.errors import DatabaseError
-from jobs.privacy.error_text import LONGEST_MESSAGE, LONGEST_TRACEBACK
+from jobs.privacy.error_text import MAX_MESSAGE_LENGTH, MAX_TRACEBACK_LENGTH
 from jobs.testing.waiting import wait_until
 
 NOW = datetime.now(UTC)
@@ -109,7 +109,7 @@ async def test_a_payload_that_is_not_ours_can_still_be_shown(payload: bytes) -> 
 @pytest.mark.parametrize("cut_at", range(0, 30, 5))
 async def test_no_half_of_a_name_is_shown_where_the_text_is_cut(cut_at: int) -> None:
     name = "Wilhelmina Featherstonehaugh"
-    start, end = "x" * (LONGEST_MESSAGE - cut_at - 1), "y" * (LONGEST_TRACEBACK - cut_at - 1)
+    start, end = "x" * (MAX_MESSAGE_LENGTH - cut_at - 1), "y" * (MAX_TRACEBACK_LENGTH - cut_at - 1)
     payload = serialize({"t": None, "f": "lead.greet", "a": [name], "k": {}, "et": 1})
     one = letter(error=ValueError(f"{start} {name} {end}"), payload=payload, parameters=["name"])
     shown = one.message + one.traceback
@@ -118,8 +118,8 @@ async def test_no_half_of_a_name_is_shown_where_the_text_is_cut(cut_at: int) -> 
 
 async def test_a_long_message_is_cut_and_says_so() -> None:
     one = letter(error=ValueError("x" * 5_000_000))
-    assert one.message.startswith("x" * LONGEST_MESSAGE + "… (cut")
-    assert len(one.encode()) < 2 * (LONGEST_MESSAGE + LONGEST_TRACEBACK)
+    assert one.message.startswith("x" * MAX_MESSAGE_LENGTH + "… (cut")
+    assert len(one.encode()) < 2 * (MAX_MESSAGE_LENGTH + MAX_TRACEBACK_LENGTH)
 
 
 class MuteError(Exception):
@@ -236,7 +236,7 @@ async def test_all_of_one_moment_are_found(letters: DeadLetterStore, pool: Pool)
 
 async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetterStore, pool: Pool) -> None:
     one = letter()
-    large = one.model_copy(update={"traceback": LONGEST_TRACEBACK * "x"})
+    large = one.model_copy(update={"traceback": MAX_TRACEBACK_LENGTH * "x"})
     async with pool.pipeline(transaction=False) as pipe:
         for number in range(10 * BATCH):
             encoded = large.model_copy(update={"job_id": str(number)}).encode()
@@ -253,7 +253,7 @@ async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetterStore, 
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4 * BATCH * LONGEST_TRACEBACK
+    assert peak < 4 * BATCH * MAX_TRACEBACK_LENGTH
 
 
 async def test_retrying_one(letters: DeadLetterStore, pool: Pool) -> None:

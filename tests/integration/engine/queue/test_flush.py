@@ -82,7 +82,7 @@ async def books(flow: Flow) -> dict[str, Any]:
             if lead is None or lead.status is not expected:
                 wrong[number] = lead
         buckets = await work.analytics.buckets(campaign.id, None, None)
-    provider = await flow.voice.books()
+    provider = await flow.voice.records()
     pairs = {
         "campaign": (campaign.status, CampaignStatus.COMPLETED),
         "open": (sum(progress.get(status, 0) for status in OPEN), 0),

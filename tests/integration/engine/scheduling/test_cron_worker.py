@@ -167,7 +167,7 @@ async def test_slots_that_a_stock_worker_ran_were_not_missed(
     schedule = cron(note, expression="0 * 29 2 *", missed=missed)
     await work_off(schedule, redis_url, midnight - timedelta(hours=1))
     slots = [midnight + timedelta(hours=hour, microseconds=123_456) for hour in range(3)]
-    ids = [schedule.job_id_of(slot) for slot in slots]
+    ids = [schedule.job_id_at(slot) for slot in slots]
     for job_id in ids:
         await redis.enqueue_job("cron:note", _job_id=job_id)
     stock = arq.worker.Worker(cron_jobs=[schedule], redis_pool=await connect(redis_url), burst=True)

@@ -27,7 +27,7 @@ async def work(ctx: dict[str, Any], number: int) -> int:
 class Fed(EngineSettings):
     queue_name = QUEUE
     functions = (work,)
-    put_back_unknown = False
+    requeue_unknown = False
 
 
 values = st.recursive(

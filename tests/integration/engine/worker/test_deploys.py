@@ -11,7 +11,7 @@ from arq.utils import timestamp_ms
 
 from jobs.engine import JobRequest, Pool, read_stats
 from jobs.engine.queue.inspection import left_behind
-from jobs.engine.worker.executor import UNKNOWN_DELAY
+from jobs.engine.worker.classify import UNKNOWN_DELAY
 from jobs.testing.waiting import wait_until
 from tests.integration.scripted_settings import QUEUE
 from tests.integration.workers import process

@@ -49,7 +49,7 @@ async def started(store: PostgresStore, clock: ScaledClock) -> UUID:
 
 
 async def taken(voice: Simulator, calls: int) -> bool:
-    return (await voice.books()).accepted >= calls
+    return (await voice.records()).accepted >= calls
 
 
 async def reconciled(store: PostgresStore, campaign_id: UUID) -> bool:
@@ -89,7 +89,7 @@ async def test_a_campaign_survives_the_loss_of_redis(
         async with serve(voice, ground.socket), workers(2, environment, tmp_path / "log"):
             campaign_id = await started(store, clock)
             for _ in range(FLUSHES):
-                mark = (await voice.books()).accepted + order.randint(1, LEADS // 2)
+                mark = (await voice.records()).accepted + order.randint(1, LEADS // 2)
                 await wait_until(partial(taken, voice, mark), 60)
                 await pool.flushdb()
             await wait_until(partial(reconciled, store, campaign_id), 90, interval=1)
@@ -101,7 +101,7 @@ async def test_a_campaign_survives_the_loss_of_redis(
         await store.close()
     books = [
         explained(LEADS, histories, AN_AFTERNOON.retries, campaign.status),
-        *calls(totals, await voice.books()),
+        *calls(totals, await voice.records()),
     ]
     await voice.close()
     await asyncio.to_thread(folder.rmdir)

@@ -83,7 +83,7 @@ async def test_a_worker_closes_though_redis_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in (jobs.engine.worker.worker, jobs.engine.worker.executor):
-        monkeypatch.setattr(module, "CLOSING_PATIENCE", 0.2)
+        monkeypatch.setattr(module, "CLOSING_TIMEOUT", 0.2)
     over, told = asyncio.Event(), asyncio.Event()
 
     async def work(ctx: dict[Any, Any]) -> None:
@@ -144,26 +144,28 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
     async with own_redis() as server, await create_pool(server.url) as redis:
         channels = ScriptChannel(redis.connection_pool), ScriptChannel(redis.connection_pool)
         alive, other = (QueueOperations(channel, [QUEUE], LEASE) for channel in channels)
-        leases = Leases(other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_back=lambda: None)
+        leases = Leases(
+            other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_reclaimed=lambda: None
+        )
         job = await redis.enqueue_job("any", _queue_name=QUEUE)
         assert job is not None
         claims = (await alive.claim(1)).claims
-        await leases.reap()
+        await leases.reclaim()
 
         if frozen:
             server.freeze()
-            looking = asyncio.create_task(leases.reap())
+            looking = asyncio.create_task(leases.reclaim())
             await asyncio.sleep(2 * LEASE)
             server.thaw()
             await looking
         else:
             server.kill()
             with pytest.raises(TRANSIENT_ERRORS):
-                await leases.reap()
+                await leases.reclaim()
             await asyncio.sleep(LEASE)
             server.start()
             await server.ready()
-            await leases.reap()
+            await leases.reclaim()
 
         assert await alive.renew(claims) == []
         await wait_until(lambda: _is_put_back(redis, job.job_id, leases))
@@ -186,7 +188,7 @@ async def _worker(url: str, function: Any, lease: float = LEASE, **options: Any)
 
 
 async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
-    await leases.reap()
+    await leases.reclaim()
     score = await redis.zscore(QUEUE, job_id)
     return score is not None and score > 0
 

@@ -15,7 +15,7 @@ from arq.jobs import DeserializationError, Job
 from arq.worker import create_worker as create_stock_worker
 
 from jobs.cli.errors import as_click_error
-from jobs.cli.worker import worker_options
+from jobs.cli.commands.worker import worker_options
 from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.client.pool import Pool

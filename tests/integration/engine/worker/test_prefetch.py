@@ -88,9 +88,9 @@ class Watched(Worker):
 
     given_back = 0
 
-    def give_back(self, claims: Sequence[Claim]) -> None:
+    def _release(self, claims: Sequence[Claim]) -> None:
         self.given_back += len(claims)
-        super().give_back(claims)
+        super()._release(claims)
 
 
 async def worker_of(url: str, *functions: Any, burst: bool = False) -> Watched:

@@ -189,7 +189,7 @@ async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: st
     assert letter is not None
     assert (letter.function, letter.error_class, letter.tries) == ("fail", "ValueError", 1)
     assert "4155550123" not in letter.message
-    assert {(o.job_id, o.ending) for o in outcomes} == {
+    assert {(o.job_id, o.kind) for o in outcomes} == {
         ("bad", OutcomeKind.DEAD),
         ("good", OutcomeKind.DONE),
     }
@@ -203,7 +203,7 @@ async def test_an_unknown_function_is_put_back_for_newer_workers(
 ) -> None:
     job = await redis.enqueue_job("double", 21)
     assert job is not None
-    old = Worker([fail], redis_pool=await connect(redis_url), put_back_unknown=True)
+    old = Worker([fail], redis_pool=await connect(redis_url), requeue_unknown=True)
     async with running(old):
         await wait_until(lambda: _is_deferred(job))
     assert not await redis.exists(f"arq:retry:{job.job_id}")
@@ -221,7 +221,7 @@ async def _is_deferred(job: Job) -> bool:
 async def test_an_unknown_function_fails_in_the_end(redis: ArqRedis, pool: ArqRedis) -> None:
     await redis.enqueue_job("missing", _job_id="x")
     await redis.hset("ringline:lost", mapping={"unknown:x": 30})  # type: ignore[misc]  # both clients
-    worker = Worker([double], redis_pool=pool, put_back_unknown=True, burst=True)
+    worker = Worker([double], redis_pool=pool, requeue_unknown=True, burst=True)
     with pytest.raises(FailedJobs, match="'missing' not found"):
         await worker.run_check()
     await worker.close()

@@ -1,4 +1,4 @@
-"""Refusals of Redis, as each version words them."""
+"""Classification of Redis errors, in the wording of each version and client."""
 
 import pytest
 from redis.exceptions import (
@@ -16,14 +16,14 @@ from jobs.engine.connection.connect import is_unsupported
 from jobs.engine.connection.failures import explain, is_read_only, is_transient, is_wrong_password
 
 SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1: "
-"""How Redis 6.2 begins."""
+"""Prefix of a script error in Redis 6.2."""
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
-        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "it is full"),
-        (ResponseError(f"{SCRIPT}-OOM command not allowed when used …"), "it is full"),
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "out of memory"),
+        (ResponseError(f"{SCRIPT}-OOM command not allowed when used …"), "out of memory"),
         (ReadOnlyError("You can't write against a read only replica."), "read-only replica"),
         (ResponseError(f"{SCRIPT}-READONLY You can't write against …"), "read-only replica"),
         (ResponseError("NOREPLICAS Not enough good replicas to write."), "too few replicas"),
@@ -36,10 +36,10 @@ SCRIPT = "Error running script (call to f_9a8d): @user_script:1: @user_script: 1
         (BusyLoadingError("Redis is loading the dataset in memory"), "loading"),
     ],
 )
-def test_what_passes_by_itself(error: Exception, said: str) -> None:
+def test_transient_error_is_recognized_and_explained(error: Exception, reason: str) -> None:
     assert is_transient(error)
-    assert said in explain(error)
-    assert is_read_only(error) == (said == "read-only replica")
+    assert reason in explain(error)
+    assert is_read_only(error) == (reason == "read-only replica")
     assert not is_wrong_password(error)
 
 
@@ -51,12 +51,12 @@ def test_what_passes_by_itself(error: Exception, said: str) -> None:
         RedisConnectionError("Error 111 connecting to host:6379."),
     ],
 )
-def test_what_does_not_pass_keeps_its_words(error: Exception) -> None:
+def test_permanent_error_keeps_its_message(error: Exception) -> None:
     assert not is_transient(error)
     assert explain(error) == str(error)
 
 
-def test_a_wrong_password_is_known_even_when_wrapped() -> None:
+def test_wrong_password_is_recognized_in_a_wrapped_error() -> None:
     wrapped = RedisConnectionError("invalid username-password pair")
     wrapped.__cause__ = AuthenticationError("invalid username-password pair")
     assert is_wrong_password(wrapped)
@@ -64,8 +64,8 @@ def test_a_wrong_password_is_known_even_when_wrapped() -> None:
     assert "password" in explain(wrapped)
 
 
-def test_an_error_without_words_is_named() -> None:
-    assert explain(TimeoutError()) == "no answer in time"
+def test_error_without_a_message_is_explained_by_its_class() -> None:
+    assert explain(TimeoutError()) == "timed out"
     assert explain(ConnectionResetError()) == "ConnectionResetError"
 
 
@@ -81,5 +81,5 @@ def test_an_error_without_words_is_named() -> None:
         ("", False),
     ],
 )
-def test_the_oldest_redis(version: str, too_old: bool) -> None:
+def test_versions_before_6_2_are_unsupported(version: str, too_old: bool) -> None:
     assert is_unsupported(version) == too_old

@@ -1,4 +1,4 @@
-"""What is logged of an outage."""
+"""Log lines of an outage."""
 
 import pytest
 from redis.exceptions import AuthenticationError
@@ -10,31 +10,31 @@ LOST = RedisConnectionError("the connection was lost")
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in caplog.records]
+    return [record.getMessage() for record in caplog.records]
 
 
-def test_a_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_reason_is_logged_once_per_outage(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage("claiming")
     for _ in range(3):
-        outage.met(LOST)
+        outage.report(LOST)
     assert lines(caplog) == ["claiming waits for Redis: the connection was lost"]
 
 
-def test_a_reason_that_comes_later_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_new_reason_during_an_outage_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage("claiming")
     for error in (LOST, AuthenticationError("no"), LOST, AuthenticationError("no")):
-        outage.met(error)
+        outage.report(error)
     assert lines(caplog) == [
         "claiming waits for Redis: the connection was lost",
-        "claiming waits for Redis: it wants another user or password than its URL has",
+        "claiming waits for Redis: wrong user or password in the Redis URL",
     ]
 
 
-def test_the_next_outage_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_reason_is_logged_again_in_the_next_outage(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage("claiming")
-    assert not outage.over()
-    outage.met(LOST)
-    assert outage.over()
-    assert not outage.over()
-    outage.met(LOST)
+    assert not outage.end()
+    outage.report(LOST)
+    assert outage.end()
+    assert not outage.end()
+    outage.report(LOST)
     assert len(lines(caplog)) == 2

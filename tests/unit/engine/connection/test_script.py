@@ -1,17 +1,17 @@
-"""Many arguments of a script as one."""
+"""Packing of script arguments."""
 
 import tracemalloc
 
 from jobs.engine.connection.script import pack
 
 
-def test_what_was_packed_leaves_no_memory_behind() -> None:
+def test_pack_releases_its_buffer() -> None:
     large = [b"x" * 20_000_000]
     tracemalloc.start()
     try:
         assert len(pack(large)) > 20_000_000
-        left, most = tracemalloc.get_traced_memory()
+        current, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most > 20_000_000
-    assert left < 1_000_000
+    assert peak > 20_000_000
+    assert current < 1_000_000

@@ -63,7 +63,7 @@ def test_what_runs_every_so_often_goes_on_by_real_time(month: int, day: int) -> 
 
 def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> None:
     schedule = cron("report.bad_luck", weekday="fri", day=13, hour=0, minute=0)
-    slot = schedule.next_after(datetime(2026, 3, 14, tzinfo=UTC), UTC)
+    slot = schedule.next_fire_time(datetime(2026, 3, 14, tzinfo=UTC), UTC)
     assert (slot.year, slot.month, slot.day) == (2026, 11, 13)
 
 
@@ -86,15 +86,23 @@ def test_wrong_times_are_named(options: dict[str, object], says: str) -> None:
 async def checked(ctx: object) -> None: ...
 
 
-def test_a_job_is_given_by_its_name() -> None:
-    with pytest.raises(UsageError, match=r"checked is the job report\.checked: give its name"):
-        cron(checked, hour=1)
+@pytest.mark.parametrize(
+    "options", [{}, {"alone": True}, {"name": "nightly"}, {"missed": "once", "timezone": BERLIN}]
+)
+async def test_a_job_function_stands_for_the_name_of_its_job(options: dict[str, Any]) -> None:
+    by_function = cron(checked, hour=1, **options)
+    by_name = cron("report.checked", hour=1, **options)
+
+    assert (by_function.name, by_function.identity) == (by_name.name, by_name.identity)
+    for own_id in (f"{by_name.name}:123", "by-hand"):
+        assert await _enqueued_by(by_function, own_id) == await _enqueued_by(by_name, own_id)
+    Worker(cron_jobs=[cron(checked, hour=1), cron("report.checked", hour=2)], handle_signals=False)
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"alone": True}, "alone=True is for a job that is named"),
+        ({"alone": True}, "alone=True is for jobs"),
         ({"missed": "all", "unique": False}, "missed='all' goes by the ids"),
     ],
 )
@@ -134,7 +142,9 @@ async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
 def test_the_last_slot_up_to_a_moment() -> None:
     schedule = cron("a.b", expression="0 0 29 2 *")
     moment = datetime(2027, 5, 1, tzinfo=UTC)
-    assert schedule.last_until(moment, UTC) == datetime(2024, 2, 29, 0, 0, 0, 123_456, tzinfo=UTC)
+    assert schedule.previous_fire_time(moment, UTC) == datetime(
+        2024, 2, 29, 0, 0, 0, 123_456, tzinfo=UTC
+    )
 
 
 fields = st.fixed_dictionaries(
@@ -159,15 +169,15 @@ def test_without_changes_of_the_clocks_slots_are_those_of_arq(
 ) -> None:
     ours = Cron.adopt(arq_cron(tick, **options))  # type: ignore[arg-type]
     defaults = {"second": 0, "microsecond": 123_456}
-    assert ours.next_after(moment, UTC) == next_cron(moment, **defaults | options)
+    assert ours.next_fire_time(moment, UTC) == next_cron(moment, **defaults | options)
 
 
 @given(st.sampled_from(["*/7 * * * *", "5 */3 * * *", "30 2 * * *", "0 0 1 * *"]), moments)
 def test_the_last_slot_is_the_one_before_the_next(expression: str, moment: datetime) -> None:
     schedule = cron("a.b", expression=expression, timezone=BERLIN)
-    last = schedule.last_until(moment, UTC)
+    last = schedule.previous_fire_time(moment, UTC)
     assert last is not None
-    assert last <= moment < schedule.next_after(last, UTC)
+    assert last <= moment < schedule.next_fire_time(last, UTC)
 
 
 def test_arqs_worker_takes_it() -> None:
@@ -178,16 +188,27 @@ def test_arqs_worker_takes_it() -> None:
     assert schedule.name == "cron:campaign.tick"
 
 
-async def test_a_cron_by_name_only_enqueues() -> None:
+async def _enqueued_by(schedule: Cron, own_id: str) -> list[object]:
+    """What the schedule enqueues when it runs under this id."""
+
     class Redis:
         async def enqueue_job(self, *args: object, **options: object) -> None:
             enqueued.append((args, options))
 
+        async def eval(self, *args: object) -> None: ...
+
     enqueued: list[object] = []
-    schedule = cron("campaign.tick")
-    for own_id in ("cron:campaign.tick:123", "by-hand"):
-        await schedule.coroutine({"redis": Redis(), "job_id": own_id})
-    assert enqueued == [
-        (("campaign.tick",), {"_job_id": "campaign.tick:123"}),
-        (("campaign.tick",), {"_job_id": "campaign.tick:by-hand"}),
-    ]
+    await schedule.coroutine({"redis": Redis(), "job_id": own_id})
+    return enqueued
+
+
+@pytest.mark.parametrize(
+    ("own_id", "job_id"),
+    [
+        ("cron:campaign.tick:123", "campaign.tick:123"),
+        ("by-hand", "campaign.tick:by-hand"),
+    ],
+)
+async def test_a_cron_by_name_only_enqueues(own_id: str, job_id: str) -> None:
+    enqueued = await _enqueued_by(cron("campaign.tick"), own_id)
+    assert enqueued == [(("campaign.tick",), {"_job_id": job_id})]

@@ -26,12 +26,12 @@ class SlowClaims(QueueOperations):
 
 
 def finish_of(job_id: str) -> Completion:
-    return Completion.again(Claim(job_id, "q", b"1", "token", b"", 0.0))
+    return Completion.requeue(Claim(job_id, "q", b"1", "token", b"", 0.0))
 
 
 async def test_a_finish_that_comes_as_the_last_call_ends_is_sent() -> None:
     claims = SlowClaims()
-    finisher = Completer(claims, given_up=lambda finishes: None)
+    finisher = Completer(claims, on_settled=lambda finishes: None)
     finisher.add(finish_of("first"))
     await asyncio.sleep(0)  # it is under way
     claims.answer.set_result(None)  # its sender goes on, and ends, in the next turn; and then:
@@ -63,7 +63,7 @@ async def test_one_that_cannot_be_sent_holds_up_no_other(
     claims = PickyClaims("bad")
     given_up: list[str] = []
     finisher = Completer(
-        claims, given_up=lambda many: given_up.extend(one.claim.job_id for one in many)
+        claims, on_settled=lambda many: given_up.extend(one.claim.job_id for one in many)
     )
     for job_id in ("first", "bad", "last"):
         finisher.add(finish_of(job_id))
@@ -71,7 +71,7 @@ async def test_one_that_cannot_be_sent_holds_up_no_other(
         await finisher.drain()
     assert claims.taken == ["first", "last"]
     assert given_up == ["first", "bad", "last"]
-    assert "job bad cannot be finished, its lease will lapse" in caplog.text
+    assert "cannot finish job, its lease will expire" in caplog.text
 
 
 class HalfTaken(QueueOperations):
@@ -93,7 +93,9 @@ class HalfTaken(QueueOperations):
 async def test_what_a_script_took_before_it_failed_counts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    finisher = Completer(HalfTaken(), given_up=lambda _: None, observe=lambda one: seen.append(one))
+    finisher = Completer(
+        HalfTaken(), on_settled=lambda _: None, observe=lambda one: seen.append(one)
+    )
     seen: list[Outcome] = []
     for job_id in ("first", "second"):
         finish = finish_of(job_id)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jobs.engine.queue.claim import Claim
-from jobs.engine.worker import execution
+from jobs.engine.worker import deadlines
 from jobs.engine.worker.deadlines import Deadlines
 from jobs.engine.worker.execution import CancelReason, Execution
 from jobs.testing.waiting import wait_until
@@ -22,7 +22,7 @@ async def test_a_try_past_its_time_is_cancelled() -> None:
     Deadlines(asyncio.get_running_loop(), lambda: [one]).watch(one, 0.01)
     assert one.task is not None
     await asyncio.wait([one.task])
-    assert one.stop is CancelReason.TIMEOUT
+    assert one.cancel_reason is CancelReason.TIMEOUT
 
 
 async def test_one_that_is_being_cancelled_has_a_while_to_end() -> None:
@@ -40,14 +40,14 @@ async def test_one_that_is_being_cancelled_has_a_while_to_end() -> None:
     one = try_of(task)
     Deadlines(asyncio.get_running_loop(), lambda: [one]).watch(one, 0.01)
     task.cancel()
-    await wait_until(lambda: one.out_of_time)
-    assert one.stop is None
+    await wait_until(lambda: one.timed_out)
+    assert one.cancel_reason is None
     over.set()
     await task
 
 
 async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_TO_END", 0.01)
+    monkeypatch.setattr(deadlines, "_TIME_TO_END", 0.01)
 
     async def stays() -> None:
         try:
@@ -61,4 +61,4 @@ async def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     Deadlines(asyncio.get_running_loop(), lambda: [one]).watch(one, 0.01)
     task.cancel()
     await asyncio.wait([task])
-    assert one.stop is CancelReason.TIMEOUT
+    assert one.cancel_reason is CancelReason.TIMEOUT

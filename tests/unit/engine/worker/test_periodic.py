@@ -12,7 +12,7 @@ async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A connection may be dead without a word."""
-    monkeypatch.setattr(periodic, "PATIENCE", 0.01)
+    monkeypatch.setattr(periodic, "REPLY_TIMEOUT", 0.01)
     turns, done = 0, asyncio.Event()
 
     async def ask() -> None:
@@ -26,4 +26,4 @@ async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
     async with asyncio.timeout(5):
         await done.wait()
     doing.cancel()
-    assert "ask waits for Redis: no answer in time" in caplog.text
+    assert "ask waits for Redis: timed out" in caplog.text

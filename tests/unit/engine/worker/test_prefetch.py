@@ -12,33 +12,23 @@ from jobs.testing.waiting import wait_until
 LEASE = 10.0
 
 
-class Capacity:
-    """A worker with `slots` of them, whose jobs end when told to."""
-
-    burst = False
-    lease = LEASE
+class Slots:
+    """A worker with some slots, whose jobs end on `end`."""
 
     def __init__(
         self, slots: int, *, at_once: bool = False, now: Callable[[], float] = time.monotonic
     ) -> None:
         self.slots = slots
         self.started: list[str] = []
-        self.given_back: list[str] = []
-        self.reserve = Prefetch(self, now)
+        self.released: list[str] = []
+        self.prefetch = Prefetch(
+            free=self.free, start=self.start, release=self.release, lease=LEASE, now=now
+        )
         self._running = 0
         self._at_once = at_once
 
     def free(self) -> int:
         return self.slots - self._running
-
-    def idle(self) -> bool:
-        return self._running == 0
-
-    def claims_ahead(self) -> bool:
-        return True
-
-    def burst_is_over(self) -> bool:
-        return False
 
     def start(self, claims: Sequence[Claim]) -> None:
         self.started += [claim.job_id for claim in claims]
@@ -48,10 +38,10 @@ class Capacity:
 
     def end(self) -> None:
         self._running -= 1
-        self.reserve.start()
+        self.prefetch.start_waiting()
 
-    def give_back(self, claims: Sequence[Claim]) -> None:
-        self.given_back += [claim.job_id for claim in claims]
+    def release(self, claims: Sequence[Claim]) -> None:
+        self.released += [claim.job_id for claim in claims]
 
 
 def claims(*ids: str, age: float = 0.0) -> list[Claim]:
@@ -60,45 +50,45 @@ def claims(*ids: str, age: float = 0.0) -> list[Claim]:
 
 
 async def test_it_starts_as_many_as_there_are_slots_in_their_order() -> None:
-    slots = Capacity(2)
-    slots.reserve.add(claims("a", "b", "c"), 0.0)
-    slots.reserve.add(claims("d"), 0.0)
+    slots = Slots(2)
+    slots.prefetch.add(claims("a", "b", "c"), 0.0)
+    slots.prefetch.add(claims("d"), 0.0)
     assert slots.started == ["a", "b"]
     slots.end()
     assert slots.started == ["a", "b", "c"]
     slots.end()
     assert slots.started == ["a", "b", "c", "d"]
-    slots.reserve.close()
-    assert not slots.given_back
+    slots.prefetch.close()
+    assert not slots.released
 
 
 async def test_jobs_that_end_in_their_start_need_no_depth() -> None:
-    slots = Capacity(1, at_once=True)
+    slots = Slots(1, at_once=True)
     ids = [str(number) for number in range(5000)]
-    slots.reserve.add(claims(*ids), 0.0)
+    slots.prefetch.add(claims(*ids), 0.0)
     assert slots.started == ids
 
 
 async def test_what_waits_too_long_goes_back() -> None:
-    slots = Capacity(1)
-    slots.reserve.add(claims("a", "b", "c"), 0.0)
-    await wait_until(lambda: slots.given_back == ["b", "c"])
+    slots = Slots(1)
+    slots.prefetch.add(claims("a", "b", "c"), 0.0)
+    await wait_until(lambda: slots.released == ["b", "c"])
     slots.end()
     assert slots.started == ["a"]
 
 
 async def test_what_may_have_lapsed_is_not_started() -> None:
-    slots = Capacity(1)
-    slots.reserve.add([*claims("old", age=LEASE / 2 + 1), *claims("new")], 0.0)
-    assert slots.given_back == ["old"]
+    slots = Slots(1)
+    slots.prefetch.add([*claims("old", age=LEASE / 2 + 1), *claims("new")], 0.0)
+    assert slots.released == ["old"]
     assert slots.started == ["new"]
 
 
 async def test_closed_it_gives_all_of_it_back() -> None:
-    slots = Capacity(1)
-    slots.reserve.add(claims("a", "b"), 0.0)
-    slots.reserve.close()
-    assert slots.given_back == ["b"]
+    slots = Slots(1)
+    slots.prefetch.add(claims("a", "b"), 0.0)
+    slots.prefetch.close()
+    assert slots.released == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -110,19 +100,19 @@ async def test_it_holds_what_starts_while_a_claim_is_under_way(
     rate: int, took: float, size: int
 ) -> None:
     now = time.monotonic()
-    slots = Capacity(2 * rate, now=lambda: now)
-    assert slots.reserve.lacks(0) == 0
+    slots = Slots(2 * rate, now=lambda: now)
+    assert slots.prefetch.missing(0) == 0
     now += 1.0
-    slots.reserve.add(claims(*map(str, range(rate))), took)
-    assert slots.reserve.lacks(0) == size
-    assert slots.reserve.lacks(size // 2) == size - size // 2
-    assert slots.reserve.lacks(size // 2 + 1) == 0
-    assert slots.reserve.lacks(-5) == size + 5
+    slots.prefetch.add(claims(*map(str, range(rate))), took)
+    assert slots.prefetch.missing(0) == size
+    assert slots.prefetch.missing(size // 2) == size - size // 2
+    assert slots.prefetch.missing(size // 2 + 1) == 0
+    assert slots.prefetch.missing(-5) == size + 5
 
 
 async def test_one_that_was_closed_works_again() -> None:
-    slots = Capacity(0)
-    slots.reserve.add(claims("a"), took=0)
-    slots.reserve.close()
-    slots.reserve.add(claims("b"), took=0)
-    await wait_until(lambda: slots.given_back == ["a", "b"])
+    slots = Slots(0)
+    slots.prefetch.add(claims("a"), took=0)
+    slots.prefetch.close()
+    slots.prefetch.add(claims("b"), took=0)
+    await wait_until(lambda: slots.released == ["a", "b"])

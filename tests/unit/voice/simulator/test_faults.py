@@ -1,4 +1,4 @@
-"""What disorder does to a call's events, and trouble to requests."""
+"""Faults of callbacks and of requests."""
 
 from collections import Counter
 from random import Random
@@ -33,7 +33,7 @@ scripts = st.builds(
     contradicted=shares,
     delay=st.floats(0, 1e6),
 )
-def test_each_event_arrives_unless_events_are_lost(
+def test_every_event_arrives_without_losses(
     script: CallScript,
     seed: int,
     late: float,
@@ -52,12 +52,12 @@ def test_each_event_arrives_unless_events_are_lost(
     arrived = {(event.kind, event.sequence) for _, event in arrivals}
     assert happened.keys() <= arrived
     assert all(at >= event.at for at, event in arrivals)
-    lies = arrived - happened.keys()
-    assert lies <= {("status", script.final.sequence + 1)}
+    contradictions = arrived - happened.keys()
+    assert contradictions <= {("status", script.final.sequence + 1)}
 
 
 @given(script=scripts, seed=seeds, lost=shares, repeated=shares)
-def test_with_losses_only_true_events_arrive(
+def test_only_true_events_arrive_with_losses(
     script: CallScript, seed: int, lost: float, repeated: float
 ) -> None:
     arrivals = Disorder(lost=lost, repeated=repeated).deliveries(script, Random(seed))
@@ -69,7 +69,7 @@ def test_all_events_can_be_lost() -> None:
     assert Disorder(lost=1).deliveries(failed(503), Random(1)) == []
 
 
-def test_a_shuffled_call_is_told_of_in_any_order_after_its_end() -> None:
+def test_events_of_a_shuffled_call_arrive_in_random_order_after_its_end() -> None:
     script = answered(60, "converted")
 
     orders = set()
@@ -82,22 +82,22 @@ def test_a_shuffled_call_is_told_of_in_any_order_after_its_end() -> None:
 
 
 @given(script=scripts, seed=seeds, shuffled=shares, late=shares, lost=shares)
-def test_the_lie_comes_after_the_truth(
+def test_contradiction_arrives_after_the_true_final_event(
     script: CallScript, seed: int, shuffled: float, late: float, lost: float
 ) -> None:
     disorder = Disorder(contradicted=1, shuffled=shuffled, late=late, lost=lost)
 
     arrivals = disorder.deliveries(script, Random(seed))
 
-    truths = [at for at, event in arrivals if event is script.final]
-    lies = [(at, event) for at, event in arrivals if event not in script.events]
-    assert bool(truths) == bool(lies)
-    for at, lie in lies:
-        assert at > max(truths)
-        assert lie.payload["status"] != script.final.payload["status"]
+    true_finals = [at for at, event in arrivals if event is script.final]
+    contradictions = [(at, event) for at, event in arrivals if event not in script.events]
+    assert bool(true_finals) == bool(contradictions)
+    for at, contradiction in contradictions:
+        assert at > max(true_finals)
+        assert contradiction.payload["status"] != script.final.payload["status"]
 
 
-def test_requests_meet_their_fates_in_the_given_shares() -> None:
+def test_fates_of_requests_occur_in_the_configured_shares() -> None:
     trouble = Trouble(dropped=0.1, unanswered=0.2, wait=0.3, refuse=0.15)
     random = Random(1)
 
@@ -108,15 +108,15 @@ def test_requests_meet_their_fates_in_the_given_shares() -> None:
         {
             Fate.DROPPED: 0.1,
             Fate.UNANSWERED: 0.2,
-            Fate.TOLD_TO_WAIT: 0.3,
+            Fate.RATE_LIMITED: 0.3,
             Fate.REFUSED: 0.15,
-            Fate.HEARD: 0.25,
+            Fate.DELIVERED: 0.25,
         },
         abs=0.02,
     )
 
 
-def test_bad_shares_are_named() -> None:
+def test_error_names_the_bad_share() -> None:
     with pytest.raises(ValueError, match="late"):
         Disorder(late=1.5)
     with pytest.raises(ValueError, match="delay"):

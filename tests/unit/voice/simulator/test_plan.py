@@ -1,4 +1,4 @@
-"""What the plans decide: seeded, repeatable, and true to a recorded campaign."""
+"""Plans of calls: seeded and repeatable, or replayed from a recorded campaign."""
 
 from collections import Counter
 from dataclasses import fields
@@ -21,26 +21,26 @@ seeds = st.integers(0, 2**32)
 numbers = st.sampled_from(NUMBERS)
 
 
-def a_request(to: str = NUMBERS[0]) -> CallRequest:
+def make_request(to: str = NUMBERS[0]) -> CallRequest:
     return CallRequest(uuid4(), to)
 
 
 @given(seed=seeds, to=numbers, nth=st.integers(1, 60), call_id=st.uuids())
-def test_a_seeded_script_depends_on_seed_number_and_nth_alone(
+def test_seeded_script_depends_only_on_seed_number_and_nth(
     seed: int, to: str, nth: int, call_id: UUID
 ) -> None:
-    asked_before = SeededPlan(seed, recorded=0.5)
+    used_plan = SeededPlan(seed, recorded=0.5)
     for other in NUMBERS[:3]:
-        asked_before.script(a_request(other), 1)
+        used_plan.script(make_request(other), 1)
 
-    script = asked_before.script(CallRequest(call_id, to), nth)
+    script = used_plan.script(CallRequest(call_id, to), nth)
 
-    assert script == SeededPlan(seed, recorded=0.5).script(a_request(to), nth)
+    assert script == SeededPlan(seed, recorded=0.5).script(make_request(to), nth)
 
 
 @given(seed=seeds, to=numbers, nth=st.integers(1, 60))
-def test_a_script_ends_once_and_its_events_happen_in_order(seed: int, to: str, nth: int) -> None:
-    script = SeededPlan(seed, recorded=0.5).script(a_request(to), nth)
+def test_script_ends_once_and_its_events_are_in_order(seed: int, to: str, nth: int) -> None:
+    script = SeededPlan(seed, recorded=0.5).script(make_request(to), nth)
 
     statuses = [event for event in script.events if event.kind == "status"]
     assert [event.sequence for event in statuses] == list(range(len(statuses)))
@@ -50,10 +50,10 @@ def test_a_script_ends_once_and_its_events_happen_in_order(seed: int, to: str, n
 
 
 @pytest.mark.parametrize("ending", [field.name for field in fields(Mix)])
-def test_a_mix_of_one_ending_gives_that_ending(ending: str) -> None:
+def test_mix_of_one_ending_produces_only_that_ending(ending: str) -> None:
     plan = SeededPlan(3, Mix.only(**{ending: 1.0}))
 
-    finals = [plan.script(a_request(to), 1).final for to in NUMBERS[:20]]
+    finals = [plan.script(make_request(to), 1).final for to in NUMBERS[:20]]
 
     expected = {
         "no_answer": ("no-answer", {408, 480}),
@@ -71,25 +71,25 @@ def test_a_mix_of_one_ending_gives_that_ending(ending: str) -> None:
     assert {final.callback_after is not None for final in finals} == {ending == "callback"}
 
 
-def test_the_shares_of_a_mix_are_kept() -> None:
+def test_endings_occur_in_the_shares_of_the_mix() -> None:
     plan = SeededPlan(1, Mix.only(no_answer=0.5, voicemail=0.3, converted=0.2))
 
-    seen = Counter(
-        str(plan.script(a_request(to), nth).final.payload.get("answered_by", "nobody"))[:7]
+    answers = Counter(
+        str(plan.script(make_request(to), nth).final.payload.get("answered_by", "nobody"))[:7]
         for to in NUMBERS
         for nth in range(1, 31)
     )
 
-    assert seen["nobody"] == pytest.approx(1500, rel=0.1)
-    assert seen["machine"] == pytest.approx(900, rel=0.1)
-    assert seen["human"] == pytest.approx(600, rel=0.1)
+    assert answers["nobody"] == pytest.approx(1500, rel=0.1)
+    assert answers["machine"] == pytest.approx(900, rel=0.1)
+    assert answers["human"] == pytest.approx(600, rel=0.1)
 
 
-def test_a_number_that_does_not_exist_never_does() -> None:
+def test_unallocated_number_fails_at_every_call() -> None:
     plan = SeededPlan(5, Mix.only(unallocated=0.3, no_answer=0.7))
 
     endings = {
-        to: {plan.script(a_request(to), nth).final.payload["status"] for nth in range(1, 10)}
+        to: {plan.script(make_request(to), nth).final.payload["status"] for nth in range(1, 10)}
         for to in NUMBERS
     }
 
@@ -97,8 +97,8 @@ def test_a_number_that_does_not_exist_never_does() -> None:
     assert 10 < sum(statuses == {"failed"} for statuses in endings.values()) < 50
 
 
-def test_a_machine_is_found_out_after_the_answer() -> None:
-    script = SeededPlan(2, Mix.only(voicemail=1)).script(a_request(), 1)
+def test_machine_is_detected_after_the_answer() -> None:
+    script = SeededPlan(2, Mix.only(voicemail=1)).script(make_request(), 1)
 
     pick_up = next(e for e in script.events if e.payload.get("status") == "in-progress")
     (detection,) = [e for e in script.events if e.kind == "machine-detection"]
@@ -108,12 +108,12 @@ def test_a_machine_is_found_out_after_the_answer() -> None:
 
 
 @pytest.mark.parametrize(("duration", "price"), [(0, "0.0000"), (60, "0.0140"), (61, "0.0280")])
-def test_each_minute_begun_is_paid(duration: int, price: str) -> None:
+def test_price_counts_started_minutes(duration: int, price: str) -> None:
     assert answered(duration, None).final.payload["price"] == price
 
 
 @pytest.mark.parametrize("weights", [{}, {"busy": -1.0, "no_answer": 2.0}, {"busy": float("nan")}])
-def test_a_mix_without_any_weight_is_refused(weights: dict[str, float]) -> None:
+def test_mix_with_bad_weights_is_rejected(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="weights"):
         Mix.only(**weights)
 
@@ -132,37 +132,37 @@ recordings = st.dictionaries(
 
 def replayed(plan: ReplayPlan) -> list[CallScript]:
     return [
-        plan.script(a_request(to), nth)
-        for to, recorded in plan.recorded.items()
-        for nth in range(1, recorded.attempts + 1)
+        plan.script(make_request(to), nth)
+        for to, history in plan.recorded.items()
+        for nth in range(1, history.attempts + 1)
     ]
 
 
 @given(recorded=recordings)
-def test_a_replay_sums_to_what_was_recorded(recorded: dict[str, Recorded]) -> None:
+def test_replay_matches_the_totals_of_the_recording(recorded: dict[str, Recorded]) -> None:
     finals = [script.final.payload for script in replayed(ReplayPlan(recorded))]
 
     talks = [final for final in finals if final["status"] == "completed"]
-    assert len(finals) == sum(r.attempts for r in recorded.values())
+    assert len(finals) == sum(history.attempts for history in recorded.values())
     assert sum(int(final["duration"] or 0) for final in finals) == sum(
-        r.duration for r in recorded.values()
+        history.duration for history in recorded.values()
     )
     assert sum(final.get("outcome") == "converted" for final in finals) == sum(
-        r.outcome == "converted" for r in recorded.values()
+        history.outcome == "converted" for history in recorded.values()
     )
     assert len(talks) == len(recorded)
     assert {final["answered_by"] for final in talks} <= {"human"}
     assert {final["status"] for final in finals} <= {"completed", "no-answer"}
 
 
-def test_a_replay_does_not_know_other_numbers_nor_further_attempts() -> None:
+def test_replay_fails_other_numbers_and_answers_no_further_attempts() -> None:
     plan = ReplayPlan({NUMBERS[0]: Recorded(2, 30, "converted")})
 
-    assert plan.script(a_request(NUMBERS[1]), 1).final.payload["sip_code"] == 404
-    assert plan.script(a_request(NUMBERS[0]), 3).final.payload["status"] == "no-answer"
+    assert plan.script(make_request(NUMBERS[1]), 1).final.payload["sip_code"] == 404
+    assert plan.script(make_request(NUMBERS[0]), 3).final.payload["status"] == "no-answer"
 
 
-def test_a_replay_is_the_same_after_a_file(tmp_path: Path) -> None:
+def test_replay_survives_a_round_trip_through_a_file(tmp_path: Path) -> None:
     plan = ReplayPlan({to: Recorded(n + 1, n * 7, "converted") for n, to in enumerate(NUMBERS)})
 
     plan.save(tmp_path / "replay.csv")
@@ -171,7 +171,7 @@ def test_a_replay_is_the_same_after_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "No such file"),
         (b"", "first line"),
@@ -182,12 +182,14 @@ def test_a_replay_is_the_same_after_a_file(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "decode"),
     ],
 )
-def test_a_bad_replay_file_is_named(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_error_names_the_bad_replay_file(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "replay.csv"
     if content is not None:
         path.write_bytes(content)
 
-    with pytest.raises(ValidationError, match=told) as failure:
+    with pytest.raises(ValidationError, match=message) as failure:
         ReplayPlan.load(path)
 
     assert str(path) in str(failure.value)

@@ -1,4 +1,4 @@
-"""The simulator speaks the language of the rules: a script is a legal life of a call."""
+"""Scripts of the simulator, checked against the rules: every script is a legal call."""
 
 from dataclasses import fields
 from uuid import uuid4
@@ -28,12 +28,12 @@ def assert_legal(script: CallScript) -> None:
 
 
 @given(seed=st.integers(0, 2**32), nth=st.integers(1, 60))
-def test_a_seeded_script_is_a_legal_life(seed: int, nth: int) -> None:
+def test_seeded_script_is_legal(seed: int, nth: int) -> None:
     assert_legal(SeededPlan(seed).script(CallRequest(uuid4(), TO), nth))
 
 
 @given(attempts=st.integers(1, 5), duration=st.integers(0, 4918), nth=st.integers(1, 6))
-def test_a_replayed_script_is_a_legal_life(attempts: int, duration: int, nth: int) -> None:
+def test_replayed_script_is_legal(attempts: int, duration: int, nth: int) -> None:
     plan = ReplayPlan({TO: Recorded(attempts, duration, "converted")})
 
     assert_legal(plan.script(CallRequest(uuid4(), TO), nth))
@@ -44,7 +44,7 @@ ANSWERED = ("converted", "appointment", "interested", "not_interested", "talked"
 
 @pytest.mark.parametrize("ending", [field.name for field in fields(Mix)])
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_an_ending_reads_as_the_disposition_of_its_name(ending: str, nth: int) -> None:
+def test_ending_has_the_disposition_of_its_name(ending: str, nth: int) -> None:
     plan = SeededPlan(nth, Mix.only(**{ending: 1.0}))
 
     final = plan.script(CallRequest(uuid4(), TO), nth).final.payload

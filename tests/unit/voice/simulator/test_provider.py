@@ -1,4 +1,4 @@
-"""The simulator as a provider: what it takes, tells, answers and counts."""
+"""Simulator as a voice provider: requests, events, lookups, recordings and records."""
 
 import asyncio
 import io
@@ -20,8 +20,8 @@ from jobs.voice.simulator.script import answered, failed
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 TO = "+12125550100"
-AN_HOUR = timedelta(hours=1)
-A_WEEK = timedelta(days=7)
+HOUR = timedelta(hours=1)
+WEEK = timedelta(days=7)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def requests(count: int, to: str | None = None) -> list[CallRequest]:
     return [CallRequest(uuid4(), to or f"+1212555{100 + n:04d}") for n in range(count)]
 
 
-async def test_events_come_when_they_are_due(clock: FrozenClock, log: EventLog) -> None:
+async def test_events_arrive_when_due(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log) as simulator:
         (request,) = requests(1, TO)
         answers = await simulator.place([request])
@@ -73,7 +73,7 @@ async def test_events_come_when_they_are_due(clock: FrozenClock, log: EventLog) 
         assert [event.payload["status"] for event in log.events] == ["initiated", "ringing"]
         assert not simulator.idle.is_set()
 
-        clock.advance(AN_HOUR)
+        clock.advance(HOUR)
         await simulator.settle()
 
     answer = answers[request.call_id]
@@ -99,7 +99,7 @@ async def test_events_come_when_they_are_due(clock: FrozenClock, log: EventLog) 
     assert simulator.idle.is_set()
 
 
-async def test_events_come_by_themselves_when_the_clock_runs(log: EventLog) -> None:
+async def test_events_arrive_as_the_clock_runs(log: EventLog) -> None:
     loop_start = datetime.now(UTC)
     clock = ScaledClock(START, 1000.0, loop_start.timestamp())
     simulator = Simulator(SeededPlan(4, Mix.only(no_answer=1)), clock, log, spacing=0)
@@ -110,10 +110,10 @@ async def test_events_come_by_themselves_when_the_clock_runs(log: EventLog) -> N
     await simulator.close()
 
     assert len(log.events) == 150
-    assert (await simulator.books()).ended == 50
+    assert (await simulator.records()).ended == 50
 
 
-async def test_due_events_come_in_one_batch(clock: FrozenClock) -> None:
+async def test_due_events_arrive_in_one_batch(clock: FrozenClock) -> None:
     batches: list[int] = []
 
     async def sink(events: Sequence[ProviderEvent]) -> None:
@@ -121,72 +121,70 @@ async def test_due_events_come_in_one_batch(clock: FrozenClock) -> None:
 
     simulator = Simulator(FixedPlan(), clock, sink, spacing=0)
     await simulator.place(requests(300))
-    clock.advance(AN_HOUR)
+    clock.advance(HOUR)
     await simulator.settle()
     await simulator.close()
 
     assert batches == [900]
 
 
-async def test_a_call_is_dialled_once_however_often_it_is_asked_for(
-    clock: FrozenClock, log: EventLog
-) -> None:
+async def test_call_requested_repeatedly_is_dialed_once(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log) as simulator:
-        asked = requests(5)
-        answers = [await simulator.place(asked * 2)]
-        answers += await asyncio.gather(*(simulator.place(asked) for _ in range(10)))
-        clock.advance(AN_HOUR)
-        answers.append(await simulator.place(asked))
+        calls = requests(5)
+        answers = [await simulator.place(calls * 2)]
+        answers += await asyncio.gather(*(simulator.place(calls) for _ in range(10)))
+        clock.advance(HOUR)
+        answers.append(await simulator.place(calls))
         await simulator.settle()
 
-        books = await simulator.books()
+        records = await simulator.records()
         assert all(answer == answers[0] for answer in answers)
-        assert simulator.requests_for(asked[0].call_id) == 13
-    assert (books.requests, books.accepted, books.repeated_keys) == (65, 5, 60)
-    assert (books.ended, books.overlapping) == (5, 0)
-    first = [e for e in log.events if e.call_id == asked[0].call_id and e.kind == "status"]
+        assert simulator.requests_for(calls[0].call_id) == 13
+    assert (records.requests, records.accepted, records.repeated_keys) == (65, 5, 60)
+    assert (records.ended, records.overlapping) == (5, 0)
+    first = [e for e in log.events if e.call_id == calls[0].call_id and e.kind == "status"]
     assert len(first) == 4
 
 
-async def test_calls_to_a_busy_line_are_counted(clock: FrozenClock, log: EventLog) -> None:
+async def test_overlapping_calls_are_counted(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log) as simulator:
         await simulator.place(requests(1, TO))
         await simulator.place(requests(1, TO))
-        clock.advance(AN_HOUR)
+        clock.advance(HOUR)
         await simulator.place(requests(1, TO))
 
-        assert (await simulator.books()).overlapping == 1
+        assert (await simulator.records()).overlapping == 1
 
 
-async def test_the_nth_call_follows_the_nth_script(clock: FrozenClock, log: EventLog) -> None:
+async def test_nth_call_follows_the_nth_script(clock: FrozenClock, log: EventLog) -> None:
     plan = FixedPlan({TO: [failed(503), answered(5, "interested")]})
     async with simulating(clock, log, plan) as simulator:
         for request in requests(2, TO):
             await simulator.place([request, request])
-            clock.advance(AN_HOUR)
+            clock.advance(HOUR)
             await simulator.settle()
 
     ends = [e.payload["status"] for e in log.events if "sip_code" in e.payload]
     assert ends == ["failed", "completed"]
 
 
-async def test_lookup_tells_the_state_before_during_and_after(
+async def test_lookup_returns_the_state_before_during_and_after_the_call(
     clock: FrozenClock, log: EventLog
 ) -> None:
     async with simulating(clock, log) as simulator:
         (request,) = requests(1, TO)
         unknown = uuid4()
         await simulator.place([request])
-        seen = []
+        states_seen = []
         for step in (0, 3, 10, 3600, 7 * 86400):
             clock.advance(timedelta(seconds=step))
             states = await simulator.lookup([request.call_id, unknown])
             assert states.keys() == {request.call_id}
             state = states[request.call_id]
-            seen.append((state.payload["status"], state.last_sequence))
+            states_seen.append((state.payload["status"], state.last_sequence))
         await simulator.settle()
 
-    assert seen == [
+    assert states_seen == [
         ("queued", -1),
         ("ringing", 1),
         ("in-progress", 2),
@@ -197,22 +195,24 @@ async def test_lookup_tells_the_state_before_during_and_after(
     assert (state.payload, state.provider_id) == (last.payload, last.provider_id)
 
 
-async def test_lookup_knows_what_no_callback_told(clock: FrozenClock, log: EventLog) -> None:
+async def test_lookup_returns_the_outcome_of_a_call_without_callbacks(
+    clock: FrozenClock, log: EventLog
+) -> None:
     async with simulating(clock, log, disorder=Disorder(lost=1)) as simulator:
         (request,) = requests(1, TO)
         await simulator.place([request])
-        clock.advance(AN_HOUR)
+        clock.advance(HOUR)
         await simulator.settle()
 
         states = await simulator.lookup([request.call_id])
 
         assert states[request.call_id].payload["outcome"] == "converted"
         assert simulator.idle.is_set()
-        assert (await simulator.books()).ended == 1
+        assert (await simulator.records()).ended == 1
     assert log.events == []
 
 
-async def test_callbacks_are_repeated_until_they_are_stored(clock: FrozenClock) -> None:
+async def test_callbacks_are_repeated_until_stored(clock: FrozenClock) -> None:
     log = EventLog()
     failures = iter([RuntimeError("no database"), TimeoutError()])
 
@@ -223,16 +223,16 @@ async def test_callbacks_are_repeated_until_they_are_stored(clock: FrozenClock) 
 
     simulator = Simulator(FixedPlan(), clock, sink, spacing=0)
     await simulator.place(requests(10))
-    clock.advance(AN_HOUR)
+    clock.advance(HOUR)
     await simulator.settle()
-    books = await simulator.books()
+    records = await simulator.records()
     await simulator.close()
 
     assert len({(e.call_id, e.sequence) for e in log.events}) == 30
-    assert (books.delivered, books.failed_deliveries) == (30, 2)
+    assert (records.delivered, records.failed_deliveries) == (30, 2)
 
 
-async def test_a_stuck_sink_does_not_hold_up_the_others(clock: FrozenClock) -> None:
+async def test_stuck_sink_does_not_delay_other_sinks(clock: FrozenClock) -> None:
     log = EventLog()
     stuck = asyncio.Event()
 
@@ -242,11 +242,11 @@ async def test_a_stuck_sink_does_not_hold_up_the_others(clock: FrozenClock) -> N
 
     simulator = Simulator(FixedPlan(), clock, sink, spacing=0)
     await simulator.place(requests(1))
-    clock.advance(AN_HOUR)
+    clock.advance(HOUR)
     simulator.callbacks.attach(log)
     await stuck.wait()
     await simulator.place(requests(2))
-    clock.advance(AN_HOUR)
+    clock.advance(HOUR)
     await log.wait_for(6)
     await simulator.callbacks.detach(sink)
     await log.wait_for(9)
@@ -258,7 +258,7 @@ async def test_a_stuck_sink_does_not_hold_up_the_others(clock: FrozenClock) -> N
 async def test_callbacks_wait_for_the_first_sink(clock: FrozenClock, log: EventLog) -> None:
     simulator = Simulator(FixedPlan(), clock, spacing=0)
     await simulator.place(requests(1))
-    clock.advance(AN_HOUR)
+    clock.advance(HOUR)
     await simulator.settle()
     assert not simulator.idle.is_set()
 
@@ -270,7 +270,7 @@ async def test_callbacks_wait_for_the_first_sink(clock: FrozenClock, log: EventL
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_under_disorder_every_event_comes_and_the_run_repeats_itself(seed: int) -> None:
+async def test_every_event_arrives_under_disorder_and_the_run_is_repeatable(seed: int) -> None:
     disorder = Disorder(late=0.3, repeated=0.3, shuffled=0.3, unnamed=0.2, contradicted=0.2)
 
     async def run(order: Callable[[list[CallRequest]], Iterator[CallRequest]]) -> set[object]:
@@ -281,14 +281,14 @@ async def test_under_disorder_every_event_comes_and_the_run_repeats_itself(seed:
         calls = [CallRequest(UUID(int=n), f"+1212555{n:04d}") for n in range(100, 150)]
         for request in order(calls):
             await simulator.place([request])
-        clock.advance(A_WEEK)
+        clock.advance(WEEK)
         await simulator.settle()
         states = await simulator.lookup([request.call_id for request in calls])
         arrived = {(e.provider_id, e.kind, e.sequence) for e in log.events}
         for state in states.values():
             for sequence in range(state.last_sequence + 1):
                 assert (state.provider_id, "status", sequence) in arrived
-        assert len(log.events) == (await simulator.books()).events
+        assert len(log.events) == (await simulator.records()).events
         await simulator.close()
         return {
             (e.provider_id, e.call_id, e.kind, e.sequence, tuple(sorted(e.payload.items())))
@@ -298,28 +298,28 @@ async def test_under_disorder_every_event_comes_and_the_run_repeats_itself(seed:
     assert await run(iter) == await run(lambda calls: iter(calls[::-1]))
 
 
-async def test_a_dropped_request_dials_nobody(clock: FrozenClock, log: EventLog) -> None:
+async def test_dropped_request_dials_nobody(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log, trouble=Trouble(dropped=1)) as simulator:
         (request,) = requests(1, TO)
 
         assert await simulator.place([request]) == {}
         assert await simulator.lookup([request.call_id]) == {}
-        books = await simulator.books()
-    assert (books.requests, books.dropped, books.accepted) == (1, 1, 0)
+        records = await simulator.records()
+    assert (records.requests, records.dropped, records.accepted) == (1, 1, 0)
 
 
-async def test_an_unanswered_request_is_dialled(clock: FrozenClock, log: EventLog) -> None:
+async def test_unanswered_request_is_dialed(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log, trouble=Trouble(unanswered=1)) as simulator:
         (request,) = requests(1, TO)
 
         assert await simulator.place([request]) == {}
         assert await simulator.place([request]) == {}
         assert (await simulator.lookup([request.call_id])).keys() == {request.call_id}
-        books = await simulator.books()
-    assert (books.requests, books.unanswered, books.accepted) == (2, 2, 1)
+        records = await simulator.records()
+    assert (records.requests, records.unanswered, records.accepted) == (2, 2, 1)
 
 
-async def test_who_is_told_to_wait_is_not_dialled(clock: FrozenClock, log: EventLog) -> None:
+async def test_rate_limited_request_is_not_dialed(clock: FrozenClock, log: EventLog) -> None:
     trouble = Trouble(wait=1, wait_seconds=7)
     async with simulating(clock, log, trouble=trouble) as simulator:
         (request,) = requests(1, TO)
@@ -330,9 +330,7 @@ async def test_who_is_told_to_wait_is_not_dialled(clock: FrozenClock, log: Event
         assert await simulator.lookup([request.call_id]) == {}
 
 
-async def test_who_asks_again_after_a_refusal_gets_through(
-    clock: FrozenClock, log: EventLog
-) -> None:
+async def test_refused_request_succeeds_when_repeated(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log, trouble=Trouble(refuse=0.3, wait=0.3)) as simulator:
         waiting = requests(100)
         rounds = 0
@@ -340,16 +338,16 @@ async def test_who_asks_again_after_a_refusal_gets_through(
             answers = await simulator.place(waiting)
             waiting = [r for r in waiting if isinstance(answers[r.call_id], Refused)]
             rounds += 1
-        books = await simulator.books()
+        records = await simulator.records()
     assert 1 < rounds < 30
-    assert (books.accepted, books.repeated_keys) == (100, 0)
-    assert books.requests == books.accepted + books.refused
+    assert (records.accepted, records.repeated_keys) == (100, 0)
+    assert records.requests == records.accepted + records.refused
 
 
-async def test_an_invalid_number_stays_so(clock: FrozenClock, log: EventLog) -> None:
+async def test_invalid_number_is_always_refused(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log, trouble=Trouble(invalid=0.5)) as simulator:
-        asked = requests(40)
-        first, again = await simulator.place(asked), await simulator.place(asked)
+        calls = requests(40)
+        first, again = await simulator.place(calls), await simulator.place(calls)
 
     assert first == again
     refused = [answer for answer in first.values() if isinstance(answer, Refused)]
@@ -357,7 +355,7 @@ async def test_an_invalid_number_stays_so(clock: FrozenClock, log: EventLog) -> 
     assert all(answer.permanent for answer in refused)
 
 
-async def test_a_slow_answer_is_late_but_the_call_is_taken_at_once(
+async def test_call_with_a_slow_answer_is_accepted_at_once(
     clock: FrozenClock, log: EventLog
 ) -> None:
     async with simulating(clock, log, trouble=Trouble(slow=1, slow_seconds=60)) as simulator:
@@ -370,31 +368,31 @@ async def test_a_slow_answer_is_late_but_the_call_is_taken_at_once(
         answer.cancel()
 
 
-async def test_a_deaf_provider_fails_lookups(clock: FrozenClock, log: EventLog) -> None:
+async def test_deaf_provider_fails_lookups(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log, trouble=Trouble(deaf=1)) as simulator:
         with pytest.raises(ExternalServiceError):
             await simulator.lookup([uuid4()])
 
 
-async def test_a_recording_is_sound_of_the_calls_length(clock: FrozenClock, log: EventLog) -> None:
+async def test_recording_has_the_length_of_the_call(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log) as simulator:
         await simulator.place(requests(1, TO))
-        clock.advance(AN_HOUR)
+        clock.advance(HOUR)
         await simulator.settle()
-        told = log.events[-1].payload
-        url = str(told["url"])
+        payload = log.events[-1].payload
+        url = str(payload["url"])
         chunks = [chunk async for chunk in simulator.recording(url)]
         again = [chunk async for chunk in simulator.recording(url)]
 
-    assert (told["status"], str(told["recording_id"])[:2]) == ("completed", "RE")
-    assert str(told["recording_id"]).isalnum()
+    assert (payload["status"], str(payload["recording_id"])[:2]) == ("completed", "RE")
+    assert str(payload["recording_id"]).isalnum()
     assert len(chunks) > 1
     assert chunks == again
     with wave.open(io.BytesIO(b"".join(chunks))) as sound:
         assert sound.getnframes() / sound.getframerate() == 60
 
 
-async def test_only_own_recordings_are_given(clock: FrozenClock, log: EventLog) -> None:
+async def test_only_own_recordings_are_returned(clock: FrozenClock, log: EventLog) -> None:
     async with simulating(clock, log) as simulator:
         (unrecorded,) = requests(1, "+12125550199")
         await simulator.place([unrecorded])

@@ -71,7 +71,7 @@ def _entry(cron: Cron, queue: str, now: datetime, zone: tzinfo) -> Entry:
         times=slots.minutes if seconds == "0" else f"{seconds} {slots.minutes}",
         zone=_name_of(cron.zone or zone, now),
         missed=cron.missed,
-        next_run=cron.next_after(now, zone),
+        next_run=cron.next_fire_time(now, zone),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from jobs.cli.number import Number
+from jobs.cli.params import Number
 from jobs.cli.resources import settings_of
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
@@ -25,7 +25,7 @@ from jobs.settings import LONGEST, Settings, get_settings
 from jobs.store.postgres import migrate
 
 SWITCHED_ON = (
-    *("job_serializer", "job_deserializer", "dead_letters", "put_back_unknown"),
+    *("job_serializer", "job_deserializer", "dead_letters", "requeue_unknown"),
     *("counters", "observers"),
 )
 """What this command gives a settings class that was written for arq and says nothing of it."""

@@ -10,9 +10,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from jobs.cli.output import CONSOLE
+from jobs.cli.output import CONSOLE, printable
 from jobs.cli.params import DURATION
-from jobs.cli.printable import printable
 from jobs.cli.resources import opened_pool
 from jobs.engine import (
     DeadLetter,

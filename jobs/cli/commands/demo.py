@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from jobs.analytics.render import as_json
+from jobs.analytics.render import as_json, require_charts
 from jobs.cli import interruptible
-from jobs.cli.number import Number
 from jobs.cli.output import CONSOLE
+from jobs.cli.params import Number
 from jobs.demo import console
 from jobs.demo.run import Options, Result, play
 from jobs.demo.scenario import Scenario, made_up, replayed
@@ -50,6 +50,7 @@ def demo(
     clock, in databases of the run's own, which are dropped at its end. Exit code 1 if the books
     do not balance.
     """
+    require_charts()  # the report comes last, minutes from here
     _make_folder(out)
     if dataset is None:
         scenario = made_up(out, leads=leads, seed=seed, rate=rate)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from jobs.analytics.render import write_report
+from jobs.analytics.render import require_charts, write_report
 from jobs.analytics.report import build_report
 from jobs.analytics.rollup import roll_up
-from jobs.cli.campaign import TENANT, find_campaign
+from jobs.cli.commands.campaign import TENANT, find_campaign
 from jobs.cli.resources import opened_store
 from jobs.clock import clock_from
 from jobs.settings import get_settings
@@ -37,4 +37,5 @@ def report(campaign: str, tenant: str, zone: str, out: Path) -> None:
                 made = await build_report(work, found.id, now, zone=zone)
         return write_report(made, out).html
 
+    require_charts()
     click.echo(asyncio.run(run()))

@@ -1,5 +1,7 @@
-"""Redis databases of one's own: arq's job keys do not contain the queue's name, so whoever must not
-see the jobs of others takes a database number for a time."""
+"""Temporary Redis databases, leased by number.
+
+arq's job keys do not contain the queue's name, so two users of one database see each other's jobs.
+"""
 
 import os
 from collections.abc import Iterator
@@ -13,15 +15,15 @@ from jobs.errors import ServerError
 
 _SCHEMES: Final = {"redis", "rediss", "unix"}
 _LEASE: Final = 3600
-"""Seconds after which the number of a killed process is free again."""
-_USUAL_COUNT: Final = 16
-"""Databases of a server that does not tell how many it has."""
+"""Seconds after which the database of a killed process is free again."""
+_DEFAULT_COUNT: Final = 16
+"""Databases of a server that does not report its number of databases; Redis' default."""
 _LEASED: Final = "databases:leased:"
 _LAST: Final = "databases:last"
 
 
-def numbered(url: str, number: int) -> str:
-    """`url` with another database's number."""
+def url_for(url: str, number: int) -> str:
+    """Return the URL of the database `number` on the same server."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme == "unix":
@@ -32,21 +34,31 @@ def numbered(url: str, number: int) -> str:
 
 
 @contextmanager
-def own_number(url: str) -> Iterator[str]:
-    """The URL of an empty database that nobody else gets meanwhile; emptied afterwards.
+def leased_database(url: str) -> Iterator[str]:
+    """Lease an empty database for the block, and flush it afterwards.
 
-    Numbers go round, so that what dying processes still write hits nobody. Raises ServerError
-    when no database is free, or the URL is of Sentinels.
+    Numbers rotate, so that late writes of a dying process do not hit the next lease.
+
+    Args:
+        url: URL of any database of the server.
+
+    Yields:
+        The URL of the leased database.
+
+    Raises:
+        ServerError: No database is free, or the URL names Sentinels.
     """
     if url.partition("://")[0].lower() not in _SCHEMES:
-        raise ServerError("a database of its own is wanted, on one Redis: not by way of Sentinels")
-    with redis.Redis.from_url(numbered(url, 0)) as leases:
+        raise ServerError(
+            "cannot lease a Redis database through Sentinel; use the URL of one Redis server"
+        )
+    with redis.Redis.from_url(url_for(url, 0)) as leases:
         number = _lease(leases, url)
-        own = numbered(url, number)
+        leased = url_for(url, number)
         try:
-            yield own
+            yield leased
         finally:
-            with redis.Redis.from_url(own) as database:
+            with redis.Redis.from_url(leased) as database:
                 database.flushdb()
             leases.delete(_LEASED + str(number))
 
@@ -57,13 +69,13 @@ def _lease(leases: redis.Redis, url: str) -> int:
         last: Any = leases.incr(_LAST)
         number = 1 + int(last) % (count - 1)
         if leases.set(_LEASED + str(number), os.getpid(), nx=True, ex=_LEASE):
-            with redis.Redis.from_url(numbered(url, number)) as database:
+            with redis.Redis.from_url(url_for(url, number)) as database:
                 if not database.dbsize():
                     return number
             leases.delete(_LEASED + str(number))
     raise ServerError(
-        f"all {count - 1} databases of Redis besides number 0 are in use, or hold data: "
-        "empty one, or name another server in REDIS_URL"
+        f"all {count - 1} Redis databases besides number 0 are leased or hold data; "
+        "flush one, or set REDIS_URL to another server"
     )
 
 
@@ -72,4 +84,4 @@ def _count(server: redis.Redis) -> int:
         settings: Any = server.config_get("databases")
         return int(settings["databases"])
     except (redis.ResponseError, KeyError):  # managed servers forbid CONFIG
-        return _USUAL_COUNT
+        return _DEFAULT_COUNT

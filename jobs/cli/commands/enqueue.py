@@ -16,7 +16,7 @@ from jobs.cli.resources import job_names, opened_pool
 from jobs.engine import find_job, serialize
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.errors import UsageError, ValidationError
-from jobs.privacy.fields import masked, named
+from jobs.privacy.fields import mask_value, named_arguments
 
 
 @click.command()
@@ -124,7 +124,7 @@ async def _enqueue(
             raise UsageError(f"the job {job_id} is there already, or its result is still kept")
         click.echo(job.job_id)
         if wait:
-            click.echo(json.dumps(masked(await result_of(job, name, args, kwargs))))
+            click.echo(json.dumps(mask_value(await result_of(job, name, args, kwargs))))
 
 
 async def result_of(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -144,5 +144,5 @@ async def result_of(job: Job, name: str, args: tuple[Any, ...], kwargs: dict[str
             raise click.ClickException("the job was aborted") from None
         known = find_job(name)
         parameters = () if known is None else known.parameters
-        arguments = named(args, kwargs, parameters)
+        arguments = named_arguments(args, kwargs, parameters)
         raise click.ClickException(f"the job failed: {masked_error(error, arguments)}") from error

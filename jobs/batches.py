@@ -1,4 +1,4 @@
-"""Splitting work into batches (`itertools.batched` is there from Python 3.12 only)."""
+"""Splitting of sequences into batches; `itertools.batched` needs Python 3.12."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Tuples of `size` items, the last one shorter."""
-    rest = iter(items)
-    while batch := tuple(islice(rest, size)):
+    """Yield the items in tuples of `size`; the last tuple may be shorter."""
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, size)):
         yield batch

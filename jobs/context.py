@@ -1,4 +1,4 @@
-"""What every domain's worker opens once and shares with its jobs."""
+"""Resources that a domain's worker opens once and shares with its jobs."""
 
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,20 @@ from jobs.voice.protocol import VoiceProvider
 
 
 class JobContext(TypedDict):
-    """The first argument of every job."""
+    """First argument of every job.
+
+    Attributes:
+        store: Transactions on PostgreSQL.
+        redis: Pool for enqueueing jobs.
+        clock: Business clock.
+        voice: Voice provider.
+        recordings: Object store of the call recordings.
+        settings: Settings of the process.
+        job_id: Id of this job.
+        job_try: Number of this execution, from 1.
+        enqueue_time: Time at which the job was enqueued, in UTC.
+        score: Score of the job in its queue: POSIX milliseconds.
+    """
 
     store: Store
     redis: Pool
@@ -39,23 +52,32 @@ class JobContext(TypedDict):
 
 
 def open_recordings(url: str) -> ObjectStore:
-    """The object store at `url`, or the folder of that name, which is made if need be.
+    """Return the object store at a URL, or in a local folder.
 
-    Raises UsageError, which shows no password of the URL.
+    Args:
+        url: URL of an object store, such as s3://bucket/folder, or the path of a folder, which is
+            created if necessary.
+
+    Raises:
+        UsageError: The URL is malformed. The message shows no password.
     """
     if "://" in url:
         try:
             return from_url(url)
         except (BaseError, ValueError):
-            reason = "this is not the URL of an object store, as in s3://bucket/folder"
+            reason = "not an object store URL: use one such as s3://bucket/folder"
             raise UsageError(f"RECORDINGS_URL: {mask_url(url)}: {reason}") from None
     return LocalStore(Path(url).absolute(), mkdir=True)
 
 
 async def open_context(ctx: dict[Any, Any]) -> None:
-    """Opens what JobContext promises; arq calls it once a worker, with its own pool in `redis`.
+    """Open the resources of JobContext; the `on_startup` hook of a domain's worker.
 
-    A worker of several domains may call it more than once; it opens everything once.
+    A worker of several domains may call the hook more than once; only the first call opens.
+
+    Args:
+        ctx: Context of the worker, with arq's pool in `redis`. Replaced by a `Pool` on the same
+            connection.
     """
     if "store" in ctx:
         return
@@ -81,7 +103,7 @@ async def open_context(ctx: dict[Any, Any]) -> None:
 
 
 async def close_context(ctx: dict[Any, Any]) -> None:
-    """Closes what `open_context` opened, even when that failed half-way."""
+    """Close the resources that `open_context` opened, even if it failed halfway."""
     voice, store = ctx.pop("voice", None), ctx.pop("store", None)
     if voice is not None:
         await voice.close()
@@ -91,12 +113,12 @@ async def close_context(ctx: dict[Any, Any]) -> None:
 
 
 class DomainSettings(EngineSettings):
-    """The base of each domain's WorkerSettings."""
+    """Base of each domain's `WorkerSettings`: opens and closes the job context."""
 
     on_startup = staticmethod(open_context)
     on_shutdown = staticmethod(close_context)
 
     @staticmethod
-    def redis_url(settings: Settings) -> str:  # type: ignore[override]  # asked when connecting
-        """REDIS_URL, or the embedded server that runs in this folder."""
+    def redis_url(settings: Settings) -> str:  # type: ignore[override]  # called on connecting
+        """Return REDIS_URL, or the URL of the embedded server that runs in this folder."""
         return resolve.redis_url(settings, start=False)

@@ -1,7 +1,7 @@
-"""What can go wrong, and what each kind means for a retry.
+"""Error classes, and their retry policy.
 
-A job raises these, or raises what its libraries raise: `as_job_error` maps SQLAlchemy, asyncpg,
-httpx, Redis and asyncio errors to them, here and nowhere else.
+Jobs raise these errors, or errors of libraries: `as_job_error` maps errors of SQLAlchemy, asyncpg,
+httpx, redis-py, pydantic and asyncio to them. This is the only place with that mapping.
 """
 
 import asyncio
@@ -12,32 +12,40 @@ import pydantic_core
 
 
 class RinglineError(Exception):
-    """The base of this project's errors; its text is one line that says what helps."""
+    """Base of this project's errors. The message is one line: what is wrong and how to fix it."""
 
 
 class UsageError(RinglineError):
-    """A command or a call was given what it cannot use."""
+    """A command or function got an unusable argument or setting. Correct the named value."""
 
 
 class ServerError(RinglineError):
-    """A Redis or PostgreSQL server cannot be started or reached."""
+    """A Redis or PostgreSQL server cannot be started or reached. Check the server and its URL."""
 
 
 class JobError(RinglineError):
-    """A job ended badly. `retryable` decides between another try and a dead letter."""
+    """A job failed.
+
+    Attributes:
+        retryable: True to retry the job, False to dead-letter it at once.
+        retry_after: Seconds to wait before the retry; None means the policy's backoff.
+    """
 
     retryable: ClassVar[bool] = True
     retry_after: float | None = None
 
 
 class DatabaseError(JobError):
-    """PostgreSQL is unreachable, or refused a transaction that may pass when it is run again."""
+    """PostgreSQL is unreachable, or aborted a transaction that may succeed next time. Retried."""
 
 
 class ExternalServiceError(JobError):
-    """An outside service failed, or asked to wait.
+    """An external service failed, or asked to wait. Retried.
 
-    retry_after: seconds to wait before the next try, where the service named them.
+    Args:
+        message: One line that names the service and the failure.
+        retry_after: Time to wait before the retry, if the service named one: seconds or a
+            timedelta.
     """
 
     def __init__(self, message: str, *, retry_after: float | timedelta | None = None) -> None:
@@ -48,17 +56,22 @@ class ExternalServiceError(JobError):
 
 
 class ProcessTimeoutError(JobError):
-    """A job ran past its time."""
+    """A job exceeded its time limit. Retried; raise the `timeout` if the job needs longer."""
 
 
 class ValidationError(JobError):
-    """Bad arguments, or bad data."""
+    """Arguments or data are invalid. Correct them and enqueue the job again."""
 
     retryable = False
 
 
 class NotFoundError(JobError):
-    """A row that the job needs is not there."""
+    """A row does not exist. Check the id; the row may have been deleted.
+
+    Args:
+        kind: Noun of the row, such as "lead".
+        key: Id or key of the row.
+    """
 
     retryable = False
 
@@ -68,19 +81,19 @@ class NotFoundError(JobError):
 
 
 class ConflictError(JobError):
-    """A transition that the state machine does not allow, or a row that changed underneath."""
+    """A change is illegal: by the state machine, or by a unique key. Check the current state."""
 
     retryable = False
 
 
 class StaleVersionError(ConflictError):
-    """The row was changed by someone else since it was read; reading it again helps."""
+    """Another transaction changed the row since it was read. Retried with a fresh read."""
 
     retryable = True
 
 
 class WorkerLost(JobError):  # noqa: N818  # the name under which dead letters are listed
-    """The workers that ran this job fell silent, time and again: it may be what kills them."""
+    """Every worker that ran this job was lost: it may be a poison job. Check its memory use."""
 
     retryable = False
 
@@ -89,10 +102,16 @@ E = TypeVar("E", bound=Exception)
 
 
 def as_command_error(error: E, *, exit_code: int = 1) -> E:
-    """Return `error` as the `arq` command prints it: one line instead of a traceback.
+    """Return an error that the `arq` command prints as one line instead of a traceback.
 
-    The result is an instance of the error's own class and of `click.ClickException`. click is
-    imported here, on failure only, because arq depends on it and the engine must not.
+    click is imported here, on failure only, because arq depends on it and the engine must not.
+
+    Args:
+        error: Error to convert.
+        exit_code: Exit code of the command.
+
+    Returns:
+        An instance of both the error's class and `click.ClickException`.
     """
     import click
 
@@ -103,7 +122,7 @@ def as_command_error(error: E, *, exit_code: int = 1) -> E:
     return cast("E", command_error(str(error)))
 
 
-# By fully qualified name, so that the engine needs neither SQLAlchemy nor httpx to be installed.
+# By fully qualified name, so that the engine works without SQLAlchemy and httpx.
 _MAPPED: Final[dict[str, type[JobError]]] = {
     "sqlalchemy.exc.OperationalError": DatabaseError,
     "sqlalchemy.exc.InterfaceError": DatabaseError,
@@ -121,31 +140,40 @@ _MAPPED: Final[dict[str, type[JobError]]] = {
 
 
 def as_job_error(error: BaseException) -> BaseException:
-    """The `JobError` that `error` amounts to, with `error` as its cause; else `error` itself."""
+    """Map an error of a library to a `JobError`.
+
+    Args:
+        error: Error that a job raised.
+
+    Returns:
+        A `JobError` with `error` as its cause, or `error` itself if there is no mapping for it.
+    """
     if isinstance(error, RinglineError | asyncio.CancelledError):
         return error
     if isinstance(error, TimeoutError):
-        return _mapped(ProcessTimeoutError, error)
+        return _wrap(ProcessTimeoutError, error)
     for base in type(error).__mro__:
         kind = _MAPPED.get(f"{base.__module__}.{base.__qualname__}")
         if kind is not None:
-            return _mapped(kind, error)
+            return _wrap(kind, error)
     if isinstance(error, ConnectionError):
-        return _mapped(ExternalServiceError, error)
+        return _wrap(ExternalServiceError, error)
     return error
 
 
-def _mapped(kind: type[JobError], error: BaseException) -> JobError:
-    mapped = kind(_text(error))
+def _wrap(kind: type[JobError], error: BaseException) -> JobError:
+    mapped = kind(_message(error))
     mapped.__cause__ = error
     return mapped
 
 
-def _text(error: BaseException) -> str:
-    # pydantic quotes the input in its text, and an input may be personal.
+def _message(error: BaseException) -> str:
+    # The text of a pydantic error quotes the input, which may be personal data.
     if isinstance(error, pydantic_core.ValidationError):
         return "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or error.title}: {one['msg']}"
-            for one in error.errors(include_url=False, include_context=False, include_input=False)
+            f"{'.'.join(map(str, detail['loc'])) or error.title}: {detail['msg']}"
+            for detail in error.errors(
+                include_url=False, include_context=False, include_input=False
+            )
         )
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,17 @@
-"""Analytics: calls rolled up into buckets, and the reports that are made of them."""
+"""Analytics: rollups of calls, and reports on them.
+
+- `rollup`: `analytics.rollup` updates the 15-minute buckets
+- `report`: `analytics.report`, `analytics.report_campaigns` and `analytics.report_day` store
+  reports
+- `model`: reports as data
+- `invariants`: consistency checks of a report
+- `grouping`: values of a column in a few groups
+- `charts`: charts of a report
+- `render`: a report as JSON, CSV and HTML files
+
+Schedules: rollup every 5 minutes; daily report at 00:00 UTC, campaign reports at 01:00 UTC; all in
+business time.
+"""
 
 from jobs.analytics.report import report_campaign, report_campaigns, report_day
 from jobs.analytics.rollup import rollup_calls
@@ -7,7 +20,7 @@ from jobs.engine import cron
 
 
 class WorkerSettings(DomainSettings):
-    """`arq jobs.analytics.WorkerSettings`"""
+    """Settings of the analytics queue: `arq jobs.analytics.WorkerSettings`."""
 
     queue_name = "analytics_tasks"
     functions = [rollup_calls, report_campaign, report_campaigns, report_day]

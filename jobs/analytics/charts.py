@@ -1,10 +1,10 @@
-"""A report's charts, in the JSON form of plotly.js.
+"""Charts of a report, in the JSON form of plotly.js.
 
-Colours are the names of CSS variables (`--accent`); the page puts in their values, so that the
-charts follow its light or dark theme.
+Colors are names of CSS variables (`--layer-1`). The page substitutes their values, so that charts
+follow its light or dark theme.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -12,12 +12,13 @@ from jobs.analytics.grouping import Group
 from jobs.analytics.model import Hour, Report, Sums
 
 Chart = Mapping[str, Any]
-"""`data`, `layout`: what `Plotly.newPlot` takes."""
+"""Arguments of `Plotly.newPlot`: `data` and `layout`."""
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ROW_HEIGHT: Final = 28
-"""Pixels of one bar of a horizontal chart."""
-LONGEST_LABEL: Final = 26
+"""Pixels per bar of a horizontal chart."""
+MAX_LABEL_LENGTH: Final = 26
+"""Characters of a label; the rest is cut."""
 LAYERS: Final = (
     ("attempts", "attempts", "--layer-1"),
     ("answered by a human", "answered_by_human", "--layer-2"),
@@ -26,7 +27,7 @@ LAYERS: Final = (
 
 
 def funnel(report: Report) -> Chart:
-    """From the list of leads to conversions."""
+    """Return the funnel from leads to conversions."""
     totals = report.totals
     steps = {
         "leads": totals.leads,
@@ -47,53 +48,53 @@ def funnel(report: Report) -> Chart:
 
 
 def dispositions(report: Report) -> Chart:
-    """How calls ended."""
+    """Return bars of ended calls by disposition."""
     return _counts(report.dispositions)
 
 
 def enrolments(report: Report) -> Chart:
-    """In which state the leads are."""
+    """Return bars of leads by enrollment status."""
     return _counts(report.enrolments)
 
 
 def _counts(figures: Mapping[str, int]) -> Chart:
-    """Bars of the counts that are not zero, the largest on top."""
+    """Return bars of the nonzero counts, the largest on top."""
     rows = sorted(((n, name) for name, n in figures.items() if n), reverse=True)
     labels = [name.replace("_", " ") for _, name in rows]
     return _bars(labels, [n for n, _ in rows], "%{x:,}", "%{y}: %{x:,}<extra></extra>", [])
 
 
 def days(report: Report) -> Chart:
-    """Attempts, human answers and conversions by local day of the report's zone."""
+    """Return attempts, human answers and conversions by day in the report's time zone."""
     return _layered(
-        [item.day.isoformat() for item in report.days],
-        [item.sums for item in report.days],
+        [day.day.isoformat() for day in report.days],
+        [day.sums for day in report.days],
         {"type": "date"},
     )
 
 
 def day_hours(report: Report) -> Chart:
-    """Attempts, human answers and conversions by hour of the called party's day."""
+    """Return attempts, human answers and conversions by hour of the called party's day."""
     sums = [
-        sum((item.sums for item in report.hours if item.hour == hour), Sums()) for hour in range(24)
+        sum((cell.sums for cell in report.hours if cell.hour == hour), Sums()) for hour in range(24)
     ]
     return _layered([f"{hour:02}" for hour in range(24)], sums, {"type": "category"})
 
 
 def week(report: Report) -> Chart:
-    """Heatmap of attempts by the called party's weekday and hour."""
+    """Return a heatmap of attempts by the called party's weekday and hour."""
     return _heatmap(report.hours, lambda sums: sums.attempts, "%{z:,} attempts")
 
 
 def best_times(report: Report) -> Chart:
-    """Heatmap of the live-answer rate by the called party's weekday and hour."""
+    """Return a heatmap of the live-answer rate by the called party's weekday and hour."""
     return _heatmap(
         report.hours, lambda sums: sums.answered_by_human / sums.attempts, "%{z:.1%} answered live"
     )
 
 
 def conversion(groups: Sequence[Group]) -> Chart:
-    """Conversions per lead for each value of a column."""
+    """Return bars of conversions per lead, by group of a column's values."""
     return _bars(
         [group.label for group in groups],
         [group.conversions / group.leads if group.leads else None for group in groups],
@@ -138,7 +139,7 @@ def _layered(x: Sequence[str], sums: Sequence[Sums], axis: Mapping[str, object])
             "type": "bar",
             "name": name,
             "x": x,
-            "y": [getattr(item, field) for item in sums],
+            "y": [getattr(column_sums, field) for column_sums in sums],
             "marker": {"color": color},
             "hovertemplate": "%{y:,}",
         }
@@ -155,14 +156,14 @@ def _layered(x: Sequence[str], sums: Sequence[Sums], axis: Mapping[str, object])
     return {"data": data, "layout": layout}
 
 
-def _heatmap(hours: Sequence[Hour], figure: Any, hover: str) -> Chart:
+def _heatmap(hours: Sequence[Hour], value: Callable[[Sums], float], hover: str) -> Chart:
     cells: list[list[float | None]] = [[None] * 24 for _ in WEEKDAYS]
-    for item in hours:
-        if item.sums.attempts:
-            cells[item.weekday][item.hour] = figure(item.sums)
+    for hour in hours:
+        if hour.sums.attempts:
+            cells[hour.weekday][hour.hour] = value(hour.sums)
     trace = {
         "type": "heatmap",
-        "x": [f"{hour:02}" for hour in range(24)],
+        "x": [f"{number:02}" for number in range(24)],
         "y": WEEKDAYS,
         "z": cells,
         "zmin": 0,
@@ -181,6 +182,6 @@ def _heatmap(hours: Sequence[Hour], figure: Any, hover: str) -> Chart:
 
 
 def _label(text: str) -> str:
-    # plotly.js reads labels as simple HTML, and these come from a customer's file.
-    short = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    # plotly.js renders labels as simple HTML, and these come from a customer's file.
+    short = text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1] + "…"
     return escape(short) or "(none)"

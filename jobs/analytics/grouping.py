@@ -1,18 +1,28 @@
-"""A column's values made few enough to be looked at: ranges of numbers, or the largest values."""
+"""Values of a column in a few groups: ranges of numbers, or the most frequent values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import itemgetter
 from typing import Final
 
 from jobs.analytics.model import Value
 
-MOST_GROUPS: Final = 12
+MAX_GROUPS: Final = 12
+"""Groups per column, not counting leads without a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The figures of one or more values of a column."""
+    """Figures of one or more values of a column.
+
+    Attributes:
+        label: The value, a range ("10 to 19"), or the rest ("19 others").
+        leads: Leads in the group.
+        attempts: Calls placed to these leads.
+        conversions: Calls to these leads that converted.
+        seconds: Seconds of conversation with these leads.
+    """
 
     label: str
     leads: int
@@ -21,29 +31,34 @@ class Group:
     seconds: int
 
 
-def grouped(values: Sequence[Value]) -> list[Group]:
-    """A dozen groups at most, and one for the leads that have no value.
+def group_values(values: Sequence[Value]) -> list[Group]:
+    """Group the values of a column.
 
-    Few values are shown as they are, the largest first; many numbers become ranges of about as
-    many leads each, in order; of many texts the largest are shown, the rest summed up in one.
+    Up to MAX_GROUPS values stay single: numbers in order, texts by leads. More numbers become
+    ranges with about as many leads each. Of more texts, the largest stay and the rest is one group.
+
+    Args:
+        values: Values of the column.
+
+    Returns:
+        At most MAX_GROUPS groups, and a last one for leads without a value.
     """
-    return _grouped([v for v in values if v.value]) + _singles([v for v in values if not v.value])
+    present = [value for value in values if value.value]
+    missing = [value for value in values if not value.value]
+    return _group_present(present) + _singles(missing)
 
 
-def _grouped(values: Sequence[Value]) -> list[Group]:
+def _group_present(values: Sequence[Value]) -> list[Group]:
     numbers = _numbers(values)
     if numbers is not None:
-        in_order = [value for _, value in sorted(zip(numbers, values, strict=True), key=_first)]
-        return _singles(in_order) if len(values) <= MOST_GROUPS else _ranges(in_order)
+        pairs = sorted(zip(numbers, values, strict=True), key=itemgetter(0))
+        in_order = [value for _, value in pairs]
+        return _singles(in_order) if len(values) <= MAX_GROUPS else _ranges(in_order)
     by_size = sorted(values, key=lambda value: (-value.leads, value.value))
-    if len(by_size) <= MOST_GROUPS:
+    if len(by_size) <= MAX_GROUPS:
         return _singles(by_size)
-    rest = by_size[MOST_GROUPS - 1 :]
-    return [*_singles(by_size[: MOST_GROUPS - 1]), _group(f"{len(rest):,} others", rest)]
-
-
-def _first(pair: tuple[float, Value]) -> float:
-    return pair[0]
+    rest = by_size[MAX_GROUPS - 1 :]
+    return [*_singles(by_size[: MAX_GROUPS - 1]), _group(f"{len(rest):,} others", rest)]
 
 
 def _numbers(values: Sequence[Value]) -> list[float] | None:
@@ -65,9 +80,9 @@ def _ranges(values: Sequence[Value]) -> list[Group]:
     for value in values:
         members.append(value)
         leads += value.leads
-        # The share is of what is left, so that one value with most of the leads does not make
-        # all other ranges tiny.
-        if len(groups) < MOST_GROUPS - 1 and leads * (MOST_GROUPS - len(groups)) >= rest:
+        # The share is that of the leads left, so that one dominant value does not leave tiny
+        # ranges for the others.
+        if len(groups) < MAX_GROUPS - 1 and leads * (MAX_GROUPS - len(groups)) >= rest:
             groups.append(_range(members))
             members, leads, rest = [], 0, rest - leads
     return [*groups, _range(members)] if members else groups

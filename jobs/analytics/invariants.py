@@ -1,46 +1,53 @@
-"""Whether a report's figures, which come from different rows, agree with each other."""
+"""Consistency checks: the figures of a report come from different rows and must agree."""
 
 from collections.abc import Iterator
 
 from jobs.analytics.model import Report, Sums
 
 
-def check_books(report: Report) -> list[str]:
-    """What does not agree, a line each; none when the books balance."""
-    return [*_leads(report), *_buckets(report), *_breakdowns(report)]
+def check_invariants(report: Report) -> list[str]:
+    """Check that the figures of a report agree with each other.
+
+    Returns:
+        One line per violated invariant; empty if all hold.
+    """
+    return [*_check_leads(report), *_check_buckets(report), *_check_breakdowns(report)]
 
 
-def _leads(report: Report) -> Iterator[str]:
+def _check_leads(report: Report) -> Iterator[str]:
     totals = report.totals
-    accounted = sum(report.enrolments.values())
-    if accounted != totals.leads:
-        yield f"{totals.leads} leads, but {accounted} in a state"
+    enrolled = sum(report.enrolments.values())
+    if enrolled != totals.leads:
+        yield f"leads: {totals.leads} in the list, but {enrolled} by enrollment status"
     if totals.leads_tried > totals.leads:
-        yield f"{totals.leads} leads, but {totals.leads_tried} tried"
+        yield f"leads: {totals.leads} in the list, but {totals.leads_tried} tried"
     if totals.ended > totals.sums.attempts:
-        yield f"{totals.sums.attempts} calls placed, but {totals.ended} ended"
+        yield f"calls: {totals.sums.attempts} placed, but {totals.ended} ended"
 
 
-def _buckets(report: Report) -> Iterator[str]:
-    by_day = sum((item.sums for item in report.days), Sums())
+def _check_buckets(report: Report) -> Iterator[str]:
+    by_day = sum((day.sums for day in report.days), Sums())
     for name in Sums.model_fields:
-        total, days = getattr(report.totals.sums, name), getattr(by_day, name)
-        if total != days:
-            yield f"{name}: the calls say {total}, the roll-up says {days}"
-    in_hours = sum(item.sums.attempts for item in report.hours) + report.attempts_without_zone
-    if in_hours != by_day.attempts:
-        yield f"attempts: {by_day.attempts} by day, but {in_hours} by hour"
+        by_calls, by_buckets = getattr(report.totals.sums, name), getattr(by_day, name)
+        if by_calls != by_buckets:
+            yield f"{name}: {by_calls} by calls, but {by_buckets} by rollup"
+    by_hour = sum(hour.sums.attempts for hour in report.hours) + report.attempts_without_zone
+    if by_hour != by_day.attempts:
+        yield f"attempts: {by_day.attempts} by day, but {by_hour} by hour"
 
 
-def _breakdowns(report: Report) -> Iterator[str]:
-    expected = {
+def _check_breakdowns(report: Report) -> Iterator[str]:
+    totals = {
         "leads": report.totals.leads,
         "attempts": report.totals.sums.attempts,
         "conversions": report.totals.sums.conversions,
         "seconds": report.totals.sums.seconds,
     }
     for column, values in report.breakdowns.items():
-        for name, total in expected.items():
-            found = sum(getattr(value, name) for value in values)
-            if found != total:
-                yield f"{name}: {total} in all, but {found} over the values of {column}"
+        for name, total in totals.items():
+            by_value = sum(getattr(value, name) for value in values)
+            if by_value != total:
+                yield f"{name}: {total} in total, but {by_value} over the values of {column}"
+
+
+check_books = check_invariants

@@ -1,20 +1,25 @@
-"""A report: every figure of a campaign, computed from rows; it survives a round trip as JSON."""
+"""Reports as data: all figures of a campaign or a day, stored as JSON."""
 
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
-
-class Frozen(BaseModel):
-    """Immutable, and closed: an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from jobs.rules.frozen import Frozen
 
 
 class Sums(Frozen):
-    """Sums and counts over some calls; they add up, ratios are derived from them."""
+    """Sums and counts over some calls; sums of disjoint sets of calls can be added.
+
+    Attributes:
+        attempts: Calls placed.
+        answered: Calls answered by a human or a machine.
+        answered_by_human: Calls answered by a human.
+        conversions: Calls that converted.
+        seconds: Seconds of conversation.
+        price: Sum of the prices, in one currency.
+    """
 
     attempts: int = 0
     answered: int = 0
@@ -35,25 +40,38 @@ class Sums(Frozen):
 
 
 class Totals(Frozen):
-    """A campaign's figures, read from its enrolments and calls."""
+    """Totals of a campaign, computed from its enrollments and calls.
+
+    Attributes:
+        leads: Leads in the list.
+        leads_tried: Leads with at least one attempt.
+        leads_reached: Leads with a call answered by a human.
+        ended: Placed calls that have ended.
+        sums: Sums over all calls.
+    """
 
     leads: int
     leads_tried: int
     leads_reached: int
     ended: int
-    """Placed calls that have ended."""
     sums: Sums
 
 
 class Day(Frozen):
-    """A local day of the report's zone."""
+    """Sums of a local day in the report's time zone."""
 
     day: date
     sums: Sums
 
 
 class Hour(Frozen):
-    """An hour of the week, by the called party's clock. weekday: 0 is Monday."""
+    """Sums of an hour of the week, in the called party's local time.
+
+    Attributes:
+        weekday: 0 (Monday) to 6.
+        hour: 0 to 23.
+        sums: Sums over the calls.
+    """
 
     weekday: int
     hour: int
@@ -61,7 +79,14 @@ class Hour(Frozen):
 
 
 class DailyReport(Frozen):
-    """The calls of a local day, by the id of their campaign."""
+    """Report on all calls of a local day.
+
+    Attributes:
+        day: The local day.
+        zone: IANA name of its time zone.
+        made_at: Time of the report.
+        campaigns: Sums by campaign id.
+    """
 
     day: date
     zone: str
@@ -70,7 +95,15 @@ class DailyReport(Frozen):
 
 
 class Value(Frozen):
-    """A campaign's figures for one value of one column of its leads."""
+    """Figures of the leads with one value in a column.
+
+    Attributes:
+        value: The value; "" for leads without one.
+        leads: Leads with the value.
+        attempts: Calls placed to these leads.
+        conversions: Calls to these leads that converted.
+        seconds: Seconds of conversation with these leads.
+    """
 
     value: str
     leads: int
@@ -80,29 +113,42 @@ class Value(Frozen):
 
 
 class Report(Frozen):
-    """A campaign's report. Ratios are None where their denominator is zero."""
+    """Report on a campaign.
+
+    Attributes:
+        campaign_id: Id of the campaign.
+        campaign: Name of the campaign.
+        status: Status of the campaign.
+        zone: IANA name of the time zone of `days`.
+        made_at: Time of the report.
+        started_at: Start of the campaign.
+        ended_at: End of the campaign.
+        totals: Totals of the campaign.
+        metrics: Ratios by name, as in `jobs.rules.metrics.Metrics`; None for a zero denominator.
+        enrolments: Leads by status of their enrollment.
+        calls: Calls by status, including calls that were never placed.
+        dispositions: Ended calls by disposition.
+        days: Sums by local day.
+        hours: Sums by hour of the week.
+        attempts_without_zone: Attempts that are in no hour: the lead's time zone is unknown.
+        breakdowns: Figures by value, for each column of the leads.
+        columns_left_out: Columns without a breakdown, since they have too many different values.
+    """
 
     campaign_id: UUID
     campaign: str
     status: str
     zone: str
-    """The IANA zone whose days the report has."""
     made_at: AwareDatetime
     started_at: datetime | None
     ended_at: datetime | None
     totals: Totals
     metrics: dict[str, float | None]
-    """Named as in `jobs.rules.metrics`."""
     enrolments: dict[str, int]
-    """Leads by the state of their enrolment."""
     calls: dict[str, int]
-    """Calls by state, those that were never placed included."""
     dispositions: dict[str, int]
     days: tuple[Day, ...]
     hours: tuple[Hour, ...]
     attempts_without_zone: int
-    """Attempts that are in no hour, since the lead's zone is not known."""
     breakdowns: dict[str, tuple[Value, ...]]
-    """For every column of the leads, the figures of each of its values."""
     columns_left_out: tuple[str, ...] = ()
-    """Columns with so many values that they tell leads apart rather than group them."""

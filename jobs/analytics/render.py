@@ -1,25 +1,36 @@
-"""A report as files: JSON, CSV tables, and one HTML page that needs nothing else."""
+"""Report files: JSON, CSV tables, and one self-contained HTML page."""
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from jobs.analytics import charts
-from jobs.analytics.grouping import Group, grouped
-from jobs.analytics.invariants import check_books
+from jobs.analytics.grouping import Group, group_values
+from jobs.analytics.invariants import check_invariants
 from jobs.analytics.model import Report, Sums
 from jobs.errors import UsageError
 from jobs.privacy.masking import mask_text
 
 NONE: Final = "\N{EN DASH}"
+"""Text of a figure without a value."""
+MISSING_LIBRARY: Final = "the report page needs plotly and jinja2: pip install 'ringline[report]'"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Where the parts of a written report are."""
+    """Paths of a written report.
+
+    Attributes:
+        json: The report as data.
+        html: The page.
+        metrics: Table of the ratios.
+        breakdowns: Table of the figures by column and value.
+        days: Table of the sums by local day.
+        hours: Table of the sums by hour of the week.
+    """
 
     json: Path
     html: Path
@@ -36,9 +47,17 @@ def require_charts() -> None:
 
 
 def write_report(report: Report, folder: Path) -> ReportFiles:
-    """Writes all forms of the report into the folder, which is made if need be.
+    """Write a report as files.
 
-    Raises UsageError when the charts' library is not installed.
+    Args:
+        report: The report.
+        folder: Folder of the files, created if necessary.
+
+    Returns:
+        Paths of the files.
+
+    Raises:
+        UsageError: The libraries for the page are not installed.
     """
     require_charts()  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,38 +82,39 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
             for row in values
         ),
     )
-    _write_csv(
-        files.days, ["day", *sums], ((item.day, *_figures(item.sums)) for item in report.days)
-    )
+    _write_csv(files.days, ["day", *sums], ((day.day, *_figures(day.sums)) for day in report.days))
     _write_csv(
         files.hours,
         ["weekday", "hour", *sums],
-        ((charts.WEEKDAYS[i.weekday], i.hour, *_figures(i.sums)) for i in report.hours),
+        ((charts.WEEKDAYS[hour.weekday], hour.hour, *_figures(hour.sums)) for hour in report.hours),
     )
     return files
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON; `Report.model_validate_json` reads it."""
+    """Return a report as JSON, which `Report.model_validate_json` reads."""
     return report.model_dump_json(indent=2) + "\n"
 
 
 def as_html(report: Report) -> str:
-    """The report as one page: its style, its charts and their library are all in it.
+    """Return a report as one page that includes its styles, charts and chart library.
 
-    What looks like a phone number or an e-mail address is masked.
+    Texts that look like phone numbers or email addresses are masked.
+
+    Raises:
+        UsageError: The libraries for the page are not installed.
     """
     columns = [_Column.of(name, values) for name, values in sorted(report.breakdowns.items())]
-    telling = [column for column in columns if len(column.groups) > 1]
-    drawn = {column.chart: charts.conversion(column.groups) for column in telling}
-    drawn |= {name: draw(report) for name, draw, is_there in CHARTS if is_there(report)}
+    shown = [column for column in columns if len(column.groups) > 1]
+    page_charts = {column.chart: charts.conversion(column.groups) for column in shown}
+    page_charts |= {name: draw(report) for name, draw, has_data in CHARTS if has_data(report)}
     page: str = _template().render(
         report=report.model_copy(update={"campaign": mask_text(report.campaign)}),
         period=_period(report),
-        complaints=check_books(report),
+        problems=check_invariants(report),
         figures=[Figure.of(report, *entry) for entry in FIGURES],
-        charts=drawn,
-        columns=telling,
+        charts=page_charts,
+        columns=shown,
         plotly_js=_plotly_js(),
     )
     return page
@@ -102,7 +122,13 @@ def as_html(report: Report) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure on top of the page."""
+    """Key figure at the top of the page.
+
+    Attributes:
+        label: Name of the figure.
+        value: Formatted value.
+        hint: Unit or definition.
+    """
 
     label: str
     value: str
@@ -117,25 +143,23 @@ class Figure:
         form: Callable[[Any], str],
         read: Callable[[Report], object],
     ) -> "Figure":
+        """Return the figure that `read` takes from a report and `form` formats."""
         return cls(label, form(read(report)), hint)
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A breakdown, as it is shown. summed: some groups hold several values."""
+    """Breakdown on the page. `grouped` is True if a group has several values."""
 
     name: str
     chart: str
     groups: Sequence[Group]
     values: int
-    summed: bool
+    grouped: bool
 
     @classmethod
     def of(cls, name: str, values: Sequence[Any]) -> "_Column":
-        groups = [
-            Group(mask_text(g.label), g.leads, g.attempts, g.conversions, g.seconds)
-            for g in grouped(values)
-        ]
+        groups = [replace(group, label=mask_text(group.label)) for group in group_values(values)]
         return cls(name, f"column:{name}", groups, len(values), len(groups) < len(values))
 
 
@@ -151,19 +175,22 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def count(value: float | None) -> str:
+    """Return `1,234`."""
     return NONE if value is None else f"{value:,.0f}"
 
 
 def decimal(value: float | None) -> str:
+    """Return `1,234.50`."""
     return NONE if value is None else f"{value:,.2f}"
 
 
 def percent(value: float | None) -> str:
+    """Return `12.5%` for 0.125."""
     return NONE if value is None else f"{value:.1%}"
 
 
 def duration(seconds: float | None) -> str:
-    """`1:05` for 65 seconds; with hours where there are any."""
+    """Return `1:05` for 65 seconds, and `1:01:01` for 3,661 seconds."""
     if seconds is None:
         return NONE
     minutes, rest = divmod(round(seconds), 60)
@@ -184,10 +211,10 @@ FIGURES: Final[Sequence[tuple[str, str, Callable[[Any], str], Callable[[Report],
     ("Contact rate", "leads reached by a human", percent, _metric("contact_rate")),
     ("Penetration", "leads tried at least once", percent, _metric("penetration")),
     ("Saturation", "attempts per lead", decimal, _metric("saturation")),
-    ("Attempts per lead", "of those tried", decimal, _metric("attempts_per_lead")),
-    ("Average call", "minutes of an answered call", duration, _metric("acd")),
-    ("Handle time", "minutes of a handled call", duration, _metric("aht")),
-    ("Talk time", "hours, in all", duration, lambda report: report.totals.sums.seconds),
+    ("Attempts per lead", "of leads tried", decimal, _metric("attempts_per_lead")),
+    ("Average call", "minutes per answered call", duration, _metric("acd")),
+    ("Handle time", "minutes per handled call", duration, _metric("aht")),
+    ("Talk time", "hours in total", duration, lambda report: report.totals.sums.seconds),
     ("Conversion", "per lead", percent, _metric("conversion_per_lead")),
     ("Conversion", "per live answer", percent, _metric("conversion_per_contact")),
     ("Conversion", "per attempt", percent, _metric("conversion_per_attempt")),
@@ -208,7 +235,7 @@ CHARTS: Final[
     ("week", charts.week, lambda report: report.hours),
     ("best_times", charts.best_times, lambda report: report.hours),
 )
-"""Each chart's place on the page, and what it needs to be worth one."""
+"""Name, chart and condition of each chart; without data, the chart is left out."""
 
 
 def _period(report: Report) -> str:
@@ -223,7 +250,7 @@ def _template() -> Any:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise UsageError(MISSING) from None
+        raise UsageError(MISSING_LIBRARY) from None
     environment = Environment(
         loader=PackageLoader("jobs.analytics"), autoescape=True, undefined=StrictUndefined
     )
@@ -236,8 +263,5 @@ def _plotly_js() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise UsageError(MISSING) from None
+        raise UsageError(MISSING_LIBRARY) from None
     return str(get_plotlyjs())
-
-
-MISSING: Final = "a report's charts need plotly and jinja2: pip install 'ringline[report]'"

@@ -1,4 +1,4 @@
-"""Reports of campaigns, and of all calls of a day."""
+"""Reports on campaigns, and on all calls of a day."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
@@ -15,7 +15,7 @@ from jobs.engine import job, retry
 from jobs.rules import metrics
 from jobs.rules.states import CampaignStatus
 from jobs.rules.windows import WindowRules, is_open
-from jobs.rules.zones import zone as zone_info
+from jobs.rules.zones import load_zone
 from jobs.store.model import Bucket, Campaign, CampaignTotals
 from jobs.store.protocol import Work
 
@@ -23,21 +23,31 @@ K = TypeVar("K", bound=Hashable)
 S = TypeVar("S", bound=StrEnum)
 
 LEAD_COLUMNS: Final = ("status", "temperature", "source", "state", "timezone")
-"""The leads' own columns that a report breaks down, besides their attributes."""
-MOST_VALUES: Final = 20_000
-"""A column with more values tells leads apart rather than groups them."""
-LATE_EVENTS: Final = timedelta(days=2)
-"""For so long after its end a campaign's figures may still change."""
-DAYS_MADE_UP_FOR: Final = 7
-"""A day whose report was lost gets one for so long, yesterday included."""
+"""Columns of the leads with a breakdown, besides their attributes."""
+MAX_VALUES: Final = 20_000
+"""Maximum number of values in a breakdown; a column with more is left out."""
+LATE_EVENT_PERIOD: Final = timedelta(days=2)
+"""Time after the end of a campaign during which late events may still change its figures."""
+BACKFILL_DAYS: Final = 7
+"""Days, including yesterday, whose missing reports a daily run makes up."""
 
 
 @job("analytics.report", timeout=300)
 @retry()
 async def report_campaign(ctx: JobContext, campaign_id: UUID, zone: str = "UTC") -> str:
-    """Brings the figures up to date and stores the campaign's report; answers the report's name.
+    """Bring the rollup up to date, and store a campaign's report.
 
-    zone: whose local days the report has. Raises NotFoundError.
+    Args:
+        ctx: Job context.
+        campaign_id: The campaign.
+        zone: IANA name of the time zone of the report's days.
+
+    Returns:
+        Name of the stored report.
+
+    Raises:
+        NotFoundError: The campaign does not exist.
+        ValidationError: The time zone does not exist.
     """
     await roll_up(ctx["store"])
     now = ctx["clock"].now()
@@ -51,40 +61,57 @@ async def report_campaign(ctx: JobContext, campaign_id: UUID, zone: str = "UTC")
 @job("analytics.report_campaigns", timeout=300)
 @retry()
 async def report_campaigns(ctx: JobContext, zone: str = "UTC") -> int:
-    """Has the report of every campaign made that is at work, or was until lately; answers how
-    many."""
+    """Enqueue `analytics.report` for all campaigns that are active or ended recently.
+
+    Args:
+        ctx: Job context.
+        zone: IANA name of the time zone of the reports' days.
+
+    Returns:
+        Count of enqueued reports.
+    """
     now = ctx["clock"].now()
     async with ctx["store"].begin() as work:
         campaigns = [
-            one for state in CampaignStatus for one in await work.campaigns.with_status(state)
+            campaign
+            for status in CampaignStatus
+            for campaign in await work.campaigns.with_status(status)
         ]
-        at_work = [one.id for one in campaigns if _figures_may_change(one, now)]
-        for campaign_id in at_work:
+        ids = [campaign.id for campaign in campaigns if _may_change(campaign, now)]
+        for campaign_id in ids:
             work.enqueue("analytics.report", campaign_id, zone=zone)
-    return len(at_work)
+    return len(ids)
 
 
-def _figures_may_change(campaign: Campaign, now: datetime) -> bool:
+def _may_change(campaign: Campaign, now: datetime) -> bool:
     if campaign.started_at is None:
         return False
-    return campaign.ended_at is None or campaign.ended_at >= now - LATE_EVENTS
+    return campaign.ended_at is None or campaign.ended_at >= now - LATE_EVENT_PERIOD
 
 
 @job("analytics.report_day", timeout=300)
 @retry()
 async def report_day(ctx: JobContext, day: date | None = None, zone: str = "UTC") -> str:
-    """Brings the figures up to date and stores those of all calls of a local day; answers the
-    report's name.
+    """Bring the rollup up to date, and store the report on all calls of a local day.
 
-    day: of `zone`. Unless it is named, it is yesterday, and earlier days of the last week that
-    have no report get theirs too. Raises ValidationError for a zone that does not exist.
+    Args:
+        ctx: Job context.
+        day: Local day of `zone`. None means yesterday, and also makes up missing reports of the
+            days before, within BACKFILL_DAYS.
+        zone: IANA name of the time zone.
+
+    Returns:
+        Name of the stored report.
+
+    Raises:
+        ValidationError: The time zone does not exist.
     """
     await roll_up(ctx["store"])
     now = ctx["clock"].now()
-    yesterday = now.astimezone(zone_info(zone)).date() - timedelta(days=1)
+    yesterday = now.astimezone(load_zone(zone)).date() - timedelta(days=1)
     async with ctx["store"].begin() as work:
         if day is None:
-            for days in range(1, DAYS_MADE_UP_FOR):
+            for days in range(1, BACKFILL_DAYS):
                 earlier = yesterday - timedelta(days=days)
                 if await work.analytics.report(_day_name(earlier, zone)) is None:
                     await _save_day(work, earlier, zone, now)
@@ -93,7 +120,7 @@ async def report_day(ctx: JobContext, day: date | None = None, zone: str = "UTC"
 
 async def _save_day(work: Work, day: date, zone: str, now: datetime) -> str:
     buckets = await work.analytics.buckets(None, *metrics.local_day_bounds(day, zone))
-    sums = _summed(buckets, lambda one: one.key.campaign_id)
+    sums = _sum_by(buckets, lambda bucket: bucket.key.campaign_id)
     report = DailyReport(day=day, zone=zone, made_at=now, campaigns=sums)
     name = _day_name(day, zone)
     await work.analytics.save_report(name, report.model_dump(mode="json"), now)
@@ -107,10 +134,17 @@ def _day_name(day: date, zone: str) -> str:
 async def build_report(
     work: Work, campaign_id: UUID, now: datetime, *, zone: str = "UTC"
 ) -> Report:
-    """A campaign's report, computed from enrolments, calls and rolled-up buckets.
+    """Compute a campaign's report from its enrollments, calls and rollup buckets.
 
-    zone: whose local days the report has. Raises NotFoundError, and ValidationError for a zone
-    that does not exist.
+    Args:
+        work: Transaction to read in.
+        campaign_id: The campaign.
+        now: Time of the report, timezone-aware.
+        zone: IANA name of the time zone of the report's days.
+
+    Raises:
+        NotFoundError: The campaign does not exist.
+        ValidationError: The time zone does not exist.
     """
     campaign = await work.campaigns.get(campaign_id)
     totals = await work.analytics.totals(campaign_id)
@@ -125,13 +159,15 @@ async def build_report(
         started_at=campaign.started_at,
         ended_at=campaign.ended_at,
         totals=_totals(totals),
-        metrics=asdict(metrics.derive(_sums(totals, open_hours(buckets, campaign.policy.windows)))),
-        enrolments=_sorted(totals.enrolments),
-        calls=_sorted(totals.calls),
-        dispositions=_sorted(totals.dispositions),
+        metrics=asdict(
+            metrics.derive(_metric_sums(totals, open_hours(buckets, campaign.policy.windows)))
+        ),
+        enrolments=_by_name(totals.enrolments),
+        calls=_by_name(totals.calls),
+        dispositions=_by_name(totals.dispositions),
         days=_days(buckets, zone),
         hours=_hours(buckets),
-        attempts_without_zone=sum(one.attempts for one in buckets if not one.key.zone),
+        attempts_without_zone=sum(bucket.attempts for bucket in buckets if not bucket.key.zone),
         breakdowns=breakdowns,
         columns_left_out=left_out,
     )
@@ -144,7 +180,7 @@ async def _breakdowns(
     columns = await work.analytics.columns(campaign_id)
     for column in dict.fromkeys([*LEAD_COLUMNS, *columns]):
         rows = await work.analytics.breakdown(campaign_id, column)
-        if len(rows) > MOST_VALUES:
+        if len(rows) > MAX_VALUES:
             left_out.append(column)
         else:
             breakdowns[column] = tuple(Value(**row._asdict()) for row in rows)
@@ -161,9 +197,9 @@ def _totals(totals: CampaignTotals) -> Totals:
     )
 
 
-def _sums(totals: CampaignTotals, hours: float) -> metrics.Sums:
-    # An AI agent holds nobody, has no work after a call and is always there: each answered call
-    # is handled, and none abandoned.
+def _metric_sums(totals: CampaignTotals, hours: float) -> metrics.Sums:
+    # An AI agent never puts a person on hold, has no wrap-up work and is always available: each
+    # answered call is handled, and no call is abandoned.
     return metrics.Sums(
         attempts=totals.attempts,
         answered=totals.answered,
@@ -180,26 +216,31 @@ def _sums(totals: CampaignTotals, hours: float) -> metrics.Sums:
 
 
 def open_hours(buckets: Collection[Bucket], windows: WindowRules) -> float:
-    """The hours, from the first call to the last, in which one of the called zones was open."""
+    """Return the hours in which the calling window was open in at least one called zone.
+
+    Args:
+        buckets: Buckets of the campaign; the first and last bound the period.
+        windows: Calling windows of the campaign.
+    """
     if not buckets:
         return 0
-    zones = sorted({one.key.zone for one in buckets if one.key.zone})
-    first = min(one.key.starts_at for one in buckets)
-    last = max(one.key.starts_at for one in buckets)
+    zones = sorted({bucket.key.zone for bucket in buckets if bucket.key.zone})
+    first = min(bucket.key.starts_at for bucket in buckets)
+    last = max(bucket.key.starts_at for bucket in buckets)
     quarters = (last - first) // metrics.BUCKET + 1
-    moments = (first + number * metrics.BUCKET for number in range(quarters))
-    return sum(any(is_open(windows, [z], None, at) for z in zones) for at in moments) / 4
+    moments = (first + index * metrics.BUCKET for index in range(quarters))
+    return sum(any(is_open(windows, [zone], None, at) for zone in zones) for at in moments) / 4
 
 
 def _days(buckets: Iterable[Bucket], zone: str) -> tuple[Day, ...]:
-    # A bucket is a quarter of an hour, and every zone's midnight falls on one.
-    local = zone_info(zone)
-    by_day = _summed(buckets, lambda one: one.key.starts_at.astimezone(local).date())
+    # Buckets are 15 minutes long, and midnight of every zone is the start of a bucket.
+    local = load_zone(zone)
+    by_day = _sum_by(buckets, lambda bucket: bucket.key.starts_at.astimezone(local).date())
     return tuple(Day(day=day, sums=sums) for day, sums in sorted(by_day.items()))
 
 
 def _hours(buckets: Iterable[Bucket]) -> tuple[Hour, ...]:
-    by_hour = _summed((one for one in buckets if one.key.zone), _hour_of_week)
+    by_hour = _sum_by((bucket for bucket in buckets if bucket.key.zone), _hour_of_week)
     return tuple(
         Hour(weekday=weekday, hour=hour, sums=sums)
         for (weekday, hour), sums in sorted(by_hour.items())
@@ -207,16 +248,16 @@ def _hours(buckets: Iterable[Bucket]) -> tuple[Hour, ...]:
 
 
 def _hour_of_week(bucket: Bucket) -> tuple[int, int]:
-    local = bucket.key.starts_at.astimezone(zone_info(bucket.key.zone))
+    local = bucket.key.starts_at.astimezone(load_zone(bucket.key.zone))
     return local.weekday(), local.hour
 
 
-def _summed(buckets: Iterable[Bucket], key: Callable[[Bucket], K]) -> dict[K, Sums]:
+def _sum_by(buckets: Iterable[Bucket], key: Callable[[Bucket], K]) -> dict[K, Sums]:
     sums: defaultdict[K, Sums] = defaultdict(Sums)
     for bucket in buckets:
         sums[key(bucket)] += Sums.model_validate(bucket, from_attributes=True)
     return dict(sums)
 
 
-def _sorted(counts: Mapping[S, int]) -> dict[str, int]:
+def _by_name(counts: Mapping[S, int]) -> dict[str, int]:
     return {state.value: count for state, count in sorted(counts.items())}

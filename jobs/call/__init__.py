@@ -1,4 +1,14 @@
-"""Calls: dialling, the provider's events, recordings, and what follows from a call's end."""
+"""Calls: dialing, provider events, recordings, and the consequences of an ended call.
+
+- `dispatch`: `call.dispatch` dials scheduled calls
+- `guards`: the check right before dialing
+- `events`: `call.apply_event` applies stored provider events to calls
+- `process_call`: `call.process_completed` applies ended calls to enrollments and leads
+- `recordings`: `call.ingest_recording` stores a recording
+- `reconcile`: `call.reconcile` recovers lost callbacks, responses and jobs
+
+Schedule: reconciliation every 20 seconds, in real time.
+"""
 
 from jobs.call.dispatch import dispatch
 from jobs.call.events import apply_event
@@ -10,7 +20,7 @@ from jobs.engine import cron
 
 
 class WorkerSettings(DomainSettings):
-    """`arq jobs.call.WorkerSettings`"""
+    """Settings of the call queue: `arq jobs.call.WorkerSettings`."""
 
     queue_name = "call_tasks"
     functions = [dispatch, apply_event, process_completed, ingest_recording, reconcile]

@@ -1,9 +1,9 @@
-"""Dialling: the intent is written before the provider is asked, so no attempt is dialled twice.
+"""Dialing: the intent is stored before the provider is asked, so no attempt is dialed twice.
 
-    scheduled --(1. intent)--> dialing --(2. provider)--> (3. answer) queued | failed | unknown
+    scheduled --(1. intent)--> dialing --(2. request)--> (3. response) queued | failed | unknown
 
-A worker that dies between 1 and 3 leaves `dialing` behind, whose fate only the provider knows:
-`call.reconcile` asks. It is never dialled again.
+If a worker dies between 1 and 3, the call stays `dialing` and only the provider knows its fate:
+`call.reconcile` looks it up. The call is never dialed again.
 """
 
 import asyncio
@@ -14,26 +14,28 @@ from uuid import UUID
 
 import structlog
 
-from jobs.call.events import enqueue_completed
-from jobs.call.guards import check
+from jobs.call.events import enqueue_process_completed
+from jobs.call.guards import check_calls
 from jobs.context import JobContext
 from jobs.engine import job, retry
 from jobs.errors import ExternalServiceError
-from jobs.rules.states import CALL, CallStatus
+from jobs.rules.states import CallStatus
 from jobs.store.model import Call
 from jobs.store.protocol import Work
 from jobs.voice.protocol import Accepted, Answer, CallRequest, Refused, VoiceProvider
 
 MAX_REQUESTS = 5
-"""How often one attempt may ask a provider that refuses."""
+"""Requests per attempt to a provider that refuses."""
 DEFAULT_WAIT = timedelta(seconds=5)
-"""Before asking again, where the provider did not say how long."""
+"""Time before the next request if the provider named none."""
 ASK_WITHIN, ANSWER_WITHIN = 3.0, 4.0
-"""Real seconds from the intent to the request, and from there to the answer. Both have passed
-well before `call.reconcile` takes a call that the provider does not know for one that it was
-never asked for."""
+"""Timeouts in real seconds: from the intent to the request, and from the request to the response.
+
+Together they are shorter than `call.reconcile`'s REQUEST_GRACE, after which a call that the
+provider does not know counts as never requested.
+"""
 NOT_FOUND, UNAVAILABLE = 404, 503
-"""SIP codes of a number that cannot be called, and of a provider that took no call."""
+"""SIP codes (RFC 3261) for a number that cannot be called, and for a provider that took no call."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,36 +43,41 @@ log = structlog.get_logger(__name__)
 @job("call.dispatch", timeout=60)
 @retry()
 async def dispatch(ctx: JobContext, *call_ids: UUID) -> None:
-    """Dials scheduled calls, after checking once more that each may be dialled now."""
-    ask_by = asyncio.get_running_loop().time() + ASK_WITHIN
+    """Dial scheduled calls, after a last check that each may be dialed now.
+
+    Args:
+        ctx: Job context.
+        call_ids: The calls. Calls already requested are left to `call.reconcile`.
+    """
+    deadline = asyncio.get_running_loop().time() + ASK_WITHIN
     async with ctx["store"].begin() as work:
         requests = await _write_intents(work, call_ids, ctx["clock"].now())
     if not requests:
         return
-    answers = await _ask(ctx["voice"], requests, ask_by)
-    asked = [request.call_id for request in requests]
+    answers = await _place(ctx["voice"], requests, deadline)
+    requested = [request.call_id for request in requests]
     async with ctx["store"].begin() as work:
-        await _record_answers(work, asked, answers, ctx["clock"].now())
+        await _record_answers(work, requested, answers, ctx["clock"].now())
 
 
 async def _write_intents(work: Work, call_ids: Sequence[UUID], now: datetime) -> list[CallRequest]:
     calls = await work.calls.get_many(call_ids, lock=True)
-    # By a worker that died, or by one that is at it: then the answer is still to come.
-    asked_for = [
+    # Requested by a worker that died, or by one that still waits for the response.
+    requested = [
         call.id
         for call in calls
         if call.status is CallStatus.DIALING and call.refused_until is None
     ]
-    if asked_for:
-        work.enqueue("call.reconcile", *asked_for)
-    checked = await check(work, [call for call in calls if _may_ask(call, now)], now)
+    if requested:
+        work.enqueue("call.reconcile", *requested)
+    checked = await check_calls(work, [call for call in calls if _is_due(call, now)], now)
     dialing = [_intent(call, now) for call in checked.allowed]
     await work.calls.save([*dialing, *checked.ended])
-    await work.campaigns.save_enrolments(checked.enrolments)
+    await work.campaigns.save_enrolments(checked.enrollments)
     return [CallRequest(call.id, checked.numbers[call.id]) for call in dialing]
 
 
-def _may_ask(call: Call, now: datetime) -> bool:
+def _is_due(call: Call, now: datetime) -> bool:
     if call.status is CallStatus.SCHEDULED:
         return True
     refused = call.status is CallStatus.DIALING and call.refused_until is not None
@@ -87,14 +94,14 @@ def _intent(call: Call, now: datetime) -> Call:
     )
 
 
-async def _ask(
-    voice: VoiceProvider, requests: Sequence[CallRequest], ask_by: float
+async def _place(
+    voice: VoiceProvider, requests: Sequence[CallRequest], deadline: float
 ) -> Mapping[UUID, Answer]:
-    """The provider's answers; a request without one has an unknown fate."""
-    if asyncio.get_running_loop().time() > ask_by:
-        # This process stood still. Others may have given the attempts up by now, so it must not
-        # ask any more; and as it did not, they may be made later.
-        return {request.call_id: Refused("not asked for in time") for request in requests}
+    """Request the calls; a request without an answer has an unknown fate."""
+    if asyncio.get_running_loop().time() > deadline:
+        # This process was frozen, and `call.reconcile` may have given up its calls. They were
+        # not requested, so they may be dialed later.
+        return {request.call_id: Refused("not requested in time") for request in requests}
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
             return await voice.place(requests)
@@ -104,23 +111,16 @@ async def _ask(
 
 
 async def _record_answers(
-    work: Work, asked: Sequence[UUID], answers: Mapping[UUID, Answer], now: datetime
+    work: Work, call_ids: Sequence[UUID], answers: Mapping[UUID, Answer], now: datetime
 ) -> None:
-    calls = await work.calls.get_many(asked, lock=True)
-    after = [answered(call, answers.get(call.id), now) for call in calls]
+    calls = await work.calls.get_many(call_ids, lock=True)
+    after = [apply_answer(call, answers.get(call.id), now) for call in calls]
     await work.calls.save(after)
     links = {call.provider_id: call.id for call in after if call.provider_id is not None}
     waiting = await work.calls.link_events(links)
     if waiting:
         work.enqueue("call.apply_event", *sorted(waiting))
-    enqueue_completed(
-        work,
-        [
-            new.id
-            for old, new in zip(calls, after, strict=True)
-            if CALL.is_terminal(new.status) and not CALL.is_terminal(old.status)
-        ],
-    )
+    enqueue_process_completed(work, zip(calls, after, strict=True))
     for call in after:
         if call.status is CallStatus.DIALING and call.refused_until is not None:
             work.enqueue("call.dispatch", call.id, defer_until=call.refused_until)
@@ -129,10 +129,15 @@ async def _record_answers(
         work.enqueue("call.reconcile", *unknown)
 
 
-def answered(call: Call, answer: Answer | None, now: datetime) -> Call:
-    """The call after the provider's answer; None stands for an unknown fate.
+def apply_answer(call: Call, answer: Answer | None, now: datetime) -> Call:
+    """Return a call with the provider's answer applied.
 
-    Events may have outrun the answer: then only the link to the provider's call is added.
+    If events arrived before the answer, only the link to the provider's call is added.
+
+    Args:
+        call: The requested call.
+        answer: The provider's answer; None means an unknown fate.
+        now: Current time, timezone-aware.
     """
     match answer:
         case Accepted(provider_id):

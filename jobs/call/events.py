@@ -1,4 +1,4 @@
-"""Provider events become the state of a call, whatever their order and however often they come."""
+"""Provider events: applied in any order and any number of times, they give the same call."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,6 +21,7 @@ from jobs.store.model import Attribute, Call, CallEvent, EventKind
 from jobs.store.protocol import Work
 
 CALLS_PER_JOB = 50
+"""Calls in one `call.process_completed`."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,20 +30,31 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-def _of_our_days(moment: datetime) -> datetime:
+def _check_year(moment: datetime) -> datetime:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError("this is not a moment of a call")
+        raise ValueError(f"year is not between {FIRST_YEAR} and {LAST_YEAR}")
     return moment
 
 
 FIRST_YEAR, LAST_YEAR = 2000, 2900
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Price = Annotated[Decimal, Field(max_digits=18, decimal_places=9)]
-Moment = Annotated[AwareDatetime, AfterValidator(_of_our_days)]
+Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
 
 
 class StatusPayload(BaseModel):
-    """What a status or machine-detection event may tell. Numbers may come as text."""
+    """Payload of a status or machine detection event. Numbers may be text.
+
+    Attributes:
+        status: Status of the call.
+        at: Time of the event.
+        duration: Seconds of conversation.
+        answered_by: Result of the machine detection.
+        outcome: Outcome of the conversation.
+        sip_code: Final SIP response code.
+        price: Price of the call.
+        callback_at: Time that the person asked to be called back.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -57,23 +69,29 @@ class StatusPayload(BaseModel):
 
 
 FACTS = ("duration", "answered_by", "outcome", "sip_code", "price", "callback_at")
+"""Fields of a payload that are facts about the call, not transitions."""
 
 
 def apply_status(
     call: Call, payload: StatusPayload, sequence: int | None, received_at: datetime
 ) -> Call:
-    """The call as it is once the event is taken into account.
+    """Return a call with an event applied.
 
-    A status is taken only where the state machine allows it, so a late one changes nothing. Facts
-    are taken from newer events while the call lasts; else only where nothing is known yet.
-    sequence: of a status event; None for another kind.
+    A status applies only if the transition is legal, so a late status changes nothing. Before the
+    call ends, facts of newer events replace known facts; otherwise they only fill in unknown ones.
+
+    Args:
+        call: The call.
+        payload: Payload of the event.
+        sequence: Sequence number of a status event; None for another kind of event.
+        received_at: Time of the event if the payload has none.
     """
     newer = sequence is not None and sequence > call.sequence
     changes: dict[str, object] = {"sequence": sequence} if newer else {}
-    overrides = newer and not CALL.is_terminal(call.status)
+    replaces = newer and not CALL.is_terminal(call.status)
     for name in FACTS:
         value = getattr(payload, name)
-        if value is not None and (overrides or getattr(call, name) is None):
+        if value is not None and (replaces or getattr(call, name) is None):
             changes[name] = value
     at = payload.at or received_at
     if payload.status is CallStatus.IN_PROGRESS and call.answered_at is None:
@@ -86,7 +104,7 @@ def apply_status(
 
 
 def apply_events(call: Call, events: Iterable[CallEvent]) -> Call:
-    """The call after its events, in the order of their sequence numbers."""
+    """Return a call with events applied in the order of their sequence numbers."""
     for event in sorted(events, key=lambda event: event.sequence):
         if call.provider_id is None:
             call = replace(call, provider_id=event.provider_id)
@@ -100,7 +118,7 @@ def apply_events(call: Call, events: Iterable[CallEvent]) -> Call:
 
 
 def _parse(event: CallEvent) -> StatusPayload | None:
-    # One malformed callback stays stored as it came and must not hold up the others.
+    # A malformed callback stays stored and must not block the others.
     try:
         return StatusPayload.model_validate(event.payload)
     except PayloadError as error:
@@ -112,56 +130,64 @@ def _parse(event: CallEvent) -> StatusPayload | None:
 @job("call.apply_event", timeout=30)
 @retry()
 async def apply_event(ctx: JobContext, *call_ids: UUID) -> None:
-    """Applies the stored events of these calls that have not been applied yet."""
+    """Apply the stored, unapplied events of calls.
+
+    Args:
+        ctx: Job context.
+        call_ids: The calls.
+    """
     async with ctx["store"].begin() as work:
         calls = await work.calls.get_many(call_ids, lock=True)
         events = await work.calls.unapplied_events(call_ids)
-        of_call = _by_call(calls, events)
+        events_by_call = _by_call(calls, events)
         changed = []
         for call in calls:
-            after = apply_events(call, of_call[call.id])
+            after = apply_events(call, events_by_call[call.id])
             if after is not call:
                 changed.append((call, after))
         await work.calls.save([after for _, after in changed])
         await work.calls.mark_applied([event.id for event in events], ctx["clock"].now())
-        enqueue_completed(
-            work,
-            [
-                after.id
-                for before, after in changed
-                if CALL.is_terminal(after.status) and not CALL.is_terminal(before.status)
-            ],
-        )
-        _enqueue_recordings(work, of_call)
+        enqueue_process_completed(work, changed)
+        _enqueue_recordings(work, events_by_call)
 
 
-def enqueue_completed(work: Work, call_ids: Iterable[UUID]) -> None:
-    """Has the ends of these calls carried over to their enrolments and leads."""
-    for chunk in batched(call_ids, CALLS_PER_JOB):
+def enqueue_process_completed(work: Work, changes: Iterable[tuple[Call, Call]]) -> None:
+    """Enqueue `call.process_completed` for the calls that ended.
+
+    Args:
+        work: Transaction that stores the changes.
+        changes: Calls before and after a change.
+    """
+    ended = (
+        after.id
+        for before, after in changes
+        if CALL.is_terminal(after.status) and not CALL.is_terminal(before.status)
+    )
+    for chunk in batched(ended, CALLS_PER_JOB):
         work.enqueue("call.process_completed", *chunk)
 
 
 def _by_call(calls: Iterable[Call], events: Iterable[CallEvent]) -> Mapping[UUID, list[CallEvent]]:
     linked = {call.provider_id: call.id for call in calls if call.provider_id is not None}
-    grouped: defaultdict[UUID, list[CallEvent]] = defaultdict(list)
+    by_call: defaultdict[UUID, list[CallEvent]] = defaultdict(list)
     for event in events:
         call_id = event.call_id or linked.get(event.provider_id)
         if call_id is not None:
-            grouped[call_id].append(event)
-    return grouped
+            by_call[call_id].append(event)
+    return by_call
 
 
-def _enqueue_recordings(work: Work, of_call: Mapping[UUID, list[CallEvent]]) -> None:
-    for call_id, events in of_call.items():
+def _enqueue_recordings(work: Work, events_by_call: Mapping[UUID, list[CallEvent]]) -> None:
+    for call_id, events in events_by_call.items():
         for event in events:
             if event.kind is EventKind.RECORDING and event.payload.get("status") == "completed":
-                work.enqueue("call.ingest_recording", *recording_of(call_id, event))
+                work.enqueue("call.ingest_recording", *recording_arguments(call_id, event))
 
 
-def recording_of(call_id: UUID, event: CallEvent) -> tuple[UUID, str, str]:
-    """The arguments of `call.ingest_recording` for a recording that an event tells of."""
-    return call_id, _text(event.payload, "recording_id"), _text(event.payload, "url")
+def recording_arguments(call_id: UUID, event: CallEvent) -> tuple[UUID, str, str]:
+    """Return the arguments of `call.ingest_recording` for a recording event."""
+    return call_id, _get_text(event.payload, "recording_id"), _get_text(event.payload, "url")
 
 
-def _text(payload: Mapping[str, Attribute], name: str) -> str:
+def _get_text(payload: Mapping[str, Attribute], name: str) -> str:
     return str(payload.get(name) or "")

@@ -1,4 +1,4 @@
-"""The last look before dialling: window, suppression, campaign and caps, as they are now."""
+"""Check right before dialing: window, suppression, campaign and caps as they are now."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from jobs.rules.caps import Refusal, check_dispatch
-from jobs.rules.states import CALL, ENROLMENT, CallStatus, CampaignStatus, EnrolmentStatus
+from jobs.rules.states import CALL, ENROLLMENT, CallStatus, CampaignStatus, EnrollmentStatus
 from jobs.store.model import Call, Campaign, Enrolment, Lead
 from jobs.store.protocol import Work
 
 NUMBER_CAP_RECHECK = timedelta(hours=1)
+"""Time until a lead whose number reached its cap is checked again."""
 
-_ENDS: Mapping[Refusal, CallStatus] = {
+_FINAL_STATUS: Mapping[Refusal, CallStatus] = {
     Refusal.SUPPRESSED: CallStatus.SUPPRESSED,
     Refusal.INVALID_NUMBER: CallStatus.CANCELED,
     Refusal.CAMPAIGN_NOT_RUNNING: CallStatus.CANCELED,
@@ -24,43 +25,58 @@ _ENDS: Mapping[Refusal, CallStatus] = {
 
 
 @dataclass(slots=True)
-class Checked:
-    """What may be dialled, and what ends here; `numbers` has the E.164 of the allowed calls."""
+class CheckResult:
+    """Result of the check for a batch of calls.
+
+    Attributes:
+        allowed: Calls that may be dialed.
+        numbers: E.164 numbers of the allowed calls, by call id.
+        ended: Calls that end without being dialed.
+        enrollments: Changed enrollments of the ended calls.
+    """
 
     allowed: list[Call] = field(default_factory=list)
     numbers: dict[UUID, str] = field(default_factory=dict)
     ended: list[Call] = field(default_factory=list)
-    enrolments: list[Enrolment] = field(default_factory=list)
+    enrollments: list[Enrolment] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What the decision about a call depends on, read in one go for a batch."""
+class _Inputs:
+    """Rows that the check of a batch depends on.
 
-    enrolments: Mapping[UUID, Enrolment]
+    dials: dials by campaign and lead; each campaign has its own period. suppressed: suppressed
+    numbers as (tenant, e164).
+    """
+
+    enrollments: Mapping[UUID, Enrolment]
     leads: Mapping[UUID, Lead]
     campaigns: Mapping[UUID, Campaign]
     dials: Mapping[tuple[UUID, UUID], int]
-    """By campaign, since each has its own period, and lead."""
     suppressed: frozenset[tuple[str, str]]
-    """Tenant and number."""
 
 
-async def check(work: Work, calls: Sequence[Call], now: datetime) -> Checked:
-    """Sorts the calls into those that may be dialled at `now` and those that end undialled."""
-    checked = Checked()
+async def check_calls(work: Work, calls: Sequence[Call], now: datetime) -> CheckResult:
+    """Check which calls may be dialed now.
+
+    Args:
+        work: Transaction; the leads and enrollments of the calls stay locked in it.
+        calls: Calls that are due.
+        now: Current time, timezone-aware.
+    """
+    result = CheckResult()
     if not calls:
-        return checked
-    known = await _circumstances(work, calls, now)
+        return result
+    inputs = await _load_inputs(work, calls, now)
     for call in calls:
-        campaign, lead = known.campaigns[call.campaign_id], known.leads[call.lead_id]
-        enrolment = known.enrolments[call.enrolment_id]
+        campaign, lead = inputs.campaigns[call.campaign_id], inputs.leads[call.lead_id]
+        enrollment = inputs.enrollments[call.enrolment_id]
         refusal = check_dispatch(
             campaign=campaign.status,
             lead=lead.status,
-            suppressed=(lead.tenant, lead.e164) in known.suppressed,
-            attempts=enrolment.attempts,
-            dials=known.dials.get((campaign.id, lead.id), 0),
+            suppressed=(lead.tenant, lead.e164) in inputs.suppressed,
+            attempts=enrollment.attempts,
+            dials=inputs.dials.get((campaign.id, lead.id), 0),
             caps=campaign.policy.caps,
             windows=campaign.policy.windows,
             zones=lead.zones,
@@ -68,23 +84,23 @@ async def check(work: Work, calls: Sequence[Call], now: datetime) -> Checked:
             now=now,
         )
         if refusal is None:
-            checked.allowed.append(call)
-            checked.numbers[call.id] = lead.e164
+            result.allowed.append(call)
+            result.numbers[call.id] = lead.e164
             continue
-        checked.ended.append(_undialled(call, refusal, now))
-        after = _waiting_or_ended(enrolment, refusal, campaign, lead, now)
-        if after is not enrolment:
-            checked.enrolments.append(after)
-    return checked
+        result.ended.append(_end_undialed(call, refusal, now))
+        refused = _refuse_enrollment(enrollment, refusal, campaign, lead, now)
+        if refused is not enrollment:
+            result.enrollments.append(refused)
+    return result
 
 
-async def _circumstances(work: Work, calls: Sequence[Call], now: datetime) -> Circumstances:
-    # The leads are locked, so that two campaigns cannot both take a number's last dial of a day.
+async def _load_inputs(work: Work, calls: Sequence[Call], now: datetime) -> _Inputs:
+    # The leads are locked, so that two campaigns cannot both use the last dial of a number's cap.
     leads = await work.leads.get_many({call.lead_id for call in calls}, lock=True)
-    enrolments = await work.campaigns.enrolments({c.enrolment_id for c in calls}, lock=True)
+    enrollments = await work.campaigns.enrolments({c.enrolment_id for c in calls}, lock=True)
     campaigns = await work.campaigns.get_many({call.campaign_id for call in calls})
-    return Circumstances(
-        enrolments={enrolment.id: enrolment for enrolment in enrolments},
+    return _Inputs(
+        enrollments={enrollment.id: enrollment for enrollment in enrollments},
         leads={lead.id: lead for lead in leads},
         campaigns={campaign.id: campaign for campaign in campaigns},
         dials=await _dials(work, calls, campaigns, now),
@@ -95,54 +111,54 @@ async def _circumstances(work: Work, calls: Sequence[Call], now: datetime) -> Ci
 async def _dials(
     work: Work, calls: Sequence[Call], campaigns: Iterable[Campaign], now: datetime
 ) -> Mapping[tuple[UUID, UUID], int]:
-    found = {}
+    dials = {}
     for campaign in campaigns:
         if campaign.policy.caps.max_per_number is None:
             continue
         leads = {call.lead_id for call in calls if call.campaign_id == campaign.id}
         since = now - campaign.policy.caps.per
         for lead_id, count in (await work.calls.dials(campaign.tenant, leads, since)).items():
-            found[campaign.id, lead_id] = count
-    return found
+            dials[campaign.id, lead_id] = count
+    return dials
 
 
 async def _suppressed(
     work: Work, leads: Iterable[Lead], now: datetime
 ) -> frozenset[tuple[str, str]]:
-    numbers: dict[str, set[str]] = {}
+    by_tenant: dict[str, set[str]] = {}
     for lead in leads:
-        numbers.setdefault(lead.tenant, set()).add(lead.e164)
-    found = set()
-    for tenant, of_tenant in numbers.items():
-        for number in await work.leads.suppressed(tenant, of_tenant, now):
-            found.add((tenant, number))
-    return frozenset(found)
+        by_tenant.setdefault(lead.tenant, set()).add(lead.e164)
+    suppressed = set()
+    for tenant, numbers in by_tenant.items():
+        for number in await work.leads.suppressed(tenant, numbers, now):
+            suppressed.add((tenant, number))
+    return frozenset(suppressed)
 
 
-def _undialled(call: Call, refusal: Refusal, now: datetime) -> Call:
-    # A call that the provider refused before is past `scheduled`, where only failing is legal.
-    end = _ENDS[refusal] if call.status is CallStatus.SCHEDULED else CallStatus.FAILED
+def _end_undialed(call: Call, refusal: Refusal, now: datetime) -> Call:
+    # A call that the provider refused earlier is `dialing`: it can only fail.
+    end = _FINAL_STATUS[refusal] if call.status is CallStatus.SCHEDULED else CallStatus.FAILED
     status = CALL.advance(call.status, end)
     return replace(call, status=status, ended_at=now, processed_at=now)
 
 
-def _waiting_or_ended(
-    enrolment: Enrolment, refusal: Refusal, campaign: Campaign, lead: Lead, now: datetime
+def _refuse_enrollment(
+    enrollment: Enrolment, refusal: Refusal, campaign: Campaign, lead: Lead, now: datetime
 ) -> Enrolment:
-    if enrolment.status is not EnrolmentStatus.CALLING:
-        return enrolment
+    if enrollment.status is not EnrollmentStatus.CALLING:
+        return enrollment
     next_at = _next_at(refusal, campaign, lead, now)
     if next_at is not None:
-        new = EnrolmentStatus.RETRY_WAIT
+        new = EnrollmentStatus.RETRY_WAIT
     elif refusal is Refusal.ATTEMPT_CAP:
-        new = EnrolmentStatus.EXHAUSTED
+        new = EnrollmentStatus.EXHAUSTED
     else:
-        new = EnrolmentStatus.REMOVED
-    return replace(enrolment, status=ENROLMENT.advance(enrolment.status, new), next_at=next_at)
+        new = EnrollmentStatus.REMOVED
+    return replace(enrollment, status=ENROLLMENT.advance(enrollment.status, new), next_at=next_at)
 
 
 def _next_at(refusal: Refusal, campaign: Campaign, lead: Lead, now: datetime) -> datetime | None:
-    """When to look again; None when never."""
+    """Return the time of the next check; None if waiting does not help."""
     if not refusal.passes:
         return None
     if refusal is Refusal.CAMPAIGN_NOT_RUNNING:

@@ -1,6 +1,6 @@
-"""The end of a call, carried over to its enrolment (done, another try, or never again) and lead.
+"""Ended calls: disposition, next step of the enrollment, and status of the lead.
 
-All of it is one transaction: once a call counts as processed, nothing about it is left to do.
+All changes of a call are one transaction: a call with `processed_at` needs no further work.
 """
 
 from collections import Counter
@@ -19,24 +19,24 @@ from jobs.rules.dispositions import (
     move_lead,
 )
 from jobs.rules.redial import next_attempt
-from jobs.rules.states import CALL, ENROLMENT, CallStatus, EnrolmentStatus
+from jobs.rules.states import CALL, ENROLLMENT, CallStatus, EnrollmentStatus
 from jobs.store.model import Call, Campaign, Enrolment, Lead
 from jobs.store.protocol import Work
 
 SUPPRESSED_FOR = timedelta(days=5 * 365 + 2)
-"""Do-not-call requests are kept five years: 47 CFR 64.1200(d)(6)."""
+"""Do-not-call requests are kept for five years: 47 CFR 64.1200(d)(6)."""
 REACHED = frozenset({Disposition.ANSWERED, Disposition.CALLBACK, Disposition.DO_NOT_CALL})
-"""A person was on the line."""
+"""Dispositions of calls that reached a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call that ended, with what it changes and what that depends on."""
+    """Ended call with its effects and the rows that these depend on."""
 
     call: Call
     disposition: Disposition
-    after: AfterCall
-    enrolment: Enrolment
+    effects: AfterCall
+    enrollment: Enrolment
     lead: Lead
     campaign: Campaign
 
@@ -44,25 +44,37 @@ class Ended:
 @job("call.process_completed", timeout=30)
 @retry()
 async def process_completed(ctx: JobContext, *call_ids: UUID) -> None:
-    """Gives ended calls their disposition, and decides what comes next for their enrolments and
-    what becomes of their leads."""
+    """Set the dispositions of ended calls, and update their enrollments and leads.
+
+    A do-not-call request also suppresses the number and ends the lead's other enrollments and
+    scheduled calls.
+
+    Args:
+        ctx: Job context.
+        call_ids: The calls. Calls that have not ended or are already processed are skipped.
+    """
     now = ctx["clock"].now()
     async with ctx["store"].begin() as work:
-        ended = await _load(work, call_ids)
+        ended_calls = await _load(work, call_ids)
         await work.calls.save(
-            [replace(one.call, disposition=one.disposition, processed_at=now) for one in ended]
+            [
+                replace(ended.call, disposition=ended.disposition, processed_at=now)
+                for ended in ended_calls
+            ]
         )
-        await work.campaigns.save_enrolments([after_end(one, now) for one in ended])
-        await work.leads.save(changed_leads(ended, now))
-        for one in ended:
-            if one.after.suppress:
-                await _suppress(work, one.lead, now)
+        await work.campaigns.save_enrolments(
+            [apply_call_to_enrollment(ended, now) for ended in ended_calls]
+        )
+        await work.leads.save(apply_calls_to_leads(ended_calls, now))
+        for ended in ended_calls:
+            if ended.effects.suppress:
+                await _suppress(work, ended.lead, now)
 
 
 async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
-    """The ended calls among these that were not processed yet, with the rows that they change.
+    """Load the ended, unprocessed calls among these, with the rows that they change.
 
-    Locked in the order in which dispatching locks them: calls, leads, enrolments.
+    Locks rows in the same order as `call.dispatch`: calls, leads, enrollments.
     """
     calls = {
         call.id: call
@@ -75,22 +87,22 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
         call.id: disposition_of(call.status, call.answered_by, call.outcome, call.sip_code)
         for call in calls.values()
     }
-    after = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
-    suppressed = sorted({calls[id_].lead_id for id_, one in after.items() if one.suppress})
+    effects = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
+    suppressed = sorted({calls[id_].lead_id for id_ in calls if effects[id_].suppress})
     for lead_id in suppressed:
         await work.calls.open_calls_of(lead_id)
-    moved = {calls[id_].lead_id for id_, one in after.items() if one.lead_status is not None}
-    unmoved = {call.lead_id for call in calls.values()} - moved
+    changed = {calls[id_].lead_id for id_ in calls if effects[id_].lead_status is not None}
+    unchanged = {call.lead_id for call in calls.values()} - changed
     leads = {
         lead.id: lead
         for lead in (
-            *await work.leads.get_many(moved, lock=True),
-            *await work.leads.get_many(unmoved),
+            *await work.leads.get_many(changed, lock=True),
+            *await work.leads.get_many(unchanged),
         )
     }
-    enrolments = {
-        enrolment.id: enrolment
-        for enrolment in await work.campaigns.enrolments(
+    enrollments = {
+        enrollment.id: enrollment
+        for enrollment in await work.campaigns.enrolments(
             {call.enrolment_id for call in calls.values()}, lock=True
         )
     }
@@ -102,8 +114,8 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
         Ended(
             call,
             dispositions[call.id],
-            after[call.id],
-            enrolments[call.enrolment_id],
+            effects[call.id],
+            enrollments[call.enrolment_id],
             leads[call.lead_id],
             campaigns[call.campaign_id],
         )
@@ -111,20 +123,25 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
     ]
 
 
-def changed_leads(ended: Sequence[Ended], now: datetime) -> list[Lead]:
-    """The leads as these calls leave them, in the order of their ends; those that change."""
-    before = {one.lead.id: one.lead for one in ended}
+def apply_calls_to_leads(ended_calls: Sequence[Ended], now: datetime) -> list[Lead]:
+    """Return the leads that change, with the calls applied in the order of their ends.
+
+    Args:
+        ended_calls: The calls; a lead may have several.
+        now: Current time, timezone-aware.
+    """
+    before = {ended.lead.id: ended.lead for ended in ended_calls}
     after = dict(before)
-    for one in sorted(ended, key=lambda one: (one.call.ended_at or now, one.call.id)):
-        after[one.lead.id] = lead_after(after[one.lead.id], one)
+    for ended in sorted(ended_calls, key=lambda ended: (ended.call.ended_at or now, ended.call.id)):
+        after[ended.lead.id] = apply_call_to_lead(after[ended.lead.id], ended)
     return [
         replace(lead, updated_at=now) for lead_id, lead in after.items() if lead != before[lead_id]
     ]
 
 
-def lead_after(lead: Lead, ended: Ended) -> Lead:
-    """The lead after one call, which moves it only where the state machine lets it, never back."""
-    status, call = ended.after.lead_status, ended.call
+def apply_call_to_lead(lead: Lead, ended: Ended) -> Lead:
+    """Return a lead with the status and last contact that follow from an ended call."""
+    status, call = ended.effects.lead_status, ended.call
     contacts = [lead.last_contacted_at]
     if ended.disposition in REACHED:
         contacts.append(call.answered_at or call.ended_at)
@@ -135,20 +152,24 @@ def lead_after(lead: Lead, ended: Ended) -> Lead:
     )
 
 
-def after_end(ended: Ended, now: datetime) -> Enrolment:
-    """The enrolment after the call.
+def apply_call_to_enrollment(ended: Ended, now: datetime) -> Enrolment:
+    """Return the enrollment with an ended call counted and its next step decided.
 
-    An enrolment that was ended meanwhile (canceled, do-not-call) only counts the call.
+    If the enrollment ended in the meantime (canceled, do-not-call), the call is only counted.
+
+    Args:
+        ended: The call.
+        now: Current time, timezone-aware.
     """
-    call, enrolment, policy = ended.call, ended.enrolment, ended.campaign.policy
-    disposition, target = ended.disposition, ended.after.enrolment
-    tries = dict(Counter(enrolment.tries) + Counter([disposition]))
-    attempts = enrolment.attempts + policy.retries.counts(disposition)
-    counted = replace(enrolment, tries=tries, attempts=attempts)
-    if enrolment.status is not EnrolmentStatus.CALLING:
+    call, enrollment, policy = ended.call, ended.enrollment, ended.campaign.policy
+    disposition, target = ended.disposition, ended.effects.enrollment
+    tries = dict(Counter(enrollment.tries) + Counter([disposition]))
+    attempts = enrollment.attempts + policy.retries.counts(disposition)
+    counted = replace(enrollment, tries=tries, attempts=attempts)
+    if enrollment.status is not EnrollmentStatus.CALLING:
         return counted
     next_at = None
-    if target in (EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK):
+    if target in (EnrollmentStatus.RETRY_WAIT, EnrollmentStatus.CALLBACK):
         next_at = next_attempt(
             policy.retries,
             disposition,
@@ -160,12 +181,12 @@ def after_end(ended: Ended, now: datetime) -> Enrolment:
             ended.lead.window(policy.windows),
         )
         if next_at is None:
-            target = EnrolmentStatus.EXHAUSTED
-    return replace(counted, status=ENROLMENT.advance(enrolment.status, target), next_at=next_at)
+            target = EnrollmentStatus.EXHAUSTED
+    return replace(counted, status=ENROLLMENT.advance(enrollment.status, target), next_at=next_at)
 
 
 async def _suppress(work: Work, lead: Lead, now: datetime) -> None:
-    """Honours a do-not-call request: the suppression, and the end of all that was to come."""
+    """Suppress the number of a lead, and end its scheduled calls and enrollments."""
     await work.leads.suppress(
         lead.tenant, lead.e164, reason="asked on a call", now=now, until=now + SUPPRESSED_FOR
     )
@@ -181,15 +202,15 @@ async def _suppress(work: Work, lead: Lead, now: datetime) -> None:
             for call in pending
         ]
     )
-    others = await work.campaigns.enrolments_of(lead.id, lock=True)
+    enrollments = await work.campaigns.enrolments_of(lead.id, lock=True)
     await work.campaigns.save_enrolments(
         [
             replace(
-                enrolment,
-                status=ENROLMENT.advance(enrolment.status, EnrolmentStatus.REMOVED),
+                enrollment,
+                status=ENROLLMENT.advance(enrollment.status, EnrollmentStatus.REMOVED),
                 next_at=None,
             )
-            for enrolment in others
-            if not ENROLMENT.is_terminal(enrolment.status)
+            for enrollment in enrollments
+            if not ENROLLMENT.is_terminal(enrollment.status)
         ]
     )

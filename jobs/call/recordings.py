@@ -1,4 +1,4 @@
-"""Call recordings: streamed from the provider into the recordings store, with a checksum."""
+"""Call recordings: streamed from the provider to the recordings store, with a checksum."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -14,10 +14,11 @@ from jobs.privacy.masking import mask_text
 from jobs.store.model import Recording
 
 MAX_BYTES = 512 * 1024 * 1024
+"""Maximum size of a recording."""
 
 
-class _Measured:
-    """Passes chunks on, and knows their checksum and size afterwards."""
+class _MeasuredStream:
+    """Iterates over chunks, and computes their SHA-256 and size on the way."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -33,19 +34,30 @@ class _Measured:
             self._sha256.update(chunk)
             self.size += len(chunk)
             if self.size > MAX_BYTES:
-                raise ValidationError(f"the recording is larger than {MAX_BYTES} bytes")
+                raise ValidationError(f"recording is larger than {MAX_BYTES} bytes")
             yield chunk
 
 
 @job("call.ingest_recording", timeout=300)
 @retry()
 async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, url: str) -> str:
-    """Stores a recording once; answers its path. Running it again replaces it with itself.
+    """Store a recording; a second run replaces it with itself.
 
-    Raises ValidationError for one that cannot be stored, which is then not looked for again.
+    Args:
+        ctx: Job context.
+        call_id: Call of the recording.
+        recording_id: The provider's id of the recording.
+        url: The provider's URL of the recording.
+
+    Returns:
+        Path of the recording in the recordings store.
+
+    Raises:
+        ValidationError: The recording cannot be stored, and is not requested again.
+        ExternalServiceError: The provider or the recordings store failed.
     """
     try:
-        path, measured = await _stored(ctx, call_id, recording_id, url)
+        path, stream = await _store_recording(ctx, call_id, recording_id, url)
     except ValidationError:
         async with ctx["store"].begin() as work:
             await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
@@ -57,26 +69,28 @@ async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, ur
                 call_id=call_id,
                 provider_id=recording_id,
                 path=path,
-                sha256=measured.sha256,
-                size=measured.size,
+                sha256=stream.sha256,
+                size=stream.size,
                 stored_at=ctx["clock"].now(),
             )
         )
     return path
 
 
-async def _stored(
+async def _store_recording(
     ctx: JobContext, call_id: UUID, recording_id: str, url: str
-) -> tuple[str, _Measured]:
-    """Where the recording now lies, and its measures."""
+) -> tuple[str, _MeasuredStream]:
+    """Store a recording, and return its path and its measured stream."""
     if not recording_id.isalnum():
-        raise ValidationError(f"the recording of call {call_id} has no usable id")
+        raise ValidationError(
+            f"recording of call {call_id} has an invalid id: use letters and digits"
+        )
     path = f"{call_id}/{recording_id}.wav"
-    measured = _Measured(ctx["voice"].recording(url))
+    stream = _MeasuredStream(ctx["voice"].recording(url))
     try:
-        await obstore.put_async(ctx["recordings"], path, aiter(measured))
+        await obstore.put_async(ctx["recordings"], path, aiter(stream))
     except BaseError as error:
-        # Its first line only, and without it as the cause: the rest shows the store's URL.
+        # Only the first line, and no cause: the rest of the text shows the URL of the store.
         text = str(error).splitlines()[0]
-        raise ExternalServiceError(f"the recordings store failed: {mask_text(text)}") from None
-    return path, measured
+        raise ExternalServiceError(f"recordings store failed: {mask_text(text)}") from None
+    return path, stream

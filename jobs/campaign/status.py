@@ -1,4 +1,4 @@
-"""A campaign's life: started, paused, resumed, canceled, completed."""
+"""Status of a campaign: start, pause, resume, cancel, complete."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,16 +11,17 @@ import structlog
 
 from jobs.context import JobContext
 from jobs.engine import job, retry
-from jobs.rules.states import CAMPAIGN, ENROLMENT, CampaignStatus, EnrolmentStatus
+from jobs.rules.states import CAMPAIGN, ENROLLMENT, CampaignStatus, EnrollmentStatus
 from jobs.store.model import Campaign
 
 log = structlog.get_logger(__name__)
 
-OPEN = frozenset(status for status in EnrolmentStatus if not ENROLMENT.is_terminal(status))
+OPEN = frozenset(status for status in EnrollmentStatus if not ENROLLMENT.is_terminal(status))
+"""Statuses of enrollments that have not ended."""
 
 
 class Action(StrEnum):
-    """What a person can ask of a campaign."""
+    """Change of a campaign's status that a person can request."""
 
     SCHEDULE = "schedule"
     START = "start"
@@ -38,15 +39,28 @@ TARGET: Mapping[Action, CampaignStatus] = MappingProxyType(
         Action.CANCEL: CampaignStatus.CANCELED,
     }
 )
+"""Status after each action."""
 
 
 @job("campaign.set_status", timeout=60)
 @retry()
 async def set_status(ctx: JobContext, campaign_id: UUID, action: Action) -> CampaignStatus:
-    """Starts, pauses, resumes or cancels a campaign. Raises ConflictError where it cannot.
+    """Start, pause, resume or cancel a campaign.
 
-    Calls in flight finish; no new one is dialled unless the campaign is running. Canceling ends
-    the enrolments. An action whose effect is there already changes nothing.
+    Calls in flight finish; new calls are dialed only while the campaign is running. Canceling ends
+    its enrollments. If the campaign already has the status, nothing changes.
+
+    Args:
+        ctx: Job context.
+        campaign_id: The campaign.
+        action: Requested change.
+
+    Returns:
+        Status after the action.
+
+    Raises:
+        NotFoundError: The campaign does not exist.
+        ConflictError: The action is illegal in the campaign's status.
     """
     target = TARGET[action]
     now = ctx["clock"].now()
@@ -54,17 +68,26 @@ async def set_status(ctx: JobContext, campaign_id: UUID, action: Action) -> Camp
         campaign = await work.campaigns.get(campaign_id, lock=True)
         if campaign.status is target:
             return target
-        await work.campaigns.save(moved(campaign, target, now))
+        await work.campaigns.save(with_status(campaign, target, now))
         if target is CampaignStatus.CANCELED:
-            await work.campaigns.move_enrolments(campaign_id, OPEN, EnrolmentStatus.REMOVED)
+            await work.campaigns.move_enrolments(campaign_id, OPEN, EnrollmentStatus.REMOVED)
         if target is CampaignStatus.RUNNING:
             work.enqueue("campaign.schedule_calls", campaign_id)
     log.info("campaign_status", campaign_id=str(campaign_id), status=target.value)
     return target
 
 
-def moved(campaign: Campaign, target: CampaignStatus, now: datetime) -> Campaign:
-    """The campaign in its new state. Raises ConflictError where that is not allowed."""
+def with_status(campaign: Campaign, target: CampaignStatus, now: datetime) -> Campaign:
+    """Return a campaign with a new status and the times of its start and end.
+
+    Args:
+        campaign: The campaign.
+        target: New status.
+        now: Current time, timezone-aware.
+
+    Raises:
+        ConflictError: The transition is illegal.
+    """
     status = CAMPAIGN.advance(campaign.status, target)
     started = campaign.started_at or (now if status is CampaignStatus.RUNNING else None)
     ended = now if CAMPAIGN.is_terminal(status) else None
@@ -74,7 +97,18 @@ def moved(campaign: Campaign, target: CampaignStatus, now: datetime) -> Campaign
 @job("campaign.check_completion", timeout=60)
 @retry()
 async def check_completion(ctx: JobContext, campaign_id: UUID) -> bool:
-    """Completes a running campaign in which nothing is queued, in flight or waiting."""
+    """Complete a running campaign if nothing is queued, in flight or waiting for a retry.
+
+    Args:
+        ctx: Job context.
+        campaign_id: The campaign.
+
+    Returns:
+        True if the campaign is completed.
+
+    Raises:
+        NotFoundError: The campaign does not exist.
+    """
     async with ctx["store"].begin() as work:
         campaign = await work.campaigns.get(campaign_id, lock=True)
         if campaign.status is not CampaignStatus.RUNNING:
@@ -84,7 +118,9 @@ async def check_completion(ctx: JobContext, campaign_id: UUID) -> bool:
             return False
         if await work.calls.in_flight(campaign_id):
             return False
-        await work.campaigns.save(moved(campaign, CampaignStatus.COMPLETED, ctx["clock"].now()))
+        await work.campaigns.save(
+            with_status(campaign, CampaignStatus.COMPLETED, ctx["clock"].now())
+        )
         work.enqueue("analytics.rollup")
         work.enqueue("analytics.report", campaign_id=campaign_id)
     return True

@@ -1,24 +1,35 @@
-"""The default queue: what keeps the others going, and a job for trying a worker out."""
+"""Default queue: upkeep of the other queues, and jobs for testing a worker.
+
+- `housekeeping`: `default.relay_outbox` publishes follow-ups left in the outbox;
+  `default.housekeeping` discards old dead letters
+- `scripted`: `default.ping` returns "pong"; `default.scripted` plays a script
+
+Schedules: relay every 15 seconds, housekeeping daily at 03:30, both in real time.
+"""
 
 from typing import Any
 
 from jobs.context import DomainSettings, open_context
-from jobs.default.housekeeping import keep_house, relay_outbox
+from jobs.default.housekeeping import purge_dead_letters, relay_outbox
 from jobs.default.scripted import ping, run_script
 from jobs.engine import cron
 
 
 async def open_and_relay(ctx: dict[Any, Any]) -> None:
-    """Opens the context, and has the store look for what other processes leave in the outbox."""
+    """Open the job context, and relay what other processes leave in the outbox.
+
+    Args:
+        ctx: Context of the worker; see `open_context`.
+    """
     await open_context(ctx)
     ctx["store"].keep_relaying()
 
 
 class WorkerSettings(DomainSettings):
-    """`arq jobs.default.WorkerSettings`"""
+    """Settings of the default queue: `arq jobs.default.WorkerSettings`."""
 
     queue_name = "default"
-    functions = [ping, run_script, relay_outbox, keep_house]
+    functions = [ping, run_script, relay_outbox, purge_dead_letters]
     cron_jobs = [
         cron("default.relay_outbox", second={0, 15, 30, 45}, real_time=True),
         cron("default.housekeeping", hour=3, minute=30, real_time=True),

@@ -1,4 +1,4 @@
-"""What keeps the other queues going: the outbox relay, and retention."""
+"""Upkeep: the outbox relay, and retention of dead letters."""
 
 from datetime import timedelta
 from typing import Final
@@ -9,7 +9,7 @@ from jobs.context import JobContext
 from jobs.engine import DeadLetterStore, job, retry
 
 UNPUBLISHED_FOR: Final = timedelta(seconds=5)
-"""Real time after which nobody is about to publish a row of the outbox any more."""
+"""Real time after which the process that wrote an outbox row no longer publishes it."""
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +17,11 @@ log = structlog.get_logger(__name__)
 @job("default.relay_outbox", timeout=300)
 @retry()
 async def relay_outbox(ctx: JobContext) -> int:
-    """Publishes the follow-ups whose process died between its commit and its publishing; answers
-    how many."""
+    """Publish the follow-up jobs of processes that died between commit and publication.
+
+    Returns:
+        Count of published jobs.
+    """
     published = 0
     while count := await ctx["store"].relay(UNPUBLISHED_FOR):
         published += count
@@ -29,10 +32,19 @@ async def relay_outbox(ctx: JobContext) -> int:
 
 @job("default.housekeeping", timeout=300)
 @retry()
-async def keep_house(ctx: JobContext) -> int:
-    """Discards dead letters that are older than TASK_DEAD_LETTER_DAYS; answers how many."""
-    kept = timedelta(days=ctx["settings"].task_dead_letter_days)
-    purged = sum([await DeadLetterStore(one).purge(kept) for one in ctx["redis"].everywhere()])
+async def purge_dead_letters(ctx: JobContext) -> int:
+    """Discard dead letters older than TASK_DEAD_LETTER_DAYS, on every Redis server.
+
+    Returns:
+        Count of discarded dead letters.
+    """
+    retention = timedelta(days=ctx["settings"].task_dead_letter_days)
+    purged = sum(
+        [await DeadLetterStore(pool).purge(retention) for pool in ctx["redis"].everywhere()]
+    )
     if purged:
         log.info("dead_letters_purged", letters=purged)
     return purged
+
+
+keep_house = purge_dead_letters

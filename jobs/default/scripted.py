@@ -1,4 +1,4 @@
-"""Jobs that do as they are told, to try a worker out: one that answers, one with a script."""
+"""Jobs for testing a worker: one returns at once, one plays a script."""
 
 import asyncio
 import builtins
@@ -13,61 +13,71 @@ from jobs.engine import job, retry
 @job("default.ping", timeout=5)
 @retry()
 async def ping(ctx: JobContext) -> str:
-    """Answers `pong`."""
+    """Return "pong"."""
     return "pong"
 
 
 @job("default.scripted", timeout=60)
 @retry()
 async def run_script(ctx: JobContext, *steps: str) -> int:
-    """Plays the step of this try, and the last one for all tries after it; answers the try.
+    """Play one step of a script per execution; the last step repeats.
 
-    | step | what happens |
+    | step | effect |
     |---|---|
-    | `ok` | it returns |
-    | `sleep:SECONDS` | it returns after that time |
-    | `fail:ERROR` | it raises this error of `jobs.errors`, or of Python; `fail` a RuntimeError |
-    | `retry_after:SECONDS` | it raises an ExternalServiceError that asks for this wait |
-    | `die` | its process ends at once, as by kill -9 |
+    | `ok` | returns |
+    | `sleep:SECONDS` | returns after that time |
+    | `fail:ERROR` | raises this error of `jobs.errors` or of Python; `fail` raises RuntimeError |
+    | `retry_after:SECONDS` | raises an ExternalServiceError with this `retry_after` |
+    | `die` | kills the process, as kill -9 does |
+
+    Args:
+        ctx: Job context.
+        steps: Steps of the first, second, … execution; without steps, `ok`.
+
+    Returns:
+        Number of the execution, from 1.
+
+    Raises:
+        ValidationError: The step is malformed or unknown.
     """
     number = ctx["job_try"]
     step = steps[min(number, len(steps)) - 1] if steps else "ok"
-    await _play(step, f"try {number} of the script")
+    await _play_step(step, f"try {number} of the script")
     return number
 
 
-async def _play(step: str, message: str) -> None:
+async def _play_step(step: str, message: str) -> None:
     kind, _, argument = step.partition(":")
     match kind:
         case "ok":
             return
         case "sleep":
-            await asyncio.sleep(_seconds(step, argument))
+            await asyncio.sleep(_parse_seconds(step, argument))
         case "fail":
-            raise _error(argument or "RuntimeError", message)
+            raise _build_error(argument or "RuntimeError", message)
         case "retry_after":
-            raise errors.ExternalServiceError(message, retry_after=_seconds(step, argument))
+            raise errors.ExternalServiceError(message, retry_after=_parse_seconds(step, argument))
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case _:
             raise errors.ValidationError(
-                f"no such step: {step!r} (there are ok, sleep:S, fail:ERROR, retry_after:S, die)"
+                f"no such step: {step!r}: use ok, sleep:S, fail:ERROR, retry_after:S or die"
             )
 
 
-def _seconds(step: str, argument: str) -> float:
+def _parse_seconds(step: str, argument: str) -> float:
     try:
         return float(argument)
     except ValueError:
-        raise errors.ValidationError(
-            f"{step!r} needs a number of seconds after the colon"
-        ) from None
+        raise errors.ValidationError(f"{step!r}: put a number of seconds after the colon") from None
 
 
-def _error(name: str, message: str) -> Exception:
+def _build_error(name: str, message: str) -> Exception:
     if name == "NotFoundError":
         return errors.NotFoundError("row", message)
     kind = getattr(errors, name, None) or getattr(builtins, name, None)
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
-        raise errors.ValidationError(f"no such error class: {name}")
+        raise errors.ValidationError(
+            f"no such error class: {name}: use one of jobs.errors or of Python"
+        )
     return kind(message)

@@ -1,4 +1,4 @@
-"""What the columns of a lead file mean, and how a row of it becomes a lead."""
+"""Columns of a lead file, and the conversion of a row to a lead."""
 
 import math
 import re
@@ -14,15 +14,15 @@ from jobs.lead.csvfile import Record, is_utf8
 from jobs.rules.numbers import (
     Tag,
     is_region,
-    normalise_e164,
-    normalise_email,
-    normalise_tag,
+    normalize_e164,
+    normalize_email,
+    normalize_tags,
 )
-from jobs.rules.zones import normalise_timezone
+from jobs.rules.zones import normalize_timezone
 from jobs.store.model import Attribute, NewLead
 
 NumberOf = Callable[[int], str]
-"""The E.164 number of the lead in the row of this index, from 0."""
+"""Returns the E.164 number for a row, given the index of the row from 0."""
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -38,7 +38,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "tags": ("tags", "tag", "labels"),
     }
 )
-"""Each field's names in a header, the most telling first; compared without case and spacing."""
+"""Headings of each field, the preferred one first; compared without case and punctuation."""
 
 _FIELD_OF: Final = {alias: field for field, aliases in ALIASES.items() for alias in aliases}
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
@@ -48,7 +48,13 @@ _BOOLEAN: Final = {"true": True, "false": False}
 
 
 class RowError(Exception):
-    """A row cannot become a lead. column: its heading, or "" where the whole row is meant."""
+    """A row cannot become a lead.
+
+    Args:
+        column: Heading of the column at fault; "" means the whole row.
+        value: Text of the cell.
+        reason: Reason for the rejects file.
+    """
 
     def __init__(self, column: str, value: str, reason: str) -> None:
         super().__init__(reason)
@@ -57,7 +63,14 @@ class RowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds for every row of a file. region: where a number without a country code is."""
+    """Values for every row of a file.
+
+    Attributes:
+        tenant: Tenant of the leads.
+        region: ISO 3166 country of a number without a country code.
+        source: Origin of the leads.
+        timezone: IANA zone of a row without one.
+    """
 
     tenant: str
     region: str
@@ -67,20 +80,26 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A lead to be added, with its tags."""
+    """New lead with its tags."""
 
     lead: NewLead
     tags: tuple[Tag, ...]
 
 
 def is_known(heading: str) -> bool:
-    """Whether a column of this heading means something here."""
-    return _key(heading) in _FIELD_OF
+    """Return True if a heading is the name of a field."""
+    return _normalize_heading(heading) in _FIELD_OF
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where in a record each field stands. attributes: the columns that are none of ours."""
+    """Positions of the fields in a record.
+
+    Attributes:
+        header: Headings of the file.
+        fields: Position of each field.
+        attributes: Positions of the columns that become attributes of the lead.
+    """
 
     header: Sequence[str]
     fields: Mapping[str, int]
@@ -88,36 +107,53 @@ class Layout:
 
     @classmethod
     def of(cls, path: Path, header: Sequence[str], columns: Mapping[str, str]) -> "Layout":
-        """The layout of a header. columns: headings by field, where an alias is not enough.
+        """Return the layout of a header.
 
-        Raises ValidationError when a heading is there twice, or one of `columns` is not there.
+        Args:
+            path: The file, for error messages.
+            header: Headings of the file.
+            columns: Headings by field, for headings that are not in ALIASES.
+
+        Raises:
+            ValidationError: A heading occurs twice, a field of `columns` is unknown, or its
+                heading is missing.
         """
-        named = [heading for heading in header if heading]
-        twice = sorted({heading for heading in named if named.count(heading) > 1})
-        if twice:
-            raise ValidationError(f"{path}: two columns are called {twice[0]!r}: rename one")
-        places: dict[str, int] = {}
-        keys = [_key(heading) for heading in header]
+        headings = [heading for heading in header if heading]
+        duplicates = sorted({heading for heading in headings if headings.count(heading) > 1})
+        if duplicates:
+            raise ValidationError(f"{path}: two columns are called {duplicates[0]!r}: rename one")
+        positions: dict[str, int] = {}
+        keys = [_normalize_heading(heading) for heading in header]
         for field, aliases in ALIASES.items():
-            found = [keys.index(alias) for alias in aliases if alias in keys]
-            if found:
-                places[field] = found[0]
+            for alias in aliases:
+                if alias in keys:
+                    positions[field] = keys.index(alias)
+                    break
         for field, heading in columns.items():
             if field not in ALIASES:
-                raise ValidationError(f"no such field: {field} (there are {', '.join(ALIASES)})")
+                raise ValidationError(f"no such field: {field}: use one of {', '.join(ALIASES)}")
             if heading not in header:
-                raise ValidationError(f"{path}: there is no column {heading!r} for the {field}")
-            places[field] = header.index(heading)
-        taken = set(places.values())
-        if "country" in places:
-            taken.discard(places["country"])
-        free = [i for i, heading in enumerate(header) if heading and i not in taken]
-        return cls(header, places, free)
+                raise ValidationError(f"{path}: no column {heading!r} for the field {field}")
+            positions[field] = header.index(heading)
+        # The country stays an attribute: no field of a lead holds it.
+        used = {position for field, position in positions.items() if field != "country"}
+        attributes = [i for i, heading in enumerate(header) if heading and i not in used]
+        return cls(header, positions, attributes)
 
     def read(
         self, record: Record, index: int, number_of: NumberOf | None, defaults: Defaults
     ) -> Row:
-        """The lead in a record. index: of the row in the file. Raises RowError."""
+        """Return the lead in a record.
+
+        Args:
+            record: Record of the file.
+            index: Index of the row in the file, from 0.
+            number_of: Source of the number if the file has no column for it.
+            defaults: Values for every row.
+
+        Raises:
+            RowError: The record is broken, or a value is invalid.
+        """
         cells = record.cells
         if record.problem is not None:
             raise RowError("", "", record.problem)
@@ -131,8 +167,8 @@ class Layout:
                 e164=number,
                 tenant=defaults.tenant,
                 name=self._name(cells),
-                email=self._normalised(cells, "email", normalise_email),
-                timezone=self._normalised(cells, "timezone", normalise_timezone)
+                email=self._normalized(cells, "email", normalize_email),
+                timezone=self._normalized(cells, "timezone", normalize_timezone)
                 or defaults.timezone,
                 state=self._cell(cells, "state") or None,
                 postal_code=self._cell(cells, "postal_code") or None,
@@ -147,8 +183,8 @@ class Layout:
         )
 
     def _check_text(self, cells: Sequence[str]) -> None:
-        whole = "".join(cells)
-        if whole.isascii() and "\0" not in whole:
+        row = "".join(cells)
+        if row.isascii() and "\0" not in row:
             return
         for heading, cell in zip(self.header, cells, strict=True):
             if "\0" in cell:
@@ -157,8 +193,8 @@ class Layout:
                 raise RowError(heading, cell, "bytes that are not UTF-8")
 
     def _cell(self, cells: Sequence[str], field: str) -> str:
-        place = self.fields.get(field)
-        return "" if place is None else cells[place].strip()
+        position = self.fields.get(field)
+        return "" if position is None else cells[position].strip()
 
     def _name(self, cells: Sequence[str]) -> str | None:
         parts = (self._cell(cells, "first_name"), self._cell(cells, "last_name"))
@@ -172,22 +208,22 @@ class Layout:
                 raise self._error(
                     "country",
                     country,
-                    "not a two-letter country code, which a number without its + needs",
+                    "not a two-letter country code, needed for a number without +",
                 )
             region = country
         try:
-            return normalise_e164(text, region)
+            return normalize_e164(text, region)
         except ValidationError as error:
             raise self._error("number", text, str(error)) from None
 
-    def _normalised(
-        self, cells: Sequence[str], field: str, normalise: Callable[[str], str]
+    def _normalized(
+        self, cells: Sequence[str], field: str, normalize: Callable[[str], str]
     ) -> str | None:
         text = self._cell(cells, field)
         if not text:
             return None
         try:
-            return normalise(text)
+            return normalize(text)
         except ValidationError as error:
             raise self._error(field, text, str(error)) from None
 
@@ -196,19 +232,18 @@ class Layout:
         if not text:
             return ()
         try:
-            tags = [normalise_tag(name) for name in re.split(r"[,;|]", text) if name.strip()]
+            return tuple(normalize_tags(filter(str.strip, re.split(r"[,;|]", text))))
         except ValidationError as error:
             raise self._error("tags", text, str(error)) from None
-        return tuple({tag.key: tag for tag in reversed(tags)}.values())
 
     def _error(self, field: str, value: str, reason: str) -> RowError:
         return RowError(self.header[self.fields[field]], value, reason)
 
 
 def attribute(text: str) -> Attribute:
-    """A cell as the number or truth value that it spells, else as text.
+    """Return the number or boolean that a cell contains, or else its text.
 
-    `007` and `+1` stay text, since they are codes rather than numbers.
+    `007` and `+1` stay text: they are codes, not numbers.
     """
     if text[:1] not in _BEFORE_DIGITS:
         return _BOOLEAN.get(text.lower(), text)
@@ -219,6 +254,6 @@ def attribute(text: str) -> Attribute:
     return text
 
 
-def _key(heading: str) -> str:
+def _normalize_heading(heading: str) -> str:
     folded = unicodedata.normalize("NFKC", heading).strip().casefold()
     return re.sub(r"[\W_]+", "_", folded)

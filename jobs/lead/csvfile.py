@@ -1,7 +1,7 @@
-"""CSV files as people send them: records with their line numbers, whatever the file holds.
+"""Tolerant CSV reader: yields every record with its line number.
 
-Plain or gzipped, UTF-8 with or without a byte order mark. A record that cannot be read is handed
-on with its problem, and reading goes on at the next line.
+Reads plain and gzipped files in UTF-8, with or without a byte order mark. A broken record is
+yielded with its problem, and reading continues on the next line.
 """
 
 import csv
@@ -18,14 +18,20 @@ from jobs.errors import ValidationError
 
 DELIMITERS: Final = ",;\t|"
 GZIP_MAGIC: Final = b"\x1f\x8b"
-LONGEST_LINE: Final = 1 << 20
-"""Characters; what is longer is read as several lines, so that memory stays flat."""
+MAX_LINE_LENGTH: Final = 1 << 20
+"""Characters; a longer line is read as several lines, which bounds memory."""
 NOT_TEXT: Final = frozenset(map(chr, [*range(9), 11, *range(14, 32), 127]))
-"""Control characters that no text has."""
+"""Control characters that never occur in text."""
 
 
 class Record(NamedTuple):
-    """One row of cells. line: of its beginning, from 1. problem: why it cannot be used."""
+    """Record of a CSV file.
+
+    Attributes:
+        line: Number of its first line, from 1.
+        cells: Texts of the cells.
+        problem: Reason why the record is unusable; None for a good record.
+    """
 
     line: int
     cells: list[str]
@@ -34,27 +40,35 @@ class Record(NamedTuple):
 
 @contextmanager
 def open_csv(
-    path: Path, delimiter: str | None, known: Callable[[str], bool]
+    path: Path, delimiter: str | None, is_known: Callable[[str], bool]
 ) -> Iterator[tuple[list[str], Iterator[Record]]]:
-    """The header, and the records after it (blank ones left out).
+    """Open a CSV file for reading.
 
-    delimiter: None takes the one of `,` `;` tab `|` that makes the most columns, those that are
-    `known` counting first. Undecodable bytes come as surrogate escapes. Raises ValidationError
-    for a file that is no CSV file, naming it and the remedy.
+    Args:
+        path: The file.
+        delimiter: Delimiter of the cells; None picks `,` `;` tab or `|`, whichever gives the most
+            known headings, then the most columns.
+        is_known: Returns True for a known heading.
+
+    Yields:
+        The header and an iterator over the records after it, without blank ones. Bytes that are
+        not UTF-8 are surrogate escapes.
+
+    Raises:
+        ValidationError: The file is missing, empty, damaged or not a CSV file. The message names
+            the file and the remedy.
     """
     with _open_text(path) as text:
         lines = _Lines(path, text)
         first = next((line for line in lines if line.strip()), None)
         if first is None:
-            raise ValidationError(f"{path}: the file is empty: name a file with a header line")
-        lines.put_back([first])
-        records = _records(lines, delimiter or _sniff(first, known))
+            raise ValidationError(f"{path}: the file is empty: use a file with a header line")
+        lines.push_back([first])
+        records = _records(lines, delimiter or _sniff(first, is_known))
         header = [cell.strip() for cell in next(records).cells]
-        if not all(is_utf8(line) and NOT_TEXT.isdisjoint(line) for line in lines.taken):
-            raise ValidationError(
-                f"{path}: not a UTF-8 text file: save the table as CSV in UTF-8 and name that"
-            )
-        yield header, _checked(records, lines, len(header))
+        if not all(is_utf8(line) and NOT_TEXT.isdisjoint(line) for line in lines.recent):
+            raise ValidationError(f"{path}: not a UTF-8 text file: save the table as CSV in UTF-8")
+        yield header, _check_records(records, lines, len(header))
 
 
 @contextmanager
@@ -72,7 +86,7 @@ def _open_text(path: Path) -> Iterator[io.TextIOWrapper]:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether the text was decoded without a surrogate escape."""
+    """Return True if the text contains no surrogate escape."""
     if text.isascii():
         return True
     try:
@@ -82,48 +96,48 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def _sniff(header: str, known: Callable[[str], bool]) -> str:
-    def columns(delimiter: str) -> tuple[int, int]:
+def _sniff(header: str, is_known: Callable[[str], bool]) -> str:
+    def rank(delimiter: str) -> tuple[int, int]:
         cells = next(csv.reader([header], delimiter=delimiter), [])
-        return sum(map(known, cells)), len(cells)
+        return sum(map(is_known, cells)), len(cells)
 
-    return max(DELIMITERS, key=columns)
+    return max(DELIMITERS, key=rank)
 
 
 class _Lines:
-    """A file's lines, counted; lines that were taken can be put back."""
+    """Numbered lines of a file, with pushback; `recent` holds the lines of the current record."""
 
     def __init__(self, path: Path, text: io.TextIOWrapper) -> None:
         self._path = path
         self._text = text
-        self._back: deque[str] = deque()
-        self.taken: list[str] = []
+        self._pushed_back: deque[str] = deque()
+        self.recent: list[str] = []
         self.number = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self._back.popleft() if self._back else self._read()
+        line = self._pushed_back.popleft() if self._pushed_back else self._read()
         if not line:
             raise StopIteration
         self.number += 1
-        self.taken.append(line)
+        self.recent.append(line)
         return line
 
     def _read(self) -> str:
         try:
-            return self._text.readline(LONGEST_LINE)
+            return self._text.readline(MAX_LINE_LENGTH)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise ValidationError(
                 f"{self._path}: the compressed data is damaged after line {self.number}: copy the "
-                "file again (importing it again adds nothing twice)"
+                "file again (a second import adds no lead twice)"
             ) from None
         except OSError as error:
             raise ValidationError(f"{self._path}: cannot be read: {error.strerror}") from None
 
-    def put_back(self, lines: Sequence[str]) -> None:
-        self._back.extendleft(reversed(lines))
+    def push_back(self, lines: Sequence[str]) -> None:
+        self._pushed_back.extendleft(reversed(lines))
         self.number -= len(lines)
 
 
@@ -131,7 +145,7 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:
     reader = csv.reader(lines, delimiter=delimiter)
     while True:
         line = lines.number + 1
-        lines.taken.clear()
+        lines.recent.clear()
         try:
             yield Record(line, next(reader))
         except StopIteration:
@@ -140,18 +154,18 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[Record]:
             yield Record(line, [], str(error))
 
 
-def _checked(records: Iterator[Record], lines: _Lines, width: int) -> Iterator[Record]:
+def _check_records(records: Iterator[Record], lines: _Lines, width: int) -> Iterator[Record]:
     for record in records:
         if record.problem is None and len(record.cells) == width:
             if any(map(str.strip, record.cells)):
                 yield record
             continue
-        if not any(map(str.strip, lines.taken)):
+        if not any(map(str.strip, lines.recent)):
             continue
         problem = record.problem or f"{len(record.cells)} cells instead of {width}"
-        if len(lines.taken) > 1:
-            # An opening quote without its end swallows the rows after it: only the row in which
-            # it stands is broken, so the others are read once more.
-            problem += "; is a quote left open?"
-            lines.put_back(lines.taken[1:])
+        if len(lines.recent) > 1:
+            # An unclosed quote swallows the rows after it. Only its own row is broken: read the
+            # others again.
+            problem += "; check for an unclosed quote"
+            lines.push_back(lines.recent[1:])
         yield Record(record.line, record.cells, problem)

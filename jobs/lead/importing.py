@@ -1,6 +1,6 @@
-"""Leads from a CSV file: the good rows become leads, the others are written to a rejects file.
+"""Import of leads from a CSV file: good rows become leads, the others go to a rejects file.
 
-Importing a file again adds nothing: a number that the tenant has already is a duplicate.
+A second import of a file adds nothing: a number that the tenant already has is a duplicate.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from jobs.errors import ValidationError
 from jobs.lead.columns import Defaults, Layout, NumberOf, Row, RowError, is_known
 from jobs.lead.csvfile import Record, open_csv
 from jobs.rules.numbers import Tag, is_region
-from jobs.rules.zones import normalise_timezone
+from jobs.rules.zones import normalize_timezone
 from jobs.store.protocol import Store, Work
 
 ROWS_PER_TRANSACTION: Final = 1000
@@ -36,9 +36,14 @@ log = structlog.get_logger(__name__)
 
 
 class ImportReport(BaseModel):
-    """What an import did: read = added + duplicates + rejected.
+    """Result of an import: read = added + duplicates + rejected.
 
-    rejects_path: where the rejected rows are told of, when there are any.
+    Attributes:
+        read: Rows read.
+        added: Leads added.
+        duplicates: Rows whose number the tenant already has.
+        rejected: Rows written to the rejects file.
+        rejects_path: The rejects file; None if no row was rejected.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,9 +67,23 @@ async def import_file(
     columns: dict[str, str] | None = None,
     rejects: Path | None = None,
 ) -> dict[str, Any]:
-    """Imports a file that the worker's machine can read; answers an ImportReport.
+    """Import a lead file from a path on the worker's machine.
 
-    For the parameters see `import_leads`.
+    Args:
+        ctx: Job context.
+        path: The file.
+        tenant: Tenant of the leads.
+        source: Origin of the leads; None means the name of the file.
+        timezone: IANA zone of rows without one.
+        delimiter: Delimiter of the cells; None detects it.
+        columns: Headings by field, for headings that are not recognized.
+        rejects: The rejects file; None means `NAME.rejects.csv` beside the file.
+
+    Returns:
+        An ImportReport in JSON form.
+
+    Raises:
+        ValidationError: The file cannot be read; see `import_leads`.
     """
     report = await import_leads(
         ctx["store"],
@@ -97,40 +116,49 @@ async def import_leads(
     rejects: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
-    """Adds the leads of a CSV file (plain or gzipped), a thousand in a transaction.
+    """Add the leads of a CSV file, plain or gzipped, in transactions of 1,000 rows.
 
-    region: ISO 3166, for numbers without a country code. source_name: None takes the file's name.
-    timezone: for rows without one. delimiter: None finds it. columns: headings by field, where
-    those that are known (`jobs.lead.columns.ALIASES`) are not enough; columns that are no field
-    become attributes. number_of: gives each row its number when the file has no column for it.
-    rejects: None takes the file's name, ending in `.rejects.csv`. progress: is told the number of
-    rows read so far.
+    Args:
+        store: Store of the leads.
+        clock: Business clock.
+        source: The file.
+        tenant: Tenant of the leads.
+        region: ISO 3166 country of numbers without a country code.
+        source_name: Origin of the leads; None means the name of the file.
+        timezone: IANA zone of rows without one.
+        delimiter: Delimiter of the cells; None detects it.
+        columns: Headings by field, for headings that are not in `jobs.lead.columns.ALIASES`.
+            Columns without a field become attributes.
+        number_of: Source of the numbers if the file has no column for them.
+        rejects: The rejects file; None means `NAME.rejects.csv` beside the file.
+        progress: Called with the count of rows read so far.
 
-    Raises ValidationError, in a line that names the file and the remedy, when it cannot be read
-    as a CSV file, or only in part; the rows before the damage are imported then.
+    Raises:
+        ValidationError: The file cannot be read as CSV, entirely or in part; the rows before the
+            damage are imported. The message names the file and the remedy.
     """
     defaults = Defaults(
         tenant=tenant,
-        region=_region(region),
+        region=_check_region(region),
         source=source_name or source.name,
-        timezone=timezone and normalise_timezone(timezone),
+        timezone=timezone and normalize_timezone(timezone),
     )
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         header, records = await asyncio.to_thread(
-            stack.enter_context, open_csv(source, _one_character(delimiter), is_known)
+            stack.enter_context, open_csv(source, _check_delimiter(delimiter), is_known)
         )
         layout = Layout.of(source, header, columns)
         if "number" not in layout.fields and number_of is None:
             raise ValidationError(
-                f"{source}: no column for the phone number: head it 'phone', or say which it is "
-                "(or which delimiter the file has)"
+                f"{source}: no column for the phone number: name its heading or the delimiter, or "
+                "rename the column to 'phone'"
             )
-        rejected = stack.enter_context(Rejects(rejects or _beside(source)))
-        rows = _Rows(layout, defaults, number_of, rejected)
+        rejects_file = stack.enter_context(RejectsFile(rejects or _default_rejects(source)))
+        reader = _RowReader(layout, defaults, number_of, rejects_file)
         chunks = batched(enumerate(records), ROWS_PER_TRANSACTION)
         while chunk := await asyncio.to_thread(next, chunks, None):
-            good = await asyncio.to_thread(rows.read, chunk)
+            good = await asyncio.to_thread(reader.read, chunk)
             counts["read"] += len(chunk)
             counts["added"] += await _add(store, clock, good)
             counts["good"] += len(good)
@@ -141,36 +169,36 @@ async def import_leads(
         added=counts["added"],
         duplicates=counts["good"] - counts["added"],
         rejected=counts["read"] - counts["good"],
-        rejects_path=rejected.path if rejected.count else None,
+        rejects_path=rejects_file.path if rejects_file.count else None,
     )
 
 
-def _region(region: str) -> str:
+def _check_region(region: str) -> str:
     if not is_region(region):
-        raise ValidationError(f"{region!r} is no region: name one by two letters, as in 'US'")
+        raise ValidationError(f"{region!r} is not a region: use two letters, as in 'US'")
     return region
 
 
-def _one_character(delimiter: str | None) -> str | None:
+def _check_delimiter(delimiter: str | None) -> str | None:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise ValidationError(f"{delimiter!r} is no delimiter: name one character, as in ';'")
+        raise ValidationError(f"{delimiter!r} is not a delimiter: use one character, as in ';'")
     return delimiter
 
 
-def _beside(source: Path) -> Path:
+def _default_rejects(source: Path) -> Path:
     stem = source.name.removesuffix(".gz").removesuffix(".csv")
     return source.with_name(f"{stem}.rejects.csv")
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _RowReader:
     layout: Layout
     defaults: Defaults
     number_of: NumberOf | None
-    rejects: "Rejects"
+    rejects: "RejectsFile"
 
     def read(self, chunk: Sequence[tuple[int, Record]]) -> list[Row]:
-        """The good rows of a chunk; the others go to the rejects."""
+        """Return the good rows of a chunk, and write the others to the rejects file."""
         good = []
         for index, record in chunk:
             try:
@@ -183,24 +211,29 @@ class _Rows:
 async def _add(store: Store, clock: Clock, rows: Sequence[Row]) -> int:
     if not rows:
         return 0
-    first = {row.lead.e164: row for row in reversed(rows)}
+    by_number = {row.lead.e164: row for row in reversed(rows)}  # the first row of a number wins
     async with store.begin() as work:
-        ids = await work.leads.add([row.lead for row in first.values()], clock.now())
-        await _tag(work, ids, first)
+        ids = await work.leads.add([row.lead for row in by_number.values()], clock.now())
+        await _add_tags(work, ids, by_number)
     return len(ids)
 
 
-async def _tag(work: Work, ids: Mapping[str, UUID], rows: Mapping[str, Row]) -> None:
-    tagged: defaultdict[tuple[Tag, ...], list[UUID]] = defaultdict(list)
+async def _add_tags(work: Work, ids: Mapping[str, UUID], rows: Mapping[str, Row]) -> None:
+    leads_by_tags: defaultdict[tuple[Tag, ...], list[UUID]] = defaultdict(list)
     for e164, lead_id in ids.items():
         if rows[e164].tags:
-            tagged[rows[e164].tags].append(lead_id)
-    for tags, lead_ids in tagged.items():
+            leads_by_tags[rows[e164].tags].append(lead_id)
+    for tags, lead_ids in leads_by_tags.items():
         await work.leads.add_tags(lead_ids, tags)
 
 
-class Rejects:
-    """The file of rejected rows, made at the first of them and readable by its owner only."""
+class RejectsFile:
+    """CSV file of rejected rows, created at the first row and readable by its owner only.
+
+    Attributes:
+        path: The file.
+        count: Rows written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -215,8 +248,9 @@ class Rejects:
             self._file.close()
 
     def write(self, line: int, error: RowError) -> None:
+        """Append a row: its line number, and the column, value and reason of the error."""
         file = self._file or self._open()
-        cells = (line, error.column, _printable(error.value), error.reason)
+        cells = (line, error.column, _escape_bytes(error.value), error.reason)
         csv.writer(file).writerow(cells)
         self.count += 1
 
@@ -225,13 +259,13 @@ class Rejects:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
             raise ValidationError(
-                f"{self.path}: the rejected rows cannot be written: {error.strerror}: name "
-                "another file for them"
+                f"{self.path}: cannot write the rejected rows: {error.strerror}: choose another "
+                "file"
             ) from None
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         csv.writer(self._file).writerow(REJECT_HEADER)
         return self._file
 
 
-def _printable(text: str) -> str:
+def _escape_bytes(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Scoring leads before they are called."""
+"""Qualification of leads: scores and the status that follows, before any call."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -12,6 +12,7 @@ import structlog
 from jobs.batches import batched
 from jobs.context import JobContext
 from jobs.engine import job, retry
+from jobs.lead.lead_ids import LEADS_PER_JOB
 from jobs.rules.dispositions import move_lead
 from jobs.rules.numbers import Tag, Temperature
 from jobs.rules.scoring import DEFAULT_RULES, Evidence, LeadFacts, Score, score
@@ -19,15 +20,15 @@ from jobs.rules.states import LeadStatus
 from jobs.store.model import Lead
 from jobs.store.protocol import Work
 
-LEADS_PER_JOB: Final = 100
-MOST_AT_ONCE: Final = 100_000
-"""Leads that one run enqueues; the next one follows when these are likely to be scored."""
+MAX_LEADS_PER_RUN: Final = 100_000
+"""Leads that one run of `lead.qualify_pending` enqueues."""
 NEXT_RUN: Final = timedelta(minutes=1)
+"""Real time until the next run, by which these leads are likely to be scored."""
 
-STATUS_OF: Final = MappingProxyType(
+STATUS_BY_TEMPERATURE: Final = MappingProxyType(
     {Temperature.HOT: LeadStatus.QUALIFIED, Temperature.COLD: LeadStatus.UNQUALIFIED}
 )
-"""What a score makes of a lead; a neutral one decides nothing."""
+"""Status that follows from a score; a neutral lead keeps its status."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +38,16 @@ log = structlog.get_logger(__name__)
 async def qualify_lead(
     ctx: JobContext, *lead_ids: UUID, temperature: Temperature | None = None
 ) -> None:
-    """Scores leads: points, temperature and evidence, with the version of the rule set.
+    """Score leads, and store points, temperature, evidence and rule set version.
 
-    temperature: hot, neutral or cold, or 1, 2, 3: what the caller knows better than the score;
-    a lead that must not be called stays cold. A hot lead becomes qualified, a cold one
-    unqualified, a neutral one keeps its status. So does a lead that a call has reached: what a
-    person said counts more than a score. Ids without a lead are passed over.
+    A hot lead becomes qualified, a cold lead unqualified; a neutral lead keeps its status. A lead
+    that a call has reached keeps its status too: the person's own words outrank a score.
+
+    Args:
+        ctx: Job context.
+        lead_ids: The leads; ids without a lead are skipped.
+        temperature: Rating that overrides the score (hot, neutral, cold, or 1, 2, 3). A
+            disqualified lead stays cold.
     """
     now = ctx["clock"].now()
     async with ctx["store"].begin() as work:
@@ -52,18 +57,20 @@ async def qualify_lead(
         changed = []
         for lead in leads:
             facts = _facts(lead, tags[lead.id], suppressed=(lead.tenant, lead.e164) in suppressed)
-            after = rated(lead, score(facts, now), temperature)
-            if after != lead:
-                changed.append(replace(after, updated_at=now))
+            scored = apply_score(lead, score(facts, now), temperature)
+            if scored != lead:
+                changed.append(replace(scored, updated_at=now))
         await work.leads.save(changed)
 
 
 async def _suppressed(work: Work, leads: Collection[Lead], now: datetime) -> set[tuple[str, str]]:
-    found = set()
+    """Return the suppressed numbers among the leads, as (tenant, e164)."""
+    suppressed = set()
     for tenant in {lead.tenant for lead in leads}:
         numbers = [lead.e164 for lead in leads if lead.tenant == tenant]
-        found |= {(tenant, one) for one in await work.leads.suppressed(tenant, numbers, now)}
-    return found
+        for number in await work.leads.suppressed(tenant, numbers, now):
+            suppressed.add((tenant, number))
+    return suppressed
 
 
 def _facts(lead: Lead, tags: frozenset[Tag], *, suppressed: bool) -> LeadFacts:
@@ -78,15 +85,22 @@ def _facts(lead: Lead, tags: frozenset[Tag], *, suppressed: bool) -> LeadFacts:
     )
 
 
-def rated(lead: Lead, result: Score, told: Temperature | None = None) -> Lead:
-    """The lead with its score. told: the temperature that the caller knows."""
+def apply_score(lead: Lead, result: Score, override: Temperature | None = None) -> Lead:
+    """Return a lead with its score and the status that follows.
+
+    Args:
+        lead: The lead.
+        result: Score of the lead.
+        override: Temperature given by the caller; ignored if the lead is disqualified.
+    """
     temperature, evidence = result.temperature, result.evidence
-    if told is not None and not result.disqualified:
-        temperature = told
-        evidence = (*evidence, Evidence("told", 0, f"said to be {told.value}"))
+    if override is not None and not result.disqualified:
+        temperature = override
+        # Stored values: rows scored earlier have the same wording.
+        evidence = (*evidence, Evidence("told", 0, f"said to be {override.value}"))
     status = lead.status
-    if temperature in STATUS_OF and lead.last_contacted_at is None:
-        status = move_lead(status, STATUS_OF[temperature])
+    if temperature in STATUS_BY_TEMPERATURE and lead.last_contacted_at is None:
+        status = move_lead(status, STATUS_BY_TEMPERATURE[temperature])
     return replace(
         lead,
         score=result.points,
@@ -100,16 +114,19 @@ def rated(lead: Lead, result: Score, told: Temperature | None = None) -> Lead:
 @job("lead.qualify_pending", timeout=120, keep_result=0)
 @retry()
 async def qualify_pending(ctx: JobContext) -> int:
-    """Enqueues `lead.qualify` for all leads that this rule set has not scored; answers how many.
+    """Enqueue `lead.qualify` for the leads that the current rule set has not scored.
 
-    Run again, it enqueues what is still not scored; scoring a lead twice changes nothing.
+    A second run enqueues the leads that are still unscored; scoring a lead twice is harmless.
+
+    Returns:
+        Count of enqueued leads.
     """
     clock = ctx["clock"]
     async with ctx["store"].begin() as work:
-        ids = await work.leads.pending_qualification(DEFAULT_RULES.version, MOST_AT_ONCE)
+        ids = await work.leads.pending_qualification(DEFAULT_RULES.version, MAX_LEADS_PER_RUN)
         for chunk in batched(ids, LEADS_PER_JOB):
             work.enqueue("lead.qualify", *chunk)
-        if len(ids) == MOST_AT_ONCE:
+        if len(ids) == MAX_LEADS_PER_RUN:
             now = clock.now()
             work.enqueue("lead.qualify_pending", defer_until=now + (now - clock.ago(NEXT_RUN)))
     if ids:

@@ -1,39 +1,47 @@
-"""Tags on leads: compared by key, shown by the name they were first given."""
-
-from collections.abc import Iterable
-from uuid import UUID
+"""Tags on leads, compared by key and shown by the first name given to a key."""
 
 from jobs.context import JobContext
 from jobs.engine import job, retry
-from jobs.rules.numbers import Tag, normalise_tag
-
-LeadIds = UUID | list[UUID]
+from jobs.lead.lead_ids import LeadIds, as_list
+from jobs.rules.numbers import normalize_tags
 
 
 @job("lead.add_tags", timeout=30)
 @retry()
 async def add_tags(ctx: JobContext, lead_ids: LeadIds, tags: list[str]) -> int:
-    """Gives each of the leads each of the tags; answers how many were new.
+    """Add tags to leads.
 
-    Raises ValidationError for a tag without any visible character.
+    Args:
+        ctx: Job context.
+        lead_ids: The leads.
+        tags: Names of the tags; each lead gets each tag.
+
+    Returns:
+        Count of new pairs of lead and tag.
+
+    Raises:
+        ValidationError: A tag name is empty or too long.
     """
     async with ctx["store"].begin() as work:
-        return await work.leads.add_tags(_ids(lead_ids), _tags(tags))
+        return await work.leads.add_tags(as_list(lead_ids), normalize_tags(tags))
 
 
 @job("lead.remove_tags", timeout=30)
 @retry()
 async def remove_tags(ctx: JobContext, lead_ids: LeadIds, tags: list[str]) -> int:
-    """Takes the tags, in any spelling, from the leads; answers how many were there."""
-    keys = {tag.key for tag in _tags(tags)}
+    """Remove tags from leads.
+
+    Args:
+        ctx: Job context.
+        lead_ids: The leads.
+        tags: Names of the tags, in any case and spacing.
+
+    Returns:
+        Count of removed pairs of lead and tag.
+
+    Raises:
+        ValidationError: A tag name is empty or too long.
+    """
+    keys = {tag.key for tag in normalize_tags(tags)}
     async with ctx["store"].begin() as work:
-        return await work.leads.remove_tags(_ids(lead_ids), keys)
-
-
-def _ids(lead_ids: LeadIds) -> list[UUID]:
-    return [lead_ids] if isinstance(lead_ids, UUID) else lead_ids
-
-
-def _tags(texts: Iterable[str]) -> list[Tag]:
-    tags = [normalise_tag(text) for text in texts]
-    return list({tag.key: tag for tag in reversed(tags)}.values())
+        return await work.leads.remove_tags(as_list(lead_ids), keys)

@@ -1,8 +1,8 @@
-"""The area codes of the North American Numbering Plan that people can be called at, by region.
+"""Geographic area codes of the North American Numbering Plan, by region.
 
-Toll-free and other codes without a place are left out. Regions are named as in ISO 3166; a code
-that serves several provinces has only its country. Source: the Numbering Plan, as the metadata of
-`phonenumbers` has it (a test compares them).
+Toll-free and other non-geographic codes are left out. Regions are ISO 3166 codes; an area code
+shared by several provinces has only its country. Source: the Numbering Plan as published in the
+metadata of `phonenumbers` (a test compares the two).
 """
 
 from collections.abc import Mapping
@@ -88,3 +88,4 @@ _BY_REGION: Final[Mapping[str, str]] = MappingProxyType(
 REGION_OF_AREA_CODE: Final[Mapping[str, str]] = MappingProxyType(
     {code: region for region, codes in _BY_REGION.items() for code in codes.split()}
 )
+"""Region of each area code, for example "US-NY" for "212"."""

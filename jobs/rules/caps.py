@@ -1,4 +1,4 @@
-"""How often a lead and a number may be called, and the last look before a call is dialled."""
+"""Attempt caps of leads and numbers, and the check right before a call is dialed."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,10 +15,12 @@ _Count = Annotated[int, Field(ge=1)]
 
 
 class Caps(Frozen):
-    """The most attempts; None is no cap.
+    """Maximum numbers of attempts; None means no cap.
 
-    max_attempts: for a lead within a campaign. max_per_number: dials of a number within any `per`,
-    in all campaigns together.
+    Attributes:
+        max_attempts: Attempts per lead and campaign.
+        max_per_number: Dials per number within any period of length `per`, across campaigns.
+        per: Length of that period.
     """
 
     max_attempts: _Count | None = 6
@@ -27,7 +29,7 @@ class Caps(Frozen):
 
 
 class Refusal(StrEnum):
-    """Why a call may not be dialled now."""
+    """Reason to refuse a dial."""
 
     SUPPRESSED = "suppressed"
     INVALID_NUMBER = "invalid_number"
@@ -39,11 +41,11 @@ class Refusal(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether waiting helps: what stands in the way may be gone later."""
-        return self in _PASSING
+        """True if the reason is temporary: the same call may be dialed later."""
+        return self in _TEMPORARY
 
 
-_PASSING: Final = frozenset({Refusal.CAMPAIGN_NOT_RUNNING, Refusal.WINDOW, Refusal.NUMBER_CAP})
+_TEMPORARY: Final = frozenset({Refusal.CAMPAIGN_NOT_RUNNING, Refusal.WINDOW, Refusal.NUMBER_CAP})
 
 
 def check_dispatch(
@@ -59,10 +61,22 @@ def check_dispatch(
     region: str | None,
     now: datetime,
 ) -> Refusal | None:
-    """Why this call may not be dialled at `now`, the most lasting reason first; None if it may.
+    """Return the reason to refuse a dial, or None if the call may be dialed.
 
-    attempts: the lead's earlier ones in the campaign that count. dials: of the number in all
-    campaigns within `caps.per` before now. This call is in neither.
+    If several reasons apply, a permanent one is returned before a temporary one.
+
+    Args:
+        campaign: Status of the campaign.
+        lead: Status of the lead.
+        suppressed: True if the number is on the suppression list.
+        attempts: Counted attempts of the lead in this campaign, without this call.
+        dials: Dials of the number in all campaigns within `caps.per` before `now`, without this
+            call.
+        caps: Caps of the campaign.
+        windows: Calling windows of the campaign.
+        zones: IANA zones in which the lead may be; the window must be open in each of them.
+        region: ISO 3166 region of the lead; None if unknown.
+        now: Time of the dial, timezone-aware.
     """
     if suppressed or lead is LeadStatus.DNC:
         return Refusal.SUPPRESSED

@@ -1,4 +1,4 @@
-"""How a call ended, and what that means for the lead and for its enrolment."""
+"""Dispositions of ended calls, and their effects on the lead and the enrollment."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.errors import ConflictError
-from jobs.rules.states import CALL, LEAD, CallStatus, EnrolmentStatus, LeadStatus
+from jobs.rules.states import CALL, LEAD, CallStatus, EnrollmentStatus, LeadStatus
 
 
 class AnsweredBy(StrEnum):
-    """Twilio's answering machine detection; it may come later than the answer, or be wrong."""
+    """Result of Twilio's answering machine detection; it may arrive late, or be wrong."""
 
     HUMAN = "human"
     MACHINE_START = "machine_start"
@@ -22,10 +22,11 @@ class AnsweredBy(StrEnum):
 
 
 MACHINES: Final = frozenset(AnsweredBy) - {AnsweredBy.HUMAN, AnsweredBy.UNKNOWN}
+"""Detection results that mean a machine."""
 
 
 class CallOutcome(StrEnum):
-    """What the conversation yielded."""
+    """Result of a conversation."""
 
     CONVERTED = "converted"
     APPOINTMENT = "appointment"
@@ -37,7 +38,7 @@ class CallOutcome(StrEnum):
 
 
 class Disposition(StrEnum):
-    """How an attempt ended, as far as another attempt depends on it."""
+    """End of an attempt, as the retry rules distinguish it."""
 
     ANSWERED = "answered"
     CALLBACK = "callback"
@@ -76,7 +77,7 @@ _BY_STATUS: Final = MappingProxyType(
         CallStatus.EXPIRED: Disposition.EXPIRED,
     }
 )
-_NOT_DIALLED_ON: Final = frozenset({CallStatus.CANCELED, CallStatus.SUPPRESSED, CallStatus.EXPIRED})
+_NOT_DIALED: Final = frozenset({CallStatus.CANCELED, CallStatus.SUPPRESSED, CallStatus.EXPIRED})
 
 
 def disposition_of(
@@ -85,21 +86,32 @@ def disposition_of(
     outcome: CallOutcome | None,
     sip_code: int | None,
 ) -> Disposition:
-    """The disposition of a call that has ended; raises ConflictError for one that has not.
+    """Return the disposition of an ended call.
 
-    The SIP code tells more than the status of a call that was not answered. What a conversation
-    yielded tells more than the machine detection.
+    The outcome of the conversation, except OTHER, outranks the machine detection. If the call was
+    not answered, the SIP code (RFC 3261) outranks the status.
+
+    Args:
+        status: Terminal status of the call.
+        answered_by: Result of the machine detection; None if unknown.
+        outcome: Outcome of the conversation; None if unknown.
+        sip_code: Final SIP response code; None if unknown.
+
+    Raises:
+        ConflictError: The call has not ended.
     """
     if not CALL.is_terminal(status):
-        raise ConflictError(f"a call that is {status} has no disposition: it has not ended")
+        raise ConflictError(f"call is {status}: a call has no disposition before it ends")
     if status is CallStatus.COMPLETED:
-        return _of_answered(answered_by, outcome)
-    if status in _NOT_DIALLED_ON or sip_code is None:
+        return _answered_disposition(answered_by, outcome)
+    if status in _NOT_DIALED or sip_code is None:
         return _BY_STATUS[status]
     return _BY_SIP_CODE.get(sip_code, _BY_STATUS[status])
 
 
-def _of_answered(answered_by: AnsweredBy | None, outcome: CallOutcome | None) -> Disposition:
+def _answered_disposition(
+    answered_by: AnsweredBy | None, outcome: CallOutcome | None
+) -> Disposition:
     match outcome:
         case CallOutcome.CALLBACK:
             return Disposition.CALLBACK
@@ -113,36 +125,43 @@ def _of_answered(answered_by: AnsweredBy | None, outcome: CallOutcome | None) ->
 
 @dataclass(frozen=True, slots=True)
 class AfterCall:
-    """What a call changes.
+    """Effects of an ended call.
 
-    lead_status: what the lead should become, by `move_lead`; None leaves it as it is.
-    enrolment: RETRY_WAIT stands for another attempt, or EXHAUSTED where none is left.
-    suppress: the number must not be called again, in any campaign.
+    Attributes:
+        lead_status: New status of the lead, to be applied with `move_lead`; None means no change.
+        enrollment: New status of the enrollment. RETRY_WAIT becomes EXHAUSTED if no attempt is
+            left.
+        suppress: True if the number must not be called again, in any campaign.
     """
 
     lead_status: LeadStatus | None
-    enrolment: EnrolmentStatus
+    enrollment: EnrollmentStatus
     suppress: bool = False
 
+    @property
+    def enrolment(self) -> EnrollmentStatus:
+        """Alias of `enrollment`."""
+        return self.enrollment
 
-_RETRY: Final = AfterCall(None, EnrolmentStatus.RETRY_WAIT)
-_REMOVED: Final = AfterCall(None, EnrolmentStatus.REMOVED)
-_CONTACTED: Final = AfterCall(LeadStatus.CONTACTED, EnrolmentStatus.DONE)
-_QUALIFIED: Final = AfterCall(LeadStatus.QUALIFIED, EnrolmentStatus.DONE)
+
+_RETRY: Final = AfterCall(None, EnrollmentStatus.RETRY_WAIT)
+_REMOVED: Final = AfterCall(None, EnrollmentStatus.REMOVED)
+_CONTACTED: Final = AfterCall(LeadStatus.CONTACTED, EnrollmentStatus.DONE)
+_QUALIFIED: Final = AfterCall(LeadStatus.QUALIFIED, EnrollmentStatus.DONE)
 
 _AFTER_OUTCOME: Final = MappingProxyType(
     {
-        CallOutcome.CONVERTED: AfterCall(LeadStatus.CONVERTED, EnrolmentStatus.DONE),
+        CallOutcome.CONVERTED: AfterCall(LeadStatus.CONVERTED, EnrollmentStatus.DONE),
         CallOutcome.APPOINTMENT: _QUALIFIED,
         CallOutcome.INTERESTED: _QUALIFIED,
-        CallOutcome.NOT_INTERESTED: AfterCall(LeadStatus.LOST, EnrolmentStatus.DONE),
+        CallOutcome.NOT_INTERESTED: AfterCall(LeadStatus.LOST, EnrollmentStatus.DONE),
     }
 )
 _AFTER_DISPOSITION: Final = MappingProxyType(
     {
-        Disposition.CALLBACK: AfterCall(LeadStatus.CONTACTED, EnrolmentStatus.CALLBACK),
-        Disposition.DO_NOT_CALL: AfterCall(LeadStatus.DNC, EnrolmentStatus.REMOVED, suppress=True),
-        Disposition.UNALLOCATED: AfterCall(LeadStatus.INVALID, EnrolmentStatus.REMOVED),
+        Disposition.CALLBACK: AfterCall(LeadStatus.CONTACTED, EnrollmentStatus.CALLBACK),
+        Disposition.DO_NOT_CALL: AfterCall(LeadStatus.DNC, EnrollmentStatus.REMOVED, suppress=True),
+        Disposition.UNALLOCATED: AfterCall(LeadStatus.INVALID, EnrollmentStatus.REMOVED),
         Disposition.VOICEMAIL: _RETRY,
         Disposition.NO_ANSWER: _RETRY,
         Disposition.BUSY: _RETRY,
@@ -156,12 +175,17 @@ _AFTER_DISPOSITION: Final = MappingProxyType(
 
 
 def after_call(disposition: Disposition, outcome: CallOutcome | None) -> AfterCall:
-    """What a call that ended so changes; `outcome` counts only where someone answered."""
+    """Return the effects of a call with a disposition.
+
+    Args:
+        disposition: Disposition of the call.
+        outcome: Outcome of the conversation; ignored unless the call was answered.
+    """
     if disposition is not Disposition.ANSWERED:
         return _AFTER_DISPOSITION[disposition]
     return _CONTACTED if outcome is None else _AFTER_OUTCOME.get(outcome, _CONTACTED)
 
 
 def move_lead(old: LeadStatus, target: LeadStatus) -> LeadStatus:
-    """The lead's state after a call that asks for `target`; a call never moves a lead back."""
+    """Return `target` if legal, else `old`: a call never moves a lead backward."""
     return target if LEAD.can(old, target) else old

@@ -1,7 +1,7 @@
-"""Phone numbers that are valid and belong to nobody, for demos and tests.
+"""Valid phone numbers that belong to nobody, for demos and tests.
 
-+1 NPA 555 01xx is set aside by the North American Numbering Plan, the British ones by Ofcom for
-drama; those of Ofcom that `phonenumbers` does not deem valid are left out.
+Sources: +1 NPA 555 01xx is reserved by the North American Numbering Plan; the British numbers are
+reserved by Ofcom for drama, minus those that `phonenumbers` considers invalid.
 """
 
 from typing import Final
@@ -29,18 +29,25 @@ _BRITISH: Final = (
 _PER_BRITISH_PREFIX: Final = 1000
 
 TOTAL: Final = _NORTH_AMERICAN + len(_BRITISH) * _PER_BRITISH_PREFIX
+"""Count of fictional numbers."""
 
 
-def fictional_number(i: int) -> str:
-    """The fictional number of index `i`, from 0 up to TOTAL, in E.164; each index has its own.
+def fictional_number(index: int) -> str:
+    """Return the fictional number with an index, in E.164; different indexes, different numbers.
 
-    Neighbours have different area codes, so a few hundred numbers are in many zones; the first
-    42,500 are North American. Raises IndexError.
+    Consecutive numbers have different area codes, so a few hundred numbers cover many time zones.
+    The first 42,500 are North American, the rest British.
+
+    Args:
+        index: Index of the number, from 0 to TOTAL - 1.
+
+    Raises:
+        IndexError: The index is out of range.
     """
-    if not 0 <= i < TOTAL:
-        raise IndexError(f"there are {TOTAL:,} fictional numbers, numbered from 0, and no {i:,}")
-    if i < _NORTH_AMERICAN:
-        line, place = divmod(i, len(_AREA_CODES))
-        return f"+1{_AREA_CODES[place]}55501{line:02}"
-    line, place = divmod(i - _NORTH_AMERICAN, len(_BRITISH))
-    return f"+44{_BRITISH[place]}0{line:03}"
+    if not 0 <= index < TOTAL:
+        raise IndexError(f"index {index:,} is out of range: there are {TOTAL:,} fictional numbers")
+    if index < _NORTH_AMERICAN:
+        line, position = divmod(index, len(_AREA_CODES))
+        return f"+1{_AREA_CODES[position]}55501{line:02}"
+    line, position = divmod(index - _NORTH_AMERICAN, len(_BRITISH))
+    return f"+44{_BRITISH[position]}0{line:03}"

@@ -1,9 +1,9 @@
-"""The base of rules that are stored as JSON."""
+"""Base class of rules and reports stored as JSON."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """A rule as data: equal by value, never changed, and with no field it does not know."""
+    """Immutable model, equal by value; an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

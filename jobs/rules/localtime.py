@@ -1,6 +1,6 @@
-"""Stretches of time in which a zone keeps one offset, and where its days begin.
+"""Intervals of constant UTC offset, and the start of a local day.
 
-Wall-clock arithmetic goes wrong at a change of the clocks; within such a stretch it does not.
+Wall-clock arithmetic is wrong across a clock change; within such an interval it is exact.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,19 @@ from zoneinfo import ZoneInfo
 _SECOND: Final = timedelta(seconds=1)
 
 
-def by_offset(
+def split_by_offset(
     place: ZoneInfo, start: datetime, stop: datetime
 ) -> Iterator[tuple[datetime, datetime, timedelta]]:
-    """[start, stop) cut where the zone's offset changes, with the offset of each part.
+    """Split the interval [start, stop) where the UTC offset of a zone changes.
 
-    The two are in UTC and at most some days apart: no zone changes its offset and back within so
-    short a time.
+    Args:
+        place: The time zone.
+        start: Start of the interval, in UTC.
+        stop: End of the interval, in UTC, at most a few days after `start`: within that time no
+            zone changes its offset and back.
+
+    Yields:
+        The start, end and UTC offset of one or two parts, in order.
     """
     before, after = _offset(place, start), _offset(place, stop)
     if before == after:
@@ -29,7 +35,7 @@ def by_offset(
 
 
 def _change(place: ZoneInfo, start: datetime, stop: datetime, before: timedelta) -> datetime:
-    """The first whole second in (start, stop] at which the offset is not `before`."""
+    """Return the first whole second in (start, stop] with another offset than `before`."""
     low = start.replace(microsecond=0)
     seconds = int((stop - low).total_seconds()) + 1
     old, new = 0, seconds
@@ -47,12 +53,15 @@ def _offset(place: ZoneInfo, at: datetime) -> timedelta:
 
 
 def day_start(day: date, place: ZoneInfo) -> datetime:
-    """The first moment, in UTC, at which the zone's date is `day`, or later if it skips `day`."""
+    """Return the first moment of a local day, in UTC.
+
+    If the zone skips the day, the result is the first moment after it.
+    """
     midnight = datetime.combine(day, time(), UTC)
-    # Offsets lie between -12 and +14 hours, those of the past between -16 and +16.
+    # Offsets are between -12 and +14 hours today, and between -16 and +16 hours in the past.
     margin = timedelta(hours=17)
     return next(
         max(start, midnight - offset)
-        for start, stop, offset in by_offset(place, midnight - margin, midnight + margin)
+        for start, stop, offset in split_by_offset(place, midnight - margin, midnight + margin)
         if midnight < stop + offset
     )

@@ -1,4 +1,4 @@
-"""How fast a campaign dials, and when it stops itself."""
+"""Calling pace of a campaign, and the circuit breaker that pauses it."""
 
 import sys
 from datetime import timedelta
@@ -8,24 +8,30 @@ from pydantic import Field
 
 from jobs.rules.frozen import Frozen
 
-_SLOWEST: Final = 1 / 60
+_MIN_RATE: Final = 1 / 60
+"""Calls per second: one call per scheduling run, and a campaign is scheduled once per minute."""
 
 
 class Pacing(Frozen):
-    """None is no limit. The default pace is what Twilio gives an account: 1 call a second.
+    """Limits on the pace of a campaign; None means no limit.
 
-    max_concurrent: calls that are scheduled or in flight. calls_per_second: at least one a minute,
-    since a campaign is looked at once a minute.
+    Attributes:
+        max_concurrent: Calls that are scheduled or in flight.
+        calls_per_second: Calls per second, at least 1/60. The default is Twilio's limit for a new
+            account.
     """
 
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    calls_per_second: Annotated[float, Field(ge=_SLOWEST, allow_inf_nan=False)] | None = 1.0
+    calls_per_second: Annotated[float, Field(ge=_MIN_RATE, allow_inf_nan=False)] | None = 1.0
 
 
 class Breaker(Frozen):
-    """Pauses a campaign whose calls the carriers fail to put through.
+    """Circuit breaker: pauses a campaign while carriers fail to connect its calls.
 
-    ratio: of carrier failures among the calls that ended within `window`, from `min_calls` on.
+    Attributes:
+        window: Period over which ended calls are counted.
+        ratio: Share of carrier failures at which the breaker trips.
+        min_calls: Ended calls below which the breaker never trips.
     """
 
     window: Annotated[timedelta, Field(gt=timedelta())] = timedelta(seconds=120)
@@ -33,21 +39,23 @@ class Breaker(Frozen):
     min_calls: Annotated[int, Field(ge=1)] = 5
 
     def trips(self, carrier_failures: int, calls: int) -> bool:
-        """Whether so many failures among so many calls pause the campaign."""
+        """Return True if `carrier_failures` among `calls` ended calls pause the campaign."""
         return calls >= self.min_calls and carrier_failures >= self.ratio * calls
 
 
-def slots(pacing: Pacing, in_flight: int, elapsed: timedelta) -> int:
-    """How many calls may be claimed now.
+def calls_allowed(pacing: Pacing, in_flight: int, elapsed: timedelta) -> int:
+    """Return the number of calls that may be scheduled now; `sys.maxsize` without a limit.
 
-    in_flight: calls that hold a slot. elapsed: since calls were last claimed, or the time that
-    this claim is for. Without a limit the answer is `sys.maxsize`.
+    Args:
+        pacing: Limits of the campaign.
+        in_flight: Calls that are scheduled or in flight.
+        elapsed: Period that the calls are for, at `calls_per_second`.
     """
-    free = sys.maxsize
+    allowed = sys.maxsize
     if pacing.max_concurrent is not None:
-        free = pacing.max_concurrent - in_flight
+        allowed = pacing.max_concurrent - in_flight
     if pacing.calls_per_second is not None:
-        # Rounded first: 0.1 calls a second for 30 s are 3 calls, and not 2.9999999999999996.
+        # 0.1 calls per second for 30 s are 3 calls, but 2.9999999999999996 in floating point.
         paced = round(pacing.calls_per_second * elapsed.total_seconds(), 6)
-        free = min(free, int(paced))
-    return max(0, free)
+        allowed = min(allowed, int(paced))
+    return max(0, allowed)

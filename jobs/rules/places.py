@@ -1,7 +1,7 @@
 """States, provinces and postal codes of North America, with their time zones.
 
-Regions are named as in ISO 3166-2. Sources: the IANA time zone database for the zones, USPS and
-Canada Post for the postal codes. A place that keeps two times has both its zones.
+Regions are ISO 3166-2 codes. Sources: the IANA time zone database for the zones, USPS and Canada
+Post for the postal codes. A state that spans several time zones has all of them.
 """
 
 import re
@@ -137,8 +137,8 @@ _ZONES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 
-# Where each state's ZIP codes begin, up to the next entry; "-" is unassigned, military mail, or the
-# islands that share 969.
+# First ZIP code of each range, up to the next entry; "-" marks unassigned codes, military mail and
+# the islands that share 969.
 _ZIP_CODES: Final = (
     "000:- 005:US-NY 006:US-PR 008:US-VI 009:US-PR 010:US-MA 028:US-RI 030:US-NH 039:US-ME"
     " 050:US-VT 055:US-MA 056:US-VT 060:US-CT 06390:US-NY 06391:US-CT 070:US-NJ 090:- 100:US-NY"
@@ -179,12 +179,26 @@ _STATES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def state_of(text: str) -> str | None:
-    """The state or province that `text` names, as "AL", "US-AL" or "Alabama", in any case."""
+    """Return the state or province that a text names; None if unknown.
+
+    Args:
+        text: A code or a name in any case: "AL", "US-AL" or "Alabama".
+
+    Returns:
+        ISO 3166-2 code, such as "US-AL".
+    """
     return _STATES.get(" ".join(text.split()).casefold())
 
 
 def state_of_postal_code(text: str) -> str | None:
-    """The state or province of a ZIP code, or of a Canadian postal code."""
+    """Return the state or province of a US ZIP code or Canadian postal code; None if unknown.
+
+    Args:
+        text: ZIP code ("10001" or "10001-1234") or postal code ("K1A 0B1").
+
+    Returns:
+        ISO 3166-2 code, such as "US-NY".
+    """
     code = text.strip().upper()
     zip_code = _ZIP.fullmatch(code)
     if zip_code is not None:
@@ -195,5 +209,5 @@ def state_of_postal_code(text: str) -> str | None:
 
 
 def zones_of_state(region: str) -> tuple[str, ...]:
-    """The IANA zones of a state or province, named as `state_of` does."""
+    """Return the IANA zones of a state or province, given its ISO 3166-2 code."""
     return _ZONES[region]

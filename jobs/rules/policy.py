@@ -1,4 +1,4 @@
-"""What a campaign may set: every rule of dialling, as data."""
+"""Policy of a campaign: all calling rules, as data."""
 
 from jobs.rules.caps import Caps
 from jobs.rules.frozen import Frozen
@@ -8,7 +8,15 @@ from jobs.rules.windows import DEFAULT_WINDOWS, WindowRules
 
 
 class CampaignPolicy(Frozen):
-    """The rules of one campaign, stored with it as JSON; what it leaves out is the default."""
+    """Calling rules of one campaign, stored with it as JSON; rules left out have their defaults.
+
+    Attributes:
+        windows: Calling windows by region.
+        retries: Retry rules by disposition.
+        caps: Maximum numbers of attempts.
+        pacing: Limits on the pace.
+        breaker: Circuit breaker on carrier failures.
+    """
 
     windows: WindowRules = DEFAULT_WINDOWS
     retries: RetryTable = RetryTable()

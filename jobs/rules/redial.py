@@ -1,4 +1,4 @@
-"""When a lead is called again, by how the last call ended."""
+"""Retry rules: the time of the next attempt, by the disposition of the last call."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -11,18 +11,22 @@ from jobs.rules.dispositions import Disposition
 from jobs.rules.frozen import Frozen
 from jobs.rules.windows import LocalWindow
 
-LONGEST_BACKOFF: Final = timedelta(days=1)
-"""What an exponential delay grows to, at most."""
+MAX_BACKOFF: Final = timedelta(days=1)
+"""Maximum of an exponential delay."""
 PARTS_OF_DAY: Final = (8, 12, 17)
-"""The local hours at which morning, afternoon and evening begin."""
+"""Local hours at which morning, afternoon and evening begin."""
 
 
 class RetryRule(Frozen):
-    """What follows on one disposition.
+    """Retry rule of one disposition.
 
-    delay: before the next attempt. max: further attempts after this disposition; None is without
-    limit. exponential: each further one waits twice as long. another_part_of_day: where the window
-    allows it within a day. counts_as_attempt: towards the total cap.
+    Attributes:
+        delay: Time before the next attempt.
+        max: Further attempts after this disposition; None means no limit.
+        exponential: Double the delay at each further attempt, up to MAX_BACKOFF.
+        another_part_of_day: Prefer another part of the day, if the window opens in one within a
+            day.
+        counts_as_attempt: Count a call with this disposition toward the total cap.
     """
 
     delay: Annotated[timedelta, Field(ge=timedelta())]
@@ -33,9 +37,12 @@ class RetryRule(Frozen):
 
 
 class RetryTable(Frozen):
-    """A rule for each disposition after which a lead may be called again; None is never.
+    """Retry rules by disposition; None means no further attempt.
 
-    The others (answered, do-not-call, unallocated, …) are never followed by another attempt.
+    Dispositions without a field (answered, do_not_call, unallocated, …) are never retried.
+
+    Each field has the name of its disposition. The delay of `callback` applies only if the person
+    asked for no particular time.
     """
 
     busy: RetryRule | None = RetryRule(delay=timedelta(minutes=15), max=3)
@@ -50,17 +57,15 @@ class RetryTable(Frozen):
     )
     declined: RetryRule | None = RetryRule(delay=timedelta(hours=24), max=1)
     callback: RetryRule | None = RetryRule(delay=timedelta(days=1))
-    """The delay serves where no time was asked for."""
     expired: RetryRule | None = RetryRule(delay=timedelta(), counts_as_attempt=False)
-    """Not dialled: the window had closed."""
 
     def rule(self, disposition: Disposition) -> RetryRule | None:
-        """What follows on the disposition; None when nothing does."""
+        """Return the rule of a disposition; None if it is never retried."""
         rule: RetryRule | None = getattr(self, disposition.value, None)
         return rule
 
     def counts(self, disposition: Disposition) -> bool:
-        """Whether a call that ended so counts towards the total cap."""
+        """Return True if a call with this disposition counts toward the total cap."""
         rule = self.rule(disposition)
         return rule is None or rule.counts_as_attempt
 
@@ -75,36 +80,42 @@ def next_attempt(
     callback_at: datetime | None,
     window: LocalWindow,
 ) -> datetime | None:
-    """The first allowed instant of the next attempt; None when there is to be none.
+    """Return the earliest allowed time of the next attempt; None if there is none.
 
-    tries: how often each disposition has ended a call of the enrolment, and attempts: its calls
-    that count; the one that just ended is in both. callback_at: asked for by the person.
+    Args:
+        table: Retry rules of the campaign.
+        disposition: Disposition of the call that just ended.
+        tries: Calls of the enrollment by disposition, with the call that just ended.
+        attempts: Calls of the enrollment that count toward the cap, with the call that just ended.
+        total_cap: Maximum of `attempts`; None means no cap.
+        now: Current time, timezone-aware.
+        callback_at: Time that the person asked for; None if none was given.
+        window: Calling window of the lead.
     """
     rule = table.rule(disposition)
-    ended_so = max(1, tries.get(disposition, 0))
-    if rule is None or (rule.max is not None and ended_so > rule.max):
+    count = max(1, tries.get(disposition, 0))
+    if rule is None or (rule.max is not None and count > rule.max):
         return None
     if total_cap is not None and attempts >= total_cap:
         return None
     if disposition is Disposition.CALLBACK and callback_at is not None:
         return window.next_open(max(now, callback_at))
-    first = window.next_open(now + _delay(rule, ended_so))
+    first = window.next_open(now + _delay(rule, count))
     if first is None or not rule.another_part_of_day:
         return first
     return _in_another_part(first, now, window)
 
 
-def _delay(rule: RetryRule, ended_so: int) -> timedelta:
+def _delay(rule: RetryRule, count: int) -> timedelta:
     if not rule.exponential:
         return rule.delay
-    # 2**20 times a microsecond is a second, and times a minute two years: no need to go on.
-    doublings: int = 2 ** min(ended_so - 1, 20)
-    return min(rule.delay * doublings, max(rule.delay, LONGEST_BACKOFF))
+    # Bounded, so that the product stays in range: 1 s doubled 20 times is 12 days.
+    doublings: int = 2 ** min(count - 1, 20)
+    return min(rule.delay * doublings, max(rule.delay, MAX_BACKOFF))
 
 
 def _in_another_part(first: datetime, now: datetime, window: LocalWindow) -> datetime:
-    """The first allowed instant in another part of the day than `now`'s, within a day of `first`;
-    else `first`."""
+    """Return the first open time in another part of the day than `now`, or else `first`."""
     tried = _part_of_day(window.local(now))
     allowed: datetime | None = first
     while allowed is not None and allowed - first <= timedelta(days=1):

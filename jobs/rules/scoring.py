@@ -1,6 +1,7 @@
-"""How promising a lead is, in points, by a rule set that is data.
+"""Lead scoring: points from 0 to 100 by a rule set that is data.
 
-Only what is known before a call counts. The same lead, rule set and moment give the same score.
+A score uses only facts known before the call. The same facts, rule set and time give the same
+score.
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,28 @@ from jobs.rules.frozen import Frozen
 from jobs.rules.numbers import Temperature
 from jobs.rules.states import LeadStatus
 
-HOT_FROM: Final = 70
-NEUTRAL_FROM: Final = 40
-MOST: Final = 100
+MIN_HOT: Final = 70
+MIN_NEUTRAL: Final = 40
+MAX_POINTS: Final = 100
 
-KNOWN_TOO_LATE: Final = frozenset({"duration", "campaign", "y"})
-"""Columns of a call's result: a score that read them would tell the past as if it were foreseen."""
+POST_CALL_COLUMNS: Final = frozenset({"duration", "campaign", "y"})
+"""Columns filled only after a call: scoring on them would leak the outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadFacts:
-    """What a score may depend on. tags: their keys. created_at: timezone-aware."""
+    """Facts about a lead that a score may use.
+
+    Attributes:
+        status: Status of the lead.
+        created_at: Time of creation, timezone-aware.
+        has_email: True if the email address is known.
+        has_name: True if the name is known.
+        number_valid: True if the phone number is valid.
+        suppressed: True if the number is on the suppression list.
+        tags: Keys of the tags.
+        attributes: Columns of the lead, by name.
+    """
 
     status: LeadStatus
     created_at: datetime
@@ -39,7 +51,13 @@ class LeadFacts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A rule that gave points, and what it saw."""
+    """Contribution of one rule to a score.
+
+    Attributes:
+        rule: Name of the rule.
+        points: Points, possibly negative.
+        evidence: Facts that matched the rule, in words.
+    """
 
     rule: str
     points: int
@@ -48,7 +66,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """points: 0 to 100. disqualified: the lead must not or cannot be called, whatever it scored."""
+    """Score of a lead.
+
+    Attributes:
+        points: 0 to 100.
+        temperature: Rating that the points amount to.
+        evidence: Contributions of the rules that matched.
+        ruleset_version: Version of the rule set.
+        disqualified: True if the lead must not or cannot be called, regardless of points.
+    """
 
     points: int
     temperature: Temperature
@@ -57,42 +83,43 @@ class Score:
     disqualified: bool = False
 
 
-def _in_time(attribute: str) -> str:
-    if attribute in KNOWN_TOO_LATE:
-        raise ValueError(f"{attribute!r} is known only after the call, so it cannot count before")
+def _check_known_before_call(attribute: str) -> str:
+    if attribute in POST_CALL_COLUMNS:
+        raise ValueError(f"{attribute!r} is known only after the call: score on another column")
     return attribute
 
 
-_Attribute = Annotated[str, Field(min_length=1), AfterValidator(_in_time)]
+_Attribute = Annotated[str, Field(min_length=1), AfterValidator(_check_known_before_call)]
 
 
 class Has(Frozen):
-    """The lead has an e-mail address, or a name."""
+    """Condition: the lead has an email address, or a name."""
 
     has: Literal["email", "name"]
 
-    def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
-        there = facts.has_email if self.has == "email" else facts.has_name
-        return f"has a known {self.has}" if there else None
+    def match(self, facts: LeadFacts, as_of: datetime) -> str | None:
+        """Return the evidence in words if the condition holds, else None."""
+        is_known = facts.has_email if self.has == "email" else facts.has_name
+        return f"has a known {self.has}" if is_known else None
 
 
 class Tagged(Frozen):
-    """The lead has one of these tags, given by their keys."""
+    """Condition: the lead has one of these tags, given by key."""
 
     tags: tuple[str, ...]
 
-    def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
-        found = sorted(facts.tags.intersection(self.tags))
-        return f"tagged {', '.join(found)}" if found else None
+    def match(self, facts: LeadFacts, as_of: datetime) -> str | None:
+        matches = sorted(facts.tags.intersection(self.tags))
+        return f"tagged {', '.join(matches)}" if matches else None
 
 
 class OneOf(Frozen):
-    """An attribute has one of these values, compared as case-folded text; True is "true"."""
+    """Condition: an attribute has one of these values, compared as case-folded text."""
 
     attribute: _Attribute
     values: tuple[str, ...]
 
-    def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
+    def match(self, facts: LeadFacts, as_of: datetime) -> str | None:
         value = facts.attributes.get(self.attribute)
         if value is None:
             return None
@@ -101,13 +128,13 @@ class OneOf(Frozen):
 
 
 class Between(Frozen):
-    """An attribute is a number, or the text of one, in [at_least, below); None is no bound."""
+    """Condition: an attribute is a number in [at_least, below); None means no bound."""
 
     attribute: _Attribute
     at_least: FiniteFloat | None = None
     below: FiniteFloat | None = None
 
-    def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
+    def match(self, facts: LeadFacts, as_of: datetime) -> str | None:
         number = _number(facts.attributes.get(self.attribute))
         if number is None or (self.at_least is not None and number < self.at_least):
             return None
@@ -116,58 +143,72 @@ class Between(Frozen):
         return f"{self.attribute} is {number:g}"
 
 
-class Younger(Frozen):
-    """The lead was created less than so long ago."""
+class YoungerThan(Frozen):
+    """Condition: the lead was created less than `younger_than` ago."""
 
     younger_than: timedelta
 
-    def seen(self, facts: LeadFacts, as_of: datetime) -> str | None:
+    def match(self, facts: LeadFacts, as_of: datetime) -> str | None:
         recent = as_of - facts.created_at < self.younger_than
         return f"created less than {self.younger_than.days} days ago" if recent else None
 
 
 class Rule(Frozen):
-    """So many points, which may be negative, to a lead of which `when` holds."""
+    """Scoring rule: gives points, possibly negative, to a lead that meets the condition `when`."""
 
     name: str
     points: int
-    when: Has | Tagged | OneOf | Between | Younger
+    when: Has | Tagged | OneOf | Between | YoungerThan
 
 
 class RuleSet(Frozen):
-    """version: changes whenever a rule does, so that a stored score says what it is of."""
+    """Scoring rules with unique names.
+
+    Attributes:
+        version: Changes whenever a rule changes, and is stored with each score.
+        rules: The rules, in the order of their evidence.
+    """
 
     version: Annotated[str, Field(min_length=1)]
     rules: tuple[Rule, ...]
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "RuleSet":
+    def _check_unique_names(self) -> "RuleSet":
         names = [rule.name for rule in self.rules]
         if len(set(names)) < len(names):
-            raise ValueError("two rules of a rule set have the same name")
+            raise ValueError("two rules of a rule set have the same name: rename one")
         return self
 
 
 def score(facts: LeadFacts, as_of: datetime, rules: RuleSet | None = None) -> Score:
-    """The lead's score at `as_of`, by the default rule set where none is given."""
+    """Return the score of a lead.
+
+    points = min(100, max(0, sum of the points of all matching rules)). A lead that asked not to
+    be called or has no valid number scores 0, is cold and is disqualified.
+
+    Args:
+        facts: Facts about the lead.
+        as_of: Time for which ages are computed, timezone-aware.
+        rules: The rule set; None means DEFAULT_RULES.
+    """
     rules = rules or DEFAULT_RULES
-    barred = _disqualification(facts)
-    if barred is not None:
-        return Score(0, Temperature.COLD, (barred,), rules.version, disqualified=True)
+    disqualification = _disqualification(facts)
+    if disqualification is not None:
+        return Score(0, Temperature.COLD, (disqualification,), rules.version, disqualified=True)
     evidence = tuple(
-        Evidence(rule.name, rule.points, seen)
+        Evidence(rule.name, rule.points, text)
         for rule in rules.rules
-        if (seen := rule.when.seen(facts, as_of)) is not None
+        if (text := rule.when.match(facts, as_of)) is not None
     )
-    points = max(0, min(MOST, sum(item.points for item in evidence)))
+    points = max(0, min(MAX_POINTS, sum(item.points for item in evidence)))
     return Score(points, temperature_of(points), evidence, rules.version)
 
 
 def temperature_of(points: int) -> Temperature:
-    """hot from 70 points, neutral from 40."""
-    if points >= HOT_FROM:
+    """Return the rating of points: hot from 70, neutral from 40, cold below."""
+    if points >= MIN_HOT:
         return Temperature.HOT
-    return Temperature.NEUTRAL if points >= NEUTRAL_FROM else Temperature.COLD
+    return Temperature.NEUTRAL if points >= MIN_NEUTRAL else Temperature.COLD
 
 
 def _disqualification(facts: LeadFacts) -> Evidence | None:
@@ -199,8 +240,8 @@ def _at_least(name: str, points: int, attribute: str, number: float) -> Rule:
     return Rule(name=name, points=points, when=Between(attribute=attribute, at_least=number))
 
 
-# The attributes from `age` on are columns of bank data; a lead that lacks them gains and loses
-# nothing by them.
+# The attributes from `age` on are columns of the UCI Bank Marketing data. A rule on an attribute
+# that a lead lacks does not match.
 DEFAULT_RULES: Final = RuleSet(
     version="2026-11-1",
     rules=(
@@ -214,7 +255,7 @@ DEFAULT_RULES: Final = RuleSet(
         _at_least("visits", 10, "visits", 3),
         Rule(name="marked hot", points=25, when=Tagged(tags=("hot", "vip"))),
         Rule(name="marked cold", points=-25, when=Tagged(tags=("cold",))),
-        Rule(name="new", points=10, when=Younger(younger_than=timedelta(days=30))),
+        Rule(name="new", points=10, when=YoungerThan(younger_than=timedelta(days=30))),
         Rule(name="young", points=10, when=Between(attribute="age", at_least=18, below=30)),
         _at_least("senior", 15, "age", 60),
         _one_of("open to offers", 10, "job", "student", "retired", "management"),

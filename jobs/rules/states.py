@@ -1,7 +1,7 @@
-"""The state machines of calls, leads, enrolments and campaigns.
+"""State machines of calls, leads, enrollments and campaigns.
 
-Every change of a state goes through its machine. A terminal state never changes; what reopens one
-is a function of its own that asks for a reason, to be written down by the caller.
+Each change of a status goes through its machine. A terminal status never changes, except by
+`reopen` and `reopen_by_consent`: these need a reason and return a record for the audit trail.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from jobs.errors import ConflictError, ValidationError
 
 
 class CallStatus(StrEnum):
-    """Twilio's names where the provider has one; the rest is ours."""
+    """Status of a call: Twilio's statuses, and our own before and beside them."""
 
     SCHEDULED = "scheduled"
     DIALING = "dialing"
-    """Claimed and asked for; the provider has not confirmed it."""
+    """Claimed for dialing; the provider has not confirmed the call."""
     UNKNOWN = "unknown"
-    """Asked for, with no answer: only the provider knows."""
+    """Requested without a response: only the provider knows the fate of the call."""
     QUEUED = "queued"
     INITIATED = "initiated"
     RINGING = "ringing"
@@ -31,13 +31,13 @@ class CallStatus(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     SUPPRESSED = "suppressed"
-    """Not dialled, since the number must not be called."""
+    """Not dialed: the number must not be called."""
     EXPIRED = "expired"
-    """Not dialled, since the moment had passed."""
+    """Not dialed in time."""
 
 
 class LeadStatus(StrEnum):
-    """A person, across campaigns."""
+    """Status of a lead, which is a person across campaigns."""
 
     NEW = "new"
     CONTACTED = "contacted"
@@ -47,11 +47,11 @@ class LeadStatus(StrEnum):
     LOST = "lost"
     INVALID = "invalid"
     DNC = "dnc"
-    """Asked not to be called."""
+    """The person asked not to be called."""
 
 
-class EnrolmentStatus(StrEnum):
-    """A lead in a campaign."""
+class EnrollmentStatus(StrEnum):
+    """Status of an enrollment, which is a lead in a campaign."""
 
     QUEUED = "queued"
     PAUSED = "paused"
@@ -64,7 +64,7 @@ class EnrolmentStatus(StrEnum):
 
 
 class CampaignStatus(StrEnum):
-    """A list of leads to be called."""
+    """Status of a campaign."""
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
@@ -80,34 +80,55 @@ S = TypeVar("S", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class StateMachine(Generic[S]):
-    """A table of legal next states. A state that is not listed with a next one is terminal."""
+    """Table of legal transitions. A state without a next state is terminal.
+
+    Attributes:
+        name: Noun for error messages and audit records.
+        table: Legal next states of each state.
+        reopenings: States that `reopen` may lead to, for each terminal state.
+    """
 
     name: str
     table: Mapping[S, frozenset[S]]
     reopenings: Mapping[S, frozenset[S]]
-    """What `reopen` may do, beyond the table."""
 
     def can(self, old: S, new: S) -> bool:
-        """Whether `new` may follow on `old`; on itself, only where the table says so."""
+        """Return True if the table has the transition, also for a state to itself."""
         return new in self.table.get(old, ())
 
     def advance(self, old: S, new: S) -> S:
-        """`new`, where it may follow on `old`. Raises ConflictError naming both."""
+        """Return `new` if the transition is legal.
+
+        Raises:
+            ConflictError: The transition is illegal; the message names both states.
+        """
         if not self.can(old, new):
-            raise ConflictError(f"a {self.name} that is {old} cannot become {new}")
+            raise ConflictError(f"{self.name} cannot change from {old} to {new}")
         return new
 
     def apply(self, old: S, new: S) -> S | None:
-        """Like `advance`, for what may run twice: None where the state is `new` already."""
+        """Return `new`, or None if `old` is `new` already: `advance` for code that may run twice.
+
+        Raises:
+            ConflictError: The transition is illegal; the message names both states.
+        """
         return None if old is new else self.advance(old, new)
 
     def is_terminal(self, state: S) -> bool:
+        """Return True if no transition leaves the state."""
         return not self.table.get(state)
 
 
 @dataclass(frozen=True, slots=True)
-class Reopened(Generic[S]):
-    """A change that no machine makes by itself, for the audit trail."""
+class Reopening(Generic[S]):
+    """Audit record of a terminal state that a person reopened.
+
+    Attributes:
+        machine: Name of the state machine.
+        old: Terminal state.
+        new: State after the reopening.
+        reason: Reason given by the person, stripped.
+    """
 
     machine: str
     old: S
@@ -115,30 +136,45 @@ class Reopened(Generic[S]):
     reason: str
 
 
-def reopen(machine: StateMachine[S], old: S, new: S, reason: str) -> Reopened[S]:
-    """Takes back an end: a lead that is converted, lost or invalid, or an enrolment that ended.
+def reopen(machine: StateMachine[S], old: S, new: S, reason: str) -> Reopening[S]:
+    """Reopen an ended enrollment, or a lead that is converted, lost or invalid.
 
-    Raises ConflictError where that is not allowed, ValidationError without a reason.
+    Args:
+        machine: State machine of the enrollment or lead.
+        old: Current state.
+        new: State to reopen it in.
+        reason: Reason for the audit trail.
+
+    Raises:
+        ConflictError: This state cannot be reopened, or not as `new`.
+        ValidationError: The reason is blank.
     """
     if new not in machine.reopenings.get(old, ()):
-        raise ConflictError(f"a {machine.name} that is {old} cannot be reopened as {new}")
-    return Reopened(machine.name, old, new, _reason(reason))
+        raise ConflictError(f"{machine.name} cannot be reopened from {old} to {new}")
+    return Reopening(machine.name, old, new, _check_reason(reason))
 
 
-def consent(old: LeadStatus, new: LeadStatus, reason: str) -> Reopened[LeadStatus]:
-    """Lets a person who asked not to be called be called again, as they themselves agreed.
+def reopen_by_consent(old: LeadStatus, new: LeadStatus, reason: str) -> Reopening[LeadStatus]:
+    """Reopen a lead that asked not to be called, on the person's new consent.
 
-    reason: how and when they agreed. Raises ConflictError, ValidationError without a reason.
+    Args:
+        old: Current status, which must be DNC.
+        new: Status to reopen the lead in.
+        reason: Time and form of the consent, for the audit trail.
+
+    Raises:
+        ConflictError: The lead is not DNC, or cannot be reopened as `new`.
+        ValidationError: The reason is blank.
     """
     if old is not LeadStatus.DNC or new not in _LEAD_REOPENED:
-        raise ConflictError(f"a lead that is {old} cannot become {new} by consent")
-    return Reopened(LEAD.name, old, new, _reason(reason))
+        raise ConflictError(f"lead cannot be reopened from {old} to {new} by consent")
+    return Reopening(LEAD.name, old, new, _check_reason(reason))
 
 
-def _reason(text: str) -> str:
+def _check_reason(text: str) -> str:
     stripped = text.strip()
     if not stripped:
-        raise ValidationError("a reason is needed to reopen what has ended")
+        raise ValidationError("reason is empty: give a reason for the audit trail")
     return stripped
 
 
@@ -155,7 +191,7 @@ _FROM_PROVIDER: Final = _ENDED_BY_PROVIDER | {
     _C.IN_PROGRESS,
 }
 
-# Events get lost, so a call may skip states forwards; it never goes back.
+# Events get lost, so a call may skip states; it never moves backward.
 CALL: Final = StateMachine(
     "call",
     _table(
@@ -172,8 +208,9 @@ CALL: Final = StateMachine(
     _table({}),
 )
 CALL_TERMINAL: Final = _ENDED_BY_PROVIDER | {_C.SUPPRESSED, _C.EXPIRED}
+"""Statuses of ended calls."""
 CALL_IN_FLIGHT: Final = frozenset(_C) - CALL_TERMINAL - {_C.SCHEDULED}
-"""Asked of the provider, or about to be, and not ended."""
+"""Statuses of calls that were or are being requested from the provider and have not ended."""
 
 _L = LeadStatus
 _LEAD_OPEN: Final = frozenset(
@@ -205,10 +242,10 @@ LEAD: Final = StateMachine(
     _table(dict.fromkeys((_L.CONVERTED, _L.LOST, _L.INVALID), _LEAD_REOPENED)),
 )
 
-_E = EnrolmentStatus
+_E = EnrollmentStatus
 
-ENROLMENT: Final = StateMachine(
-    "enrolment",
+ENROLLMENT: Final = StateMachine(
+    "enrollment",
     _table(
         {
             _E.QUEUED: {_E.CALLING, _E.PAUSED, _E.REMOVED},
@@ -220,6 +257,10 @@ ENROLMENT: Final = StateMachine(
     ),
     _table(dict.fromkeys((_E.DONE, _E.EXHAUSTED, _E.REMOVED), frozenset({_E.QUEUED}))),
 )
+
+# Spelling of the database table, in use in jobs.store.
+ENROLMENT: Final = ENROLLMENT
+EnrolmentStatus = EnrollmentStatus
 
 _P = CampaignStatus
 

@@ -128,9 +128,9 @@ async def test_the_stores_suite_passes(
 @pytest.mark.parametrize(
     "flow",
     [
-        test_call_flow.test_a_no_answer_is_called_again_and_then_converts,
-        test_call_flow.test_do_not_call_is_honoured_at_once_and_everywhere,
-        test_call_flow.test_an_answer_that_got_lost_is_found_by_asking,
+        test_call_flow.test_unanswered_lead_is_called_again_and_converts,
+        test_call_flow.test_do_not_call_applies_at_once_in_all_campaigns,
+        test_call_flow.test_lost_answer_is_found_by_a_lookup,
     ],
 )
 async def test_a_campaign_runs(flow: Callable[[str], Awaitable[None]], database_url: str) -> None:

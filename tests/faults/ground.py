@@ -14,7 +14,7 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from jobs.campaign.schedule_calls import attempt_id, schedule_calls
-from jobs.campaign.status import moved
+from jobs.campaign.status import with_status
 from jobs.context import JobContext
 from jobs.demo.invariants import unexplained
 from jobs.engine import DeadLetterStore, JobRequest, Pool, create_pool
@@ -260,5 +260,5 @@ async def open_ground(
 async def _running_campaign(store: PostgresStore, clock: SharedClock) -> Campaign:
     async with store.begin() as work:
         made = await work.campaigns.add("default", "faults", POLICY, clock.now())
-        await work.campaigns.save(moved(made, CampaignStatus.RUNNING, clock.now()))
+        await work.campaigns.save(with_status(made, CampaignStatus.RUNNING, clock.now()))
         return await work.campaigns.get(made.id)

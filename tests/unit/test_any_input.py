@@ -1,4 +1,4 @@
-"""Whatever comes from outside, each decoder reads it or refuses it in one line; none hangs."""
+"""Every decoder of outside input reads it or rejects it in one line; none hangs."""
 
 import asyncio
 import gzip
@@ -48,8 +48,8 @@ json_values = st.recursive(
 
 
 @contextmanager
-def refused_in_one_line(*kinds: type[Exception]) -> Iterator[None]:
-    """Lets errors of these kinds pass; their text must be one line."""
+def rejected_in_one_line(*kinds: type[Exception]) -> Iterator[None]:
+    """Accept errors of these kinds if their message is one line."""
     try:
         yield
     except kinds as error:
@@ -70,8 +70,8 @@ cron_fields = st.integers(-1, 70).map(str) | st.sampled_from(
 )
 @example("0 0 30 2 *", "UTC")
 @example("0 0 29 2 MON#5", "UTC")
-def test_cron_expressions(expression: str, zone: str) -> None:
-    with refused_in_one_line(UsageError):
+def test_cron_expressions_are_read_or_rejected(expression: str, zone: str) -> None:
+    with rejected_in_one_line(UsageError):
         schedule = cron("a.b", expression=expression, timezone=zone)
         assert schedule.next_fire_time(NEW_YEAR, UTC) > NEW_YEAR
         last = schedule.previous_fire_time(NEW_YEAR, UTC)
@@ -95,8 +95,8 @@ cron_options = st.none() | st.integers(-1, 70) | st.sets(st.integers(-1, 70), ma
 @example({"weekday": ""})
 @example({"second": set()})
 @example({"weekday": 8, "day": 1})
-def test_cron_fields(fields: dict[str, Any]) -> None:
-    with refused_in_one_line(UsageError):
+def test_cron_fields_are_read_or_rejected(fields: dict[str, Any]) -> None:
+    with rejected_in_one_line(UsageError):
         schedule = cron("a.b", **fields)
         assert schedule.next_fire_time(NEW_YEAR, UTC) > NEW_YEAR
 
@@ -107,8 +107,8 @@ moments = texts | st.datetimes(timezones=st.just(UTC)).map(str)
 @given(texts | st.tuples(moments, numbers, numbers).map("@".join))
 @example("2000-01-01T00:00:00+00:00@141@0")
 @example("2026-01-01T00:00:00+00:00@inf@nan")
-def test_clocks(text: str) -> None:
-    with refused_in_one_line(SettingsError):
+def test_clock_settings_are_read_or_rejected(text: str) -> None:
+    with rejected_in_one_line(SettingsError):
         clock = clock_from(text)
         assert clock.ago(timedelta(minutes=1)) < clock.now()
         assert clock.real_delay(NEW_YEAR) >= timedelta()
@@ -130,15 +130,15 @@ def _redis(url: str) -> None:
 @given(urls)
 @example("redis://[")
 @example("redis://h?db=one")
-def test_redis_urls(url: str) -> None:
-    with refused_in_one_line(UsageError):
+def test_redis_urls_are_read_or_rejected(url: str) -> None:
+    with rejected_in_one_line(UsageError):
         _redis(url)
 
 
 @given(urls)
 @example("0://::")
-def test_database_urls(url: str) -> None:
-    with refused_in_one_line(UsageError):
+def test_database_urls_are_read_or_rejected(url: str) -> None:
+    with rejected_in_one_line(UsageError):
         open_engine(url, pool_size=1)
 
 
@@ -151,10 +151,10 @@ def refusal(read: Callable[[str], object], url: str) -> str:
 
 
 @given(schemes, st.text("/:?#@[]%℀", max_size=6), st.text("/:?#@[]%℀", max_size=6))
-def test_no_error_shows_a_password(scheme: str, before: str, after: str) -> None:
+def test_errors_show_no_password(scheme: str, before: str, after: str) -> None:
     url = f"{scheme}user:{before}hunter2{after}@host:1/0?password=hunter2"
-    said = refusal(_redis, url) + refusal(partial(open_engine, pool_size=1), url)
-    assert "hunter2" not in said
+    messages = refusal(_redis, url) + refusal(partial(open_engine, pool_size=1), url)
+    assert "hunter2" not in messages
     assert "hunter2" not in mask_url(url)
 
 
@@ -171,34 +171,34 @@ voice_options = st.lists(
         texts | voice_options,
     ).map("".join)
 )
-def test_voice_urls(url: str) -> None:
+def test_voice_urls_are_read_or_rejected(url: str) -> None:
     async def nowhere(_: object) -> None: ...
 
-    async def opened() -> None:
-        with refused_in_one_line(UsageError):
+    async def open_url() -> None:
+        with rejected_in_one_line(UsageError):
             voice = await open_voice(url, clock=SystemClock(), sink=nowhere)
             await voice.close()
 
-    asyncio.run(opened())
+    asyncio.run(open_url())
 
 
 @given(json_values)
-def test_campaign_policies(given: object) -> None:
+def test_campaign_policies_are_read_or_rejected(data: object) -> None:
     with suppress(pydantic.ValidationError):
-        CampaignPolicy.model_validate_json(json.dumps(given))
+        CampaignPolicy.model_validate_json(json.dumps(data))
 
 
 @given(texts | json_values.map(json.dumps) | st.integers(1, 3000).map("[".__mul__))
-def test_arguments_of_the_command_line(text: str) -> None:
+def test_command_line_arguments_are_read_or_rejected(text: str) -> None:
     value(text)
-    with refused_in_one_line(UsageError):
+    with rejected_in_one_line(UsageError):
         keyword(text)
 
 
 @given(texts | st.tuples(numbers, st.sampled_from("smhd")).map("".join))
 @example("1000000000d")
-def test_spans_of_time(text: str) -> None:
-    with refused_in_one_line(click.ClickException):
+def test_durations_are_read_or_rejected(text: str) -> None:
+    with rejected_in_one_line(click.ClickException):
         assert timedelta() <= DURATION.convert(text, None, None)
 
 
@@ -217,8 +217,8 @@ def environment(name: str, text: str) -> Iterator[None]:
     | json_values.map(json.dumps),
 )
 @example("TASK_DOMAINS", "00")
-def test_values_of_settings(name: str, text: str) -> None:
-    with environment(name, text), refused_in_one_line(SettingsError):
+def test_setting_values_are_read_or_rejected(name: str, text: str) -> None:
+    with environment(name, text), rejected_in_one_line(SettingsError):
         load_settings(_env_file=None)
 
 
@@ -227,10 +227,12 @@ def test_values_of_settings(name: str, text: str) -> None:
     st.binary(max_size=60) | texts.map(lambda text: f"TASK_LEASE={text}".encode(errors="replace"))
 )
 @example(b"\x80")
-def test_settings_files(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_settings_files_are_read_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / f"{os.getpid()}.env"
     path.write_bytes(data)
-    with refused_in_one_line(SettingsError):
+    with rejected_in_one_line(SettingsError):
         load_settings(_env_file=path)
 
 
@@ -242,9 +244,9 @@ payloads = st.binary(max_size=40) | st.fixed_dictionaries(
 @given(payloads)
 @example(b'{"a": [], "k": null}')
 @example(b"\x80\x04K\x01.")
-def test_payloads_of_dead_letters_are_shown(payload: bytes) -> None:
+def test_any_dead_letter_payload_can_be_shown(payload: bytes) -> None:
     letter = DeadLetter(
-        job_id="one",
+        job_id="job-1",
         function="lead.update",
         queue="lead_tasks",
         payload=payload,
@@ -282,30 +284,32 @@ def tables(draw: st.DrawFn) -> bytes:
     | tables().map(lambda table: gzip.compress(table)[:-9])
     | st.binary(max_size=200).map(b"phone,name,email\n".__add__)
 )
-def test_lead_files(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_lead_files_are_imported_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / f"{os.getpid()}.csv"
     path.write_bytes(data)
 
-    async def imported(path: Path) -> None:
+    async def import_file(path: Path) -> None:
         clock = FrozenClock(NEW_YEAR)
         store = MemoryStore(clock=clock, publish=_published)
-        with refused_in_one_line(ValidationError):
+        with rejected_in_one_line(ValidationError):
             report = await import_leads(store, clock, path)
             assert report.read == report.added + report.duplicates + report.rejected
 
-    asyncio.run(imported(path))
+    asyncio.run(import_file(path))
 
 
 async def _published(jobs: object, /) -> None: ...
 
 
-def test_a_huge_field_of_a_lead_file_costs_its_row_only(tmp_path: Path) -> None:
+def test_huge_cell_breaks_only_its_row(tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     path.write_text("phone,name\n+12125550101," + "x" * 3_000_000 + "\n+12125550102,Ann\n")
 
-    async def imported() -> int:
+    async def import_file() -> int:
         clock = FrozenClock(NEW_YEAR)
         store = MemoryStore(clock=clock, publish=_published)
         return (await import_leads(store, clock, path)).added
 
-    assert asyncio.run(imported()) == 1
+    assert asyncio.run(import_file()) == 1

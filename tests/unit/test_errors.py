@@ -1,4 +1,4 @@
-"""Library errors become ours, in one place."""
+"""Errors of libraries are mapped to job errors."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ class Person(BaseModel):
     age: int
 
 
-def refused_by_pydantic() -> Exception:
+def pydantic_error() -> Exception:
     try:
         Person.model_validate({"age": "+1 212 555 0101"})
     except ValueError as error:
@@ -32,7 +32,7 @@ def refused_by_pydantic() -> Exception:
         (RedisConnectionError("gone"), errors.ExternalServiceError, True),
         (ConnectionResetError("gone"), errors.ExternalServiceError, True),
         (TimeoutError(), errors.ProcessTimeoutError, True),
-        (refused_by_pydantic(), errors.ValidationError, False),
+        (pydantic_error(), errors.ValidationError, False),
     ],
 )
 def test_library_errors_are_mapped(
@@ -50,12 +50,12 @@ def test_library_errors_are_mapped(
 @pytest.mark.parametrize(
     "error", [errors.ConflictError("no"), asyncio.CancelledError(), KeyError("a bug")]
 )
-def test_what_has_no_other_name_stays_as_it_is(error: BaseException) -> None:
+def test_other_errors_are_not_mapped(error: BaseException) -> None:
     assert errors.as_job_error(error) is error
 
 
-def test_the_input_that_was_refused_is_not_quoted() -> None:
-    text = str(errors.as_job_error(refused_by_pydantic()))
+def test_mapped_error_does_not_quote_the_input() -> None:
+    text = str(errors.as_job_error(pydantic_error()))
 
     assert text.startswith("age: ")
     assert "555" not in text

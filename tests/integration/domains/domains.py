@@ -1,4 +1,4 @@
-"""The domains' own workers in this process, on the servers of a test."""
+"""Workers of the domains in this process, on the servers of a test."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +18,7 @@ from jobs.store.postgres.store import PostgresStore
 def settings_for(
     monkeypatch: pytest.MonkeyPatch, redis_url: str, database_url: str
 ) -> Iterator[None]:
-    """The settings of this process, with quick retries, until the block ends."""
+    """Set the settings of this process, with quick retries, until the block ends."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("TASK_DEFAULT_RETRY_DELAY", "0.01")
@@ -30,15 +30,15 @@ def settings_for(
 
 
 async def burst(redis_url: str, *settings: type) -> None:
-    """Runs the jobs of these settings classes until their queues are empty."""
-    # Named here, since a settings class finds out its Redis only once a process.
+    """Run the jobs of settings classes until their queues are empty."""
+    # Passed explicitly: a settings class resolves its Redis only once per process.
     redis = Address.of(redis_url).arq_settings()
     await serve(create_worker(*settings, redis_settings=redis, burst=True, max_jobs=10))
 
 
 @asynccontextmanager
 async def opened(redis_url: str, database_url: str) -> AsyncIterator[tuple[Pool, PostgresStore]]:
-    """A producer's pool and store."""
+    """Open a producer's pool and store."""
     async with await create_pool(redis_url) as pool:
         store = await PostgresStore.open(
             database_url, publish=pool.enqueue_many, clock=SystemClock()
@@ -50,5 +50,5 @@ async def opened(redis_url: str, database_url: str) -> AsyncIterator[tuple[Pool,
 
 
 async def unpublished(jobs: Sequence[JobRequest], /) -> None:
-    """A store's `publish` that dies before it has published anything."""
+    """Fail as a process that dies before it publishes anything; the `publish` of a store."""
     raise ConnectionError("the process is gone")

@@ -1,5 +1,7 @@
-"""The domains' jobs run one after another by hand, on the real store or the one in memory: no
-worker, a clock that stands still, and a provider that follows a script."""
+"""Test bench that runs the domains' jobs one after another, without a worker.
+
+The store is PostgreSQL or in memory, the clock is frozen, and the provider follows a script.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -38,7 +40,7 @@ JOBS = {
 
 
 class Queue:
-    """Stands in for Redis: what is published waits here until `Flow.drain` runs it."""
+    """Replacement for Redis: published jobs wait here until `Flow.drain` runs them."""
 
     def __init__(self) -> None:
         self.waiting: list[JobRequest] = []
@@ -52,14 +54,14 @@ class Queue:
         return [None] * len(requests)
 
     def flush(self) -> None:
-        """Nothing is left: no job, and no result by which a second one would be refused."""
+        """Lose all jobs and all results, so that job ids can be used again."""
         self.waiting.clear()
         self._seen.clear()
 
 
 @dataclass
 class Flow:
-    """One running campaign and the means to push it on."""
+    """Running campaign, with methods that advance it."""
 
     store: Store
     clock: FrozenClock
@@ -83,10 +85,10 @@ class Flow:
         return await JOBS[name](self.ctx, *args, **kwargs)
 
     async def drain(self) -> None:
-        """Runs what is due and all that follows, until only deferred jobs wait."""
+        """Run the due jobs and their follow-ups until only deferred jobs wait."""
         while True:
             await self.voice.settle()
-            due = [r for r in self.queue.waiting if self._is_due(r)]
+            due = [request for request in self.queue.waiting if self._is_due(request)]
             if not due:
                 return
             self.queue.waiting = [r for r in self.queue.waiting if not self._is_due(r)]
@@ -97,7 +99,7 @@ class Flow:
         return request.defer_until is None or request.defer_until <= self.clock.now()
 
     async def run_next(self, choice: int) -> bool:
-        """Runs one of the jobs that are due; False if there is none."""
+        """Run one of the due jobs; return False if there is none."""
         await self.voice.settle()
         due = [request for request in self.queue.waiting if self._is_due(request)]
         if not due:
@@ -108,7 +110,7 @@ class Flow:
         return True
 
     async def schedule(self) -> None:
-        """One tick of the campaign and what follows at once."""
+        """Run one tick of the campaign, and the due follow-ups."""
         await self.run("campaign.tick")
         await self.drain()
 
@@ -119,19 +121,19 @@ class Flow:
     async def calls(self, lead_id: UUID | None = None) -> list[Call]:
         async with self.store.begin() as work:
             leads = await work.leads.ids(LeadFilter())
-            found = []
-            for one in [lead_id] if lead_id else leads:
-                for enrolment in await work.campaigns.enrolments_of(one):
-                    ids = [attempt_id(enrolment.id, n + 1) for n in range(enrolment.calls)]
-                    found += await work.calls.get_many(ids)
-        return found
+            calls = []
+            for id_ in [lead_id] if lead_id else leads:
+                for enrollment in await work.campaigns.enrolments_of(id_):
+                    ids = [attempt_id(enrollment.id, n + 1) for n in range(enrollment.calls)]
+                    calls += await work.calls.get_many(ids)
+        return calls
 
-    async def enrolment(self) -> Enrolment:
-        """The only one."""
+    async def enrollment(self) -> Enrolment:
+        """Return the only enrollment."""
         async with self.store.begin() as work:
             (lead_id,) = await work.leads.ids(LeadFilter())
-            (found,) = await work.campaigns.enrolments_of(lead_id)
-        return found
+            (enrollment,) = await work.campaigns.enrolments_of(lead_id)
+        return enrollment
 
 
 @asynccontextmanager
@@ -144,9 +146,15 @@ async def open_flow(
     trouble: Trouble | None = None,
     now: datetime = NOON,
 ) -> AsyncIterator[Flow]:
-    """A campaign that runs over `leads`, all of them enrolled.
+    """Open a running campaign with all `leads` enrolled.
 
-    database_url: without one, the store is in memory.
+    Args:
+        database_url: Database of the store; None means a store in memory.
+        scripts: Scripts of a number's calls.
+        leads: Leads of the campaign.
+        policy: Policy of the campaign.
+        trouble: Faults of the provider.
+        now: Time of the frozen clock.
     """
     clock, queue = FrozenClock(now), Queue()
     store: Store = MemoryStore(clock=clock, publish=queue.enqueue_many)

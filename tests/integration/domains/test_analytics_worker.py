@@ -1,10 +1,10 @@
-"""A campaign's report on PostgreSQL, after calls that jobs made: it agrees with the calls."""
+"""Campaign reports on PostgreSQL agree with the calls that jobs made."""
 
 from datetime import timedelta
 
 import asyncpg
 
-from jobs.analytics.invariants import check_books
+from jobs.analytics.invariants import check_invariants
 from jobs.analytics.model import Report
 from jobs.analytics.report import report_campaign, report_day
 from jobs.store.model import NewLead
@@ -23,7 +23,7 @@ LEADS = [
 
 
 async def dial(flow: Flow) -> None:
-    """All three leads are called: one a second, as long as the default pace holds."""
+    """Call all three leads, at the default pace."""
     await flow.schedule()
     for _ in SCRIPTS:
         await flow.pass_time(minutes=3)
@@ -35,11 +35,11 @@ async def report_of(flow: Flow) -> Report:
         return Report.model_validate(await work.analytics.report(name))
 
 
-async def test_the_report_agrees_with_the_calls(database_url: str) -> None:
+async def test_report_agrees_with_the_calls(database_url: str) -> None:
     async with open_flow(database_url, scripts=SCRIPTS, leads=LEADS) as flow:
         await dial(flow)
         report = await report_of(flow)
-        assert check_books(report) == []
+        assert check_invariants(report) == []
         sums = report.totals.sums
         assert (sums.attempts, sums.answered_by_human, sums.conversions) == (3, 2, 1)
         assert sums.seconds == 120
@@ -53,10 +53,10 @@ async def test_the_report_agrees_with_the_calls(database_url: str) -> None:
         assert await report_of(flow) == report.model_copy(update={"made_at": flow.clock.now()})
 
 
-async def test_a_call_that_is_deleted_is_missing_in_every_figure(database_url: str) -> None:
+async def test_deleted_call_is_missing_in_every_figure(database_url: str) -> None:
     async with open_flow(database_url, scripts=SCRIPTS, leads=LEADS) as flow:
         await dial(flow)
-        assert check_books(await report_of(flow)) == []
+        assert check_invariants(await report_of(flow)) == []
         connection = await asyncpg.connect(database_url)
         await connection.execute("DELETE FROM calls WHERE outcome = 'converted'")
         await connection.close()
@@ -66,4 +66,4 @@ async def test_a_call_that_is_deleted_is_missing_in_every_figure(database_url: s
         assert (sums.attempts, sums.conversions, sums.seconds) == (2, 0, 30)
         clerks = {row.value: row for row in report.breakdowns["job"]}["clerk"]
         assert (clerks.leads, clerks.attempts, clerks.conversions, clerks.seconds) == (2, 1, 0, 0)
-        assert check_books(report) == []
+        assert check_invariants(report) == []

@@ -1,4 +1,4 @@
-"""A lead's way through a campaign: dialled, called again, done; and nothing dialled twice."""
+"""Life of a lead in a campaign: dialed, retried, done, and never dialed twice for one attempt."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ from jobs.rules.caps import Caps
 from jobs.rules.dispositions import CallOutcome, Disposition
 from jobs.rules.pacing import Breaker, Pacing
 from jobs.rules.policy import CampaignPolicy
-from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrolmentStatus, LeadStatus
+from jobs.rules.states import CALL, CallStatus, CampaignStatus, EnrollmentStatus, LeadStatus
 from jobs.store.model import LeadFilter, NewLead
 from jobs.voice.simulator.faults import Trouble
 from jobs.voice.simulator.script import answered, failed, unanswered
@@ -24,13 +24,13 @@ NO_ANSWER = unanswered("no-answer", 480)
 CONVERTED = answered(90, "converted")
 
 
-async def test_a_no_answer_is_called_again_and_then_converts(database_url: str) -> None:
+async def test_unanswered_lead_is_called_again_and_converts(database_url: str) -> None:
     async with open_flow(database_url, scripts={NUMBER: [NO_ANSWER, CONVERTED]}) as flow:
         await flow.schedule()
         await flow.pass_time(minutes=1)
 
-        waiting = await flow.enrolment()
-        assert waiting.status is EnrolmentStatus.RETRY_WAIT
+        waiting = await flow.enrollment()
+        assert waiting.status is EnrollmentStatus.RETRY_WAIT
         assert waiting.tries == {Disposition.NO_ANSWER: 1}
         assert waiting.next_at is not None
         assert waiting.next_at >= NOON + timedelta(hours=4)
@@ -46,11 +46,11 @@ async def test_a_no_answer_is_called_again_and_then_converts(database_url: str) 
         assert (first.status, first.disposition) == (CallStatus.NO_ANSWER, Disposition.NO_ANSWER)
         assert (second.status, second.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
         assert second.duration == 90
-        assert (await flow.enrolment()).status is EnrolmentStatus.DONE
+        assert (await flow.enrollment()).status is EnrollmentStatus.DONE
         async with flow.store.begin() as work:
             assert (await work.leads.get(second.lead_id)).status is LeadStatus.CONVERTED
-        books = await flow.voice.records()
-        assert (books.accepted, books.repeated_keys, books.overlapping) == (2, 0, 0)
+        records = await flow.voice.records()
+        assert (records.accepted, records.repeated_keys, records.overlapping) == (2, 0, 0)
 
         await flow.schedule()
         async with flow.store.begin() as work:
@@ -59,7 +59,7 @@ async def test_a_no_answer_is_called_again_and_then_converts(database_url: str) 
         assert await flow.store.outbox_size() == 0
 
 
-async def test_a_dispatch_that_runs_again_dials_nobody_twice(database_url: str) -> None:
+async def test_repeated_dispatch_dials_nobody_twice(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         (dispatch,) = [job for job in flow.queue.waiting if job.function == "call.dispatch"]
@@ -71,8 +71,8 @@ async def test_a_dispatch_that_runs_again_dials_nobody_twice(database_url: str) 
         assert (await flow.voice.records()).requests == 1
 
 
-async def test_a_death_between_intent_and_answer_is_reconciled(database_url: str) -> None:
-    """The provider took the call, and the worker died before it could write that down."""
+async def test_worker_death_between_intent_and_answer_is_reconciled(database_url: str) -> None:
+    """The provider took the call, and the worker died before it stored the answer."""
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         (dispatch,) = [job for job in flow.queue.waiting if job.function == "call.dispatch"]
@@ -84,24 +84,24 @@ async def test_a_death_between_intent_and_answer_is_reconciled(database_url: str
 
         (call,) = await flow.calls()
         assert (call.status, call.outcome) == (CallStatus.COMPLETED, CallOutcome.CONVERTED)
-        books = await flow.voice.records()
-        assert (books.requests, books.accepted) == (1, 1)
+        records = await flow.voice.records()
+        assert (records.requests, records.accepted) == (1, 1)
 
 
 async def _die_after_the_request(flow: Flow, call_ids: tuple[object, ...]) -> None:
     place = flow.voice.place
 
     async def die(requests: object) -> object:
-        await place(requests)  # type: ignore[arg-type]  # passed on as it came
+        await place(requests)  # type: ignore[arg-type]  # passed through
         raise KeyboardInterrupt
 
-    flow.voice.place = die  # type: ignore[method-assign,assignment]  # a worker's last breath
+    flow.voice.place = die  # type: ignore[method-assign,assignment]  # dies after the request
     with pytest.raises(KeyboardInterrupt):
         await flow.run("call.dispatch", *call_ids)
     flow.voice.place = place  # type: ignore[method-assign]
 
 
-async def test_a_request_that_never_arrived_becomes_another_attempt(database_url: str) -> None:
+async def test_request_that_never_arrived_is_retried(database_url: str) -> None:
     async with open_flow(database_url, trouble=Trouble(dropped=1.0)) as flow:
         await flow.schedule()
         await flow.pass_time(minutes=1)
@@ -109,11 +109,11 @@ async def test_a_request_that_never_arrived_becomes_another_attempt(database_url
         (call,) = await flow.calls()
         assert (call.status, call.provider_id) == (CallStatus.FAILED, None)
         assert call.disposition is Disposition.CARRIER_FAILURE
-        enrolment = await flow.enrolment()
-        assert (enrolment.status, enrolment.attempts) == (EnrolmentStatus.RETRY_WAIT, 0)
+        enrollment = await flow.enrollment()
+        assert (enrollment.status, enrollment.attempts) == (EnrollmentStatus.RETRY_WAIT, 0)
 
 
-async def test_an_answer_that_got_lost_is_found_by_asking(database_url: str) -> None:
+async def test_lost_answer_is_found_by_a_lookup(database_url: str) -> None:
     async with open_flow(
         database_url, scripts={NUMBER: [CONVERTED]}, trouble=Trouble(unanswered=1.0)
     ) as flow:
@@ -125,7 +125,7 @@ async def test_an_answer_that_got_lost_is_found_by_asking(database_url: str) -> 
         assert (await flow.voice.records()).requests == 1
 
 
-async def test_a_provider_that_asks_to_wait_is_asked_again(database_url: str) -> None:
+async def test_provider_that_asks_to_wait_is_requested_again(database_url: str) -> None:
     async with open_flow(database_url, trouble=Trouble(wait=1.0, wait_seconds=30)) as flow:
         await flow.schedule()
         (call,) = await flow.calls()
@@ -140,10 +140,10 @@ async def test_a_provider_that_asks_to_wait_is_asked_again(database_url: str) ->
         assert (await flow.voice.records()).accepted == 0
 
 
-async def test_a_worker_that_stood_still_does_not_ask_any_more(
+async def test_frozen_worker_does_not_send_a_late_request(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between its intent and its request others may have given the attempt up."""
+    """Other workers may have given up the attempt between its intent and its request."""
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         with monkeypatch.context() as frozen:
             frozen.setattr(DISPATCH, "ASK_WITHIN", -1.0)
@@ -156,7 +156,7 @@ async def test_a_worker_that_stood_still_does_not_ask_any_more(
         assert (await flow.voice.records()).accepted == 1
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for(
+async def test_slow_answer_times_out_and_is_looked_up(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DISPATCH, "ANSWER_WITHIN", 0.05)
@@ -171,10 +171,10 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(
 
 
 @pytest.mark.parametrize("trouble", [None, Trouble(refuse=1.0)])
-async def test_a_worker_taken_for_dead_may_still_get_its_answer(
+async def test_worker_presumed_dead_may_still_get_its_answer(
     database_url: str, trouble: Trouble | None
 ) -> None:
-    """The same job runs elsewhere while the provider is asked: the call ends all the same."""
+    """The job runs on another worker during the request; the call still ends."""
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}, trouble=trouble) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         place = flow.voice.place
@@ -184,7 +184,7 @@ async def test_a_worker_taken_for_dead_may_still_get_its_answer(
             await flow.run("call.dispatch", *(request.call_id for request in requests))
             return await place(requests)
 
-        flow.voice.place = slow  # type: ignore[method-assign]  # it answers late
+        flow.voice.place = slow  # type: ignore[method-assign]  # responds late
         await flow.drain()
         for _ in range(MAX_REQUESTS):
             await flow.pass_time(minutes=5)
@@ -195,7 +195,7 @@ async def test_a_worker_taken_for_dead_may_still_get_its_answer(
         assert (await flow.voice.records()).requests == (MAX_REQUESTS if trouble else 1)
 
 
-async def test_a_call_dialled_during_a_lookup_is_not_given_up(database_url: str) -> None:
+async def test_call_dialed_during_a_lookup_is_not_failed(database_url: str) -> None:
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         (dispatching,) = [job for job in flow.queue.waiting if job.function == "call.dispatch"]
@@ -207,7 +207,7 @@ async def test_a_call_dialled_during_a_lookup_is_not_given_up(database_url: str)
             flow.clock.advance(timedelta(seconds=11))
             return states
 
-        flow.voice.lookup = slow  # type: ignore[method-assign]  # its answer is old news
+        flow.voice.lookup = slow  # type: ignore[method-assign]  # outdated result
         await flow.run("call.reconcile", *dispatching.args)
         flow.voice.lookup = lookup  # type: ignore[method-assign]
         (call,) = await flow.calls()
@@ -217,7 +217,7 @@ async def test_a_call_dialled_during_a_lookup_is_not_given_up(database_url: str)
         assert (await flow.calls())[0].status is CallStatus.COMPLETED
 
 
-async def test_do_not_call_is_honoured_at_once_and_everywhere(database_url: str) -> None:
+async def test_do_not_call_applies_at_once_in_all_campaigns(database_url: str) -> None:
     scripts = {NUMBER: [answered(20, "do_not_call")]}
     async with open_flow(database_url, scripts=scripts) as flow:
         async with flow.store.begin() as work:
@@ -232,24 +232,24 @@ async def test_do_not_call_is_honoured_at_once_and_everywhere(database_url: str)
             enrolments = await work.campaigns.enrolments_of(lead_id)
             later = NOON + timedelta(days=5 * 365)
             assert await work.leads.suppressed("default", [NUMBER], later) == {NUMBER}
-        assert {e.status for e in enrolments} == {EnrolmentStatus.REMOVED}
+        assert {e.status for e in enrolments} == {EnrollmentStatus.REMOVED}
 
         await flow.run("campaign.set_status", other.id, "start")
         await flow.schedule()
         assert (await flow.voice.records()).accepted == 1
 
 
-async def test_nobody_is_dialled_outside_the_window(database_url: str) -> None:
+async def test_lead_is_not_dialed_outside_the_window(database_url: str) -> None:
     night = NOON + timedelta(hours=10)
     async with open_flow(database_url, now=night) as flow:
         await flow.schedule()
 
-        enrolment = await flow.enrolment()
-        assert enrolment.next_at == NOON.replace(day=5, hour=13)
+        enrollment = await flow.enrollment()
+        assert enrollment.next_at == NOON.replace(day=5, hour=13)
         assert (await flow.voice.records()).requests == 0
 
 
-async def test_a_window_that_closed_before_dispatch_is_respected(database_url: str) -> None:
+async def test_window_that_closed_before_dispatch_expires_the_call(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         flow.clock.advance(timedelta(hours=10))
@@ -257,43 +257,43 @@ async def test_a_window_that_closed_before_dispatch_is_respected(database_url: s
 
         (call,) = await flow.calls()
         assert call.status is CallStatus.EXPIRED
-        enrolment = await flow.enrolment()
-        assert (enrolment.status, enrolment.attempts) == (EnrolmentStatus.RETRY_WAIT, 0)
+        enrollment = await flow.enrollment()
+        assert (enrollment.status, enrollment.attempts) == (EnrollmentStatus.RETRY_WAIT, 0)
         assert (await flow.voice.records()).requests == 0
 
 
-async def test_a_lead_without_a_known_zone_is_not_dialled(database_url: str) -> None:
+async def test_lead_without_a_known_zone_is_not_dialed(database_url: str) -> None:
     async with open_flow(database_url, leads=[NewLead(NUMBER, timezone="Mars/Base")]) as flow:
         await flow.schedule()
 
-        assert (await flow.enrolment()).status is EnrolmentStatus.REMOVED
+        assert (await flow.enrollment()).status is EnrollmentStatus.REMOVED
         assert (await flow.voice.records()).requests == 0
 
 
-async def test_a_paused_campaign_dials_no_more_and_goes_on_later(database_url: str) -> None:
+async def test_paused_campaign_dials_again_after_resume(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         await flow.run("campaign.set_status", flow.campaign_id, "pause")
         await flow.drain()
         assert (await flow.voice.records()).requests == 0
-        assert (await flow.enrolment()).status is EnrolmentStatus.RETRY_WAIT
+        assert (await flow.enrollment()).status is EnrollmentStatus.RETRY_WAIT
 
         await flow.run("campaign.set_status", flow.campaign_id, "resume")
         await flow.drain()
         assert (await flow.voice.records()).accepted == 1
 
 
-async def test_a_canceled_campaign_ends_its_enrolments(database_url: str) -> None:
+async def test_canceled_campaign_ends_its_enrollments(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await flow.run("campaign.schedule_calls", flow.campaign_id)
         await flow.run("campaign.set_status", flow.campaign_id, "cancel")
         await flow.drain()
 
-        assert (await flow.enrolment()).status is EnrolmentStatus.REMOVED
+        assert (await flow.enrollment()).status is EnrollmentStatus.REMOVED
         assert (await flow.voice.records()).requests == 0
 
 
-async def test_a_number_is_dialled_three_times_a_day_in_all_campaigns_together(
+async def test_number_cap_applies_across_campaigns(
     database_url: str,
 ) -> None:
     policy = CampaignPolicy(caps=Caps(max_per_number=2))
@@ -308,7 +308,7 @@ async def test_a_number_is_dialled_three_times_a_day_in_all_campaigns_together(
         assert (await flow.voice.records()).accepted == 2
 
 
-async def test_failing_carriers_trip_the_breaker(database_url: str) -> None:
+async def test_breaker_trips_on_carrier_failures(database_url: str) -> None:
     numbers = [f"+1212555{n:04}" for n in range(100, 110)]
     policy = CampaignPolicy(
         breaker=Breaker(min_calls=5), pacing=Pacing(calls_per_second=None, max_concurrent=5)
@@ -329,9 +329,11 @@ async def test_failing_carriers_trip_the_breaker(database_url: str) -> None:
         assert (await flow.voice.records()).accepted == 5
 
 
-async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: str) -> None:
-    """Every follow-up is derivable from the rows: the queue is emptied after each step. Whenever
-    else it is emptied, see `test_flush.py`."""
+async def test_reconciliation_recovers_jobs_lost_in_redis(database_url: str) -> None:
+    """Empty the queue after each step: every follow-up can be derived from the rows.
+
+    `test_flush.py` empties it at random moments.
+    """
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         for _ in range(40):
             flow.queue.waiting.clear()
@@ -343,7 +345,7 @@ async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: s
             batch, flow.queue.waiting = flow.queue.waiting, []
             for job in batch:
                 await flow.run(job.function, *job.args, **job.kwargs)
-            if (await flow.enrolment()).status is EnrolmentStatus.DONE:
+            if (await flow.enrollment()).status is EnrollmentStatus.DONE:
                 break
 
         (call,) = await flow.calls()
@@ -351,7 +353,7 @@ async def test_what_was_lost_in_redis_is_found_by_reconciliation(database_url: s
         assert (await flow.voice.records()).requests == 1
 
 
-async def test_an_outage_of_the_provider_loses_nothing(database_url: str) -> None:
+async def test_provider_outage_loses_no_call(database_url: str) -> None:
     async with open_flow(database_url, scripts={NUMBER: [CONVERTED]}) as flow:
         place = flow.voice.place
 
@@ -367,4 +369,4 @@ async def test_an_outage_of_the_provider_loses_nothing(database_url: str) -> Non
         await flow.pass_time(minutes=5)
         await flow.schedule()
         await flow.pass_time(minutes=5)
-        assert (await flow.enrolment()).status is EnrolmentStatus.DONE
+        assert (await flow.enrollment()).status is EnrollmentStatus.DONE

@@ -1,4 +1,4 @@
-"""The default queue on its own worker, Redis and PostgreSQL."""
+"""Jobs of the default queue on a worker, Redis and PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -24,7 +24,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, redis_url: str, database_url: str)
         yield
 
 
-async def test_a_script_is_played_try_by_try(redis_url: str, database_url: str) -> None:
+async def test_script_plays_one_step_per_execution(redis_url: str, database_url: str) -> None:
     async with opened(redis_url, database_url) as (pool, _):
         ping = await pool.enqueue_job("default.ping")
         job = await pool.enqueue_job("default.scripted", "fail", "retry_after:0.02", "ok")
@@ -36,12 +36,12 @@ async def test_a_script_is_played_try_by_try(redis_url: str, database_url: str) 
         assert await ping.result(timeout=1) == "pong"
         assert await job.result(timeout=1) == 3
         letters = await DeadLetterStore(pool).find()
-        assert [(one.job_id, one.error_class, one.tries) for one in letters] == [
+        assert [(letter.job_id, letter.error_class, letter.tries) for letter in letters] == [
             (dead.job_id, "ValidationError", 1)
         ]
 
 
-async def test_what_a_dead_process_left_is_published_and_runs_once(
+async def test_outbox_of_a_dead_process_is_published_and_runs_once(
     redis_url: str, database_url: str
 ) -> None:
     gone = await PostgresStore.open(database_url, publish=unpublished, clock=SystemClock())
@@ -57,9 +57,8 @@ async def test_what_a_dead_process_left_is_published_and_runs_once(
         assert await store.outbox_size() == 0
 
 
-async def test_what_is_published_twice_takes_effect_once(redis_url: str, database_url: str) -> None:
-    """A relay that dies between publishing and deleting: once while the job waits, and once when
-    it is done."""
+async def test_job_published_twice_runs_once(redis_url: str, database_url: str) -> None:
+    """Let the relay die between publishing and deleting, while the job waits and after its end."""
     async with opened(redis_url, database_url) as (pool, store):
 
         async def publish_and_die(jobs: Sequence[JobRequest], /) -> None:
@@ -80,10 +79,10 @@ async def test_what_is_published_twice_takes_effect_once(redis_url: str, databas
         await gone.close()
 
 
-async def test_a_worker_notices_at_once_that_a_process_died_after_its_commit(
+async def test_worker_relays_at_once_after_a_process_died(
     redis_url: str, database_url: str
 ) -> None:
-    """Without the cron, which looks every 15 s: PostgreSQL tells the worker to look."""
+    """PostgreSQL notifies the worker; the cron, which relays every 15 s, is off."""
     redis = Address.of(redis_url).arq_settings()
     worker = create_worker(WorkerSettings, redis_settings=redis, cron_jobs=[])
     async with opened(redis_url, database_url) as (pool, store), running(worker):
@@ -100,4 +99,4 @@ async def test_a_worker_notices_at_once_that_a_process_died_after_its_commit(
         async def is_empty() -> bool:
             return await store.outbox_size() == 0
 
-        await wait_until(is_empty)  # the row goes right after the job was published
+        await wait_until(is_empty)  # the row is deleted right after the job is published

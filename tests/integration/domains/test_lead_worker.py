@@ -1,4 +1,4 @@
-"""Leads from a file to a score, by the lead queue's worker, on Redis and PostgreSQL."""
+"""Import, qualification and tags on a worker, Redis and PostgreSQL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def leads_file(folder: Path, count: int) -> Path:
     return path
 
 
-async def test_a_file_is_imported_qualified_and_tagged(
+async def test_file_is_imported_qualified_and_tagged(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     path = leads_file(tmp_path, 250)
@@ -64,10 +64,12 @@ async def test_a_file_is_imported_qualified_and_tagged(
             hot = await work.leads.ids(LeadFilter(temperatures=frozenset({Temperature.HOT})))
         assert tagged == ids
         assert hot == ids[:10]
-        assert [one.error_class for one in await DeadLetterStore(pool).find()] == ["ConflictError"]
+        assert [letter.error_class for letter in await DeadLetterStore(pool).find()] == [
+            "ConflictError"
+        ]
 
 
-async def test_two_imports_of_one_file_at_once_add_each_lead_once(
+async def test_concurrent_imports_of_a_file_add_each_lead_once(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     path = leads_file(tmp_path, 1500)

@@ -1,4 +1,4 @@
-"""A report as files: complete, readable, and safe whatever the leads' columns hold."""
+"""Report files are complete, readable, and safe for any values of the leads."""
 
 import csv
 import json
@@ -70,11 +70,11 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def charts_of(page: str) -> dict[str, Any]:
-    found = re.search(
+    match = re.search(
         r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL
     )
-    assert found is not None
-    charts: dict[str, Any] = json.loads(found[1])
+    assert match is not None
+    charts: dict[str, Any] = json.loads(match[1])
     return charts
 
 
@@ -82,7 +82,7 @@ def without_library(page: str) -> str:
     return page.replace(render._plotly_js(), "")
 
 
-def test_all_files_are_written_with_all_figures(tmp_path: Path) -> None:
+def test_report_files_have_all_figures(tmp_path: Path) -> None:
     report = make_report()
     files = write_report(report, tmp_path / "new" / "folder")
     assert Report.model_validate_json(files.json.read_text()) == report
@@ -98,19 +98,19 @@ def test_all_files_are_written_with_all_figures(tmp_path: Path) -> None:
     assert "<!doctype html>" in files.html.read_text()
 
 
-def test_json_ends_with_a_line_end_and_keeps_nulls() -> None:
+def test_json_ends_with_a_newline_and_keeps_nulls() -> None:
     text = as_json(make_report())
     assert text.endswith("}\n")
     assert json.loads(text)["metrics"]["cost_per_conversion"] is None
 
 
-def test_the_page_needs_nothing_else() -> None:
+def test_page_is_self_contained() -> None:
     page = without_library(as_html(make_report()))
     assert not re.search(r"(src|href)\s*=|@import|url\(|https?://", page)
     assert render._plotly_js() in as_html(make_report())
 
 
-def test_each_place_for_a_chart_has_its_chart() -> None:
+def test_page_has_data_for_each_chart() -> None:
     page = as_html(make_report())
     named = set(re.findall(r'data-chart="([^"]+)"', without_library(page)))
     charts = charts_of(page)
@@ -119,7 +119,7 @@ def test_each_place_for_a_chart_has_its_chart() -> None:
     assert all(chart["layout"]["height"] and chart["data"] for chart in charts.values())
 
 
-def test_every_colour_of_a_chart_is_defined_by_the_page() -> None:
+def test_page_defines_every_color_of_its_charts() -> None:
     page = without_library(as_html(make_report()))
     used = set(re.findall(r'"(--[\w-]+)"', page))
     defined = set(re.findall(r"(--[\w-]+):", page))
@@ -127,7 +127,7 @@ def test_every_colour_of_a_chart_is_defined_by_the_page() -> None:
     assert used <= defined
 
 
-def test_what_leads_hold_cannot_become_part_of_the_page() -> None:
+def test_lead_values_are_escaped() -> None:
     report = make_report(
         campaign=NASTY, breakdowns={NASTY: (row(NASTY, 50), row("<b>bold</b>", 50))}
     )
@@ -148,14 +148,14 @@ def test_personal_data_is_masked() -> None:
     assert "@example.org" not in page
 
 
-def test_the_books_are_shown() -> None:
-    assert "The books balance" in as_html(make_report())
+def test_page_lists_violated_invariants() -> None:
+    assert "disagree" not in without_library(as_html(make_report()))
     page = as_html(make_report(enrolments={"done": 60}))
-    assert "The books do not balance" in page
-    assert "100 leads, but 60 in a state" in page
+    assert "Some figures disagree" in page
+    assert "leads: 100 in the list, but 60 by enrollment status" in page
 
 
-def test_a_campaign_without_calls_has_a_page_too() -> None:
+def test_campaign_without_calls_has_a_page() -> None:
     page = as_html(
         make_report(
             days=(),
@@ -170,7 +170,7 @@ def test_a_campaign_without_calls_has_a_page_too() -> None:
     assert "\N{EN DASH}" in page
 
 
-def test_columns_with_one_value_are_not_drawn() -> None:
+def test_column_with_one_value_has_no_chart() -> None:
     report = make_report(
         breakdowns={"source": (row("fair", 100),), "job": (row("a", 1), row("b", 2))}
     )
@@ -180,12 +180,12 @@ def test_columns_with_one_value_are_not_drawn() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "\N{EN DASH}"), (0, "0:00"), (65.4, "1:05"), (3661, "1:01:01")]
 )
-def test_durations_are_shown_by_the_clock(seconds: float | None, text: str) -> None:
+def test_duration_is_formatted_as_clock_time(seconds: float | None, text: str) -> None:
     assert render.duration(seconds) == text
 
 
 @pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
-def test_without_a_library_the_remedy_is_named(
+def test_missing_library_is_reported_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -198,7 +198,7 @@ def test_without_a_library_the_remedy_is_named(
     assert not (tmp_path / "report").exists()
 
 
-def test_plotly_knows_everything_that_a_chart_says() -> None:
+def test_charts_are_valid_for_plotly() -> None:
     for name, chart in charts_of(as_html(make_report())).items():
         plain = json.loads(re.sub(r'"--[\w-]+"', '"#123456"', json.dumps(chart)))
         assert Figure(plain["data"], plain["layout"]).to_dict()["data"], name

@@ -1,4 +1,4 @@
-"""Rollups and reports: every figure comes from the calls, whenever and however they change."""
+"""Rollups and reports follow the calls, however late they change."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobs.analytics import rollup
-from jobs.analytics.invariants import check_books
+from jobs.analytics.invariants import check_invariants
 from jobs.analytics.model import DailyReport, Report
 from jobs.analytics.report import (
     build_report,
@@ -42,7 +42,7 @@ LEADS = (
 
 @dataclass
 class Campaign:
-    """A campaign of four leads in four zones, and the means to have them called."""
+    """Campaign of four leads in four time zones, with methods that add calls."""
 
     store: MemoryStore
     clock: FrozenClock
@@ -50,23 +50,23 @@ class Campaign:
     ctx: JobContext
 
     async def call(self, lead: int, at: datetime = MONDAY, **columns: Any) -> UUID:
-        """A call to the lead of that place in LEADS, which nobody answered unless said."""
+        """Add a call to a lead of LEADS, unanswered unless `columns` differ."""
         call_id = uuid4()
         async with self.store.begin() as work:
-            found = await work.leads.find("default", LEADS[lead].e164)
-            assert found is not None
-            (enrolment,) = await work.campaigns.enrolments_of(found.id)
-            number = enrolment.calls + 1
-            await work.campaigns.save_enrolments([replace(enrolment, calls=number)])
+            row = await work.leads.find("default", LEADS[lead].e164)
+            assert row is not None
+            (enrollment,) = await work.campaigns.enrolments_of(row.id)
+            number = enrollment.calls + 1
+            await work.campaigns.save_enrolments([replace(enrollment, calls=number)])
             new = NewCall(
                 id=call_id,
                 tenant="default",
                 campaign_id=self.id,
-                enrolment_id=enrolment.id,
-                lead_id=found.id,
+                enrolment_id=enrollment.id,
+                lead_id=row.id,
                 number=number,
                 scheduled_for=at,
-                zone=found.timezone or "",
+                zone=row.timezone or "",
             )
             await work.calls.add([new], at)
         ended = {
@@ -117,8 +117,8 @@ async def campaign() -> Campaign:
     return Campaign(store, clock, made.id, cast("JobContext", {"store": store, "clock": clock}))
 
 
-async def called(campaign: Campaign) -> None:
-    """Five calls: two answered by a human, one of them converts; one by a machine."""
+async def add_calls(campaign: Campaign) -> None:
+    """Add five calls: two answered by a human, of which one converts, and one by a machine."""
     await campaign.call(0)
     await campaign.call(0, MONDAY + timedelta(hours=1), **CONVERTED)
     await campaign.call(1, **ANSWERED)
@@ -127,8 +127,8 @@ async def called(campaign: Campaign) -> None:
     await roll_up(campaign.store)
 
 
-async def test_the_report_has_the_figures_of_the_calls(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_report_has_the_figures_of_the_calls(campaign: Campaign) -> None:
+    await add_calls(campaign)
     report = await campaign.report()
     totals = report.totals
     assert (totals.leads, totals.leads_tried, totals.leads_reached, totals.ended) == (4, 4, 2, 5)
@@ -142,20 +142,20 @@ async def test_the_report_has_the_figures_of_the_calls(campaign: Campaign) -> No
     assert report.metrics["conversion_per_lead"] == 1 / 4
     assert report.metrics["abandon_rate"] == 0
     assert report.dispositions == {"answered": 2, "no_answer": 2, "voicemail": 1}
-    assert check_books(report) == []
+    assert check_invariants(report) == []
 
 
-async def test_a_report_without_calls_has_no_ratios(campaign: Campaign) -> None:
+async def test_report_without_calls_has_no_ratios(campaign: Campaign) -> None:
     await roll_up(campaign.store)
     report = await campaign.report()
     assert report.metrics["asr"] is None
     assert report.metrics["penetration"] == 0
     assert (report.days, report.hours) == ((), ())
-    assert check_books(report) == []
+    assert check_invariants(report) == []
 
 
 async def test_breakdowns_have_every_value_of_every_column(campaign: Campaign) -> None:
-    await called(campaign)
+    await add_calls(campaign)
     report = await campaign.report()
     jobs = {row.value: row for row in report.breakdowns["job"]}
     assert (jobs["clerk"].leads, jobs["clerk"].attempts) == (2, 3)
@@ -165,16 +165,16 @@ async def test_breakdowns_have_every_value_of_every_column(campaign: Campaign) -
     assert {row.value for row in report.breakdowns["status"]} == {"new"}
 
 
-async def test_hours_are_those_of_the_called_party(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_hours_are_in_the_called_partys_time_zone(campaign: Campaign) -> None:
+    await add_calls(campaign)
     report = await campaign.report()
     hours = {(item.weekday, item.hour): item.sums.attempts for item in report.hours}
     assert hours == {(0, 12): 1, (0, 13): 1, (0, 18): 1, (0, 23): 1}
     assert report.attempts_without_zone == 1
 
 
-async def test_days_are_those_of_the_report(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_days_are_in_the_reports_time_zone(campaign: Campaign) -> None:
+    await add_calls(campaign)
     utc, kathmandu = await campaign.report(), await campaign.report("Asia/Kathmandu")
     assert {item.day: item.sums.attempts for item in utc.days} == {date(2026, 3, 2): 5}
     assert {item.day: item.sums.attempts for item in kathmandu.days} == {
@@ -185,24 +185,24 @@ async def test_days_are_those_of_the_report(campaign: Campaign) -> None:
         await campaign.report("Mars/Olympus")
 
 
-async def test_a_report_survives_json(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_report_round_trips_through_json(campaign: Campaign) -> None:
+    await add_calls(campaign)
     report = await campaign.report()
     assert Report.model_validate_json(report.model_dump_json()) == report
     assert Report.model_validate(report.model_dump(mode="json")) == report
 
 
-async def test_late_and_repeated_changes_end_in_the_same_figures(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_late_and_repeated_changes_give_the_same_figures(campaign: Campaign) -> None:
+    await add_calls(campaign)
     call_id = await campaign.call(3, status=CallStatus.QUEUED, disposition=None, ended_at=None)
     await roll_up(campaign.store)
     await campaign.change(call_id, **CONVERTED)
     stale = await campaign.report()
-    assert "conversions: the calls say 2, the roll-up says 1" in check_books(stale)
+    assert "conversions: 2 by calls, but 1 by rollup" in check_invariants(stale)
     await roll_up(campaign.store)
     await roll_up(campaign.store)
     report = await campaign.report()
-    assert check_books(report) == []
+    assert check_invariants(report) == []
     assert (report.totals.sums.attempts, report.totals.sums.conversions) == (6, 2)
 
 
@@ -213,43 +213,44 @@ async def test_many_buckets_are_rolled_up_in_chunks(
     for quarter in range(7):
         await campaign.call(0, MONDAY + quarter * timedelta(minutes=15))
     assert await roll_up(campaign.store) == 7
-    assert check_books(await campaign.report()) == []
+    assert check_invariants(await campaign.report()) == []
 
 
-async def test_the_books_notice_what_does_not_agree(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_invariants_detect_disagreeing_figures(campaign: Campaign) -> None:
+    await add_calls(campaign)
     report = await campaign.report()
-    assert not check_books(report)
+    assert not check_invariants(report)
     fewer = report.model_copy(update={"days": report.days[1:]})
-    assert any("attempts" in line for line in check_books(fewer))
+    assert any("attempts" in line for line in check_invariants(fewer))
     lost = report.model_copy(update={"enrolments": {"done": 3}})
-    assert check_books(lost) == ["4 leads, but 3 in a state"]
+    assert check_invariants(lost) == ["leads: 4 in the list, but 3 by enrollment status"]
     values = {**report.breakdowns, "job": report.breakdowns["job"][1:]}
     assert any(
-        "of job" in line for line in check_books(report.model_copy(update={"breakdowns": values}))
+        "of job" in line
+        for line in check_invariants(report.model_copy(update={"breakdowns": values}))
     )
     hours = report.model_copy(update={"attempts_without_zone": 0})
-    assert check_books(hours) == ["attempts: 5 by day, but 4 by hour"]
+    assert check_invariants(hours) == ["attempts: 5 by day, but 4 by hour"]
 
 
-async def test_a_column_of_identifiers_is_left_out(
+async def test_column_with_too_many_values_is_left_out(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.analytics.report.MOST_VALUES", 2)
+    monkeypatch.setattr("jobs.analytics.report.MAX_VALUES", 2)
     report = await campaign.report()
     assert report.columns_left_out == ("timezone", "age")
     assert "job" in report.breakdowns
 
 
-async def test_open_hours_count_when_any_called_zone_was_open() -> None:
+async def test_open_hours_count_if_any_called_zone_is_open() -> None:
     def bucket(at: datetime, zone: str) -> Bucket:
         return Bucket(BucketKey(uuid4(), at, zone), 1, 0, 0, 0, 0, 0, Decimal(0))
 
     early = datetime(2026, 3, 2, 7, tzinfo=UTC)
     late = datetime(2026, 3, 2, 23, 45, tzinfo=UTC)
-    one = [bucket(early, "Europe/Paris"), bucket(late, "Europe/Paris")]
-    assert open_hours(one, DEFAULT_WINDOWS) == 13
-    both = [*one, bucket(late, "America/New_York")]
+    paris = [bucket(early, "Europe/Paris"), bucket(late, "Europe/Paris")]
+    assert open_hours(paris, DEFAULT_WINDOWS) == 13
+    both = [*paris, bucket(late, "America/New_York")]
     assert open_hours(both, DEFAULT_WINDOWS) == 17
     assert open_hours([bucket(early, "")], DEFAULT_WINDOWS) == 0
     assert open_hours([], DEFAULT_WINDOWS) == 0
@@ -258,20 +259,20 @@ async def test_open_hours_count_when_any_called_zone_was_open() -> None:
 # Jobs
 
 
-async def test_a_campaign_report_is_rolled_up_and_stored(campaign: Campaign) -> None:
+async def test_campaign_report_is_rolled_up_and_stored(campaign: Campaign) -> None:
     await campaign.call(0, **CONVERTED)
     name = await report_campaign(campaign.ctx, campaign.id)
     async with campaign.store.begin() as work:
         stored = await work.analytics.report(name)
     report = Report.model_validate(stored)
     assert report.totals.sums.conversions == 1
-    assert check_books(report) == []
+    assert check_invariants(report) == []
     with pytest.raises(NotFoundError):
         await report_campaign(campaign.ctx, uuid4())
 
 
-async def test_the_daily_report_is_of_yesterday_in_its_zone(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_daily_report_covers_yesterday_in_its_time_zone(campaign: Campaign) -> None:
+    await add_calls(campaign)
     assert await report_day(campaign.ctx) == "day:UTC:2026-03-02"
     assert await report_day(campaign.ctx, zone="America/Los_Angeles") == (
         "day:America/Los_Angeles:2026-03-01"
@@ -284,8 +285,8 @@ async def test_the_daily_report_is_of_yesterday_in_its_zone(campaign: Campaign) 
     assert utc.campaigns[campaign.id].attempts == 5
 
 
-async def test_a_day_whose_report_was_lost_gets_one_within_a_week(campaign: Campaign) -> None:
-    await called(campaign)
+async def test_missing_daily_report_is_made_up_within_a_week(campaign: Campaign) -> None:
+    await add_calls(campaign)
     campaign.clock.advance(timedelta(days=3))
     assert await report_day(campaign.ctx) == "day:UTC:2026-03-05"
     async with campaign.store.begin() as work:
@@ -298,7 +299,7 @@ async def test_a_day_whose_report_was_lost_gets_one_within_a_week(campaign: Camp
         assert await work.analytics.report("day:UTC:2026-03-02") == stored
 
 
-async def test_campaigns_at_work_and_just_ended_are_reported(campaign: Campaign) -> None:
+async def test_active_and_recently_ended_campaigns_are_reported(campaign: Campaign) -> None:
     assert await report_campaigns(campaign.ctx) == 0
     async with campaign.store.begin() as work:
         draft = await work.campaigns.get(campaign.id)
@@ -311,8 +312,8 @@ async def test_campaigns_at_work_and_just_ended_are_reported(campaign: Campaign)
     definition.check(job.args, job.kwargs)
     assert job.args == (campaign.id,)
     async with campaign.store.begin() as work:
-        now = await work.campaigns.get(campaign.id)
-        ended = replace(now, status=CampaignStatus.COMPLETED, ended_at=campaign.clock.now())
+        current = await work.campaigns.get(campaign.id)
+        ended = replace(current, status=CampaignStatus.COMPLETED, ended_at=campaign.clock.now())
         await work.campaigns.save(ended)
     assert await report_campaigns(campaign.ctx) == 1
     campaign.clock.advance(timedelta(days=3))

@@ -1,4 +1,4 @@
-"""Rows for the tests of the call domain: a running campaign with one dialled lead."""
+"""Builders of calls and events for the tests of the call domain."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ CALL_ID = UUID(int=1)
 
 
 def a_call(status: CallStatus = CallStatus.QUEUED, **changes: Any) -> Call:
-    """A call to which nothing has happened yet but what `status` says."""
+    """Return a call in a status, without any facts."""
     call = Call(
         id=CALL_ID,
         tenant="default",
@@ -46,7 +46,7 @@ def a_call(status: CallStatus = CallStatus.QUEUED, **changes: Any) -> Call:
 
 
 def an_event(sequence: int, kind: EventKind = EventKind.STATUS, **payload: Any) -> CallEvent:
-    """A callback of the call, as stored."""
+    """Return a stored callback of the call."""
     return CallEvent(
         id=sequence + 1,
         provider_id="CA1",

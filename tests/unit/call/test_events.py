@@ -1,4 +1,4 @@
-"""Provider events become the state of a call, in whatever order they come."""
+"""Provider events give the same call in any order."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -32,7 +32,7 @@ ANSWERED = [
 @given(
     order=st.permutations(ANSWERED), cuts=st.lists(st.integers(0, 4), max_size=3), again=st.data()
 )
-def test_the_order_in_which_events_come_does_not_matter(order, cuts, again) -> None:  # type: ignore[no-untyped-def]  # hypothesis passes them
+def test_events_give_the_same_call_in_any_order(order, cuts, again) -> None:  # type: ignore[no-untyped-def]  # hypothesis passes them
     repeated = [*order, *again.draw(st.lists(st.sampled_from(ANSWERED), max_size=3))]
     call = a_call()
     edges = [0, *sorted(cuts), len(repeated)]
@@ -50,20 +50,20 @@ def test_the_order_in_which_events_come_does_not_matter(order, cuts, again) -> N
 
 @given(
     status=st.sampled_from([status for status in CallStatus if CALL.is_terminal(status)]),
-    said=st.sampled_from(list(CallStatus)),
+    reported=st.sampled_from(list(CallStatus)),
     sequence=st.integers(0, 50),
 )
-def test_an_ended_call_never_changes_its_state(
-    status: CallStatus, said: CallStatus, sequence: int
+def test_ended_call_keeps_its_status(
+    status: CallStatus, reported: CallStatus, sequence: int
 ) -> None:
     call = a_call(status, ended_at=NOON)
 
-    after = apply_status(call, StatusPayload(status=said), sequence, NOON + timedelta(hours=1))
+    after = apply_status(call, StatusPayload(status=reported), sequence, NOON + timedelta(hours=1))
 
     assert (after.status, after.ended_at) == (status, NOON)
 
 
-def test_a_late_machine_detection_fills_in_what_is_not_known() -> None:
+def test_late_machine_detection_fills_in_unknown_facts() -> None:
     call = apply_events(a_call(), [an_event(3, status="completed", duration=12)])
 
     call = apply_events(
@@ -74,7 +74,7 @@ def test_a_late_machine_detection_fills_in_what_is_not_known() -> None:
     assert call.status is CallStatus.COMPLETED
 
 
-def test_numbers_may_come_as_text() -> None:
+def test_numbers_in_payloads_may_be_text() -> None:
     call = apply_events(
         a_call(), [an_event(0, status="completed", duration="61", price="0.021", sip_code="")]
     )
@@ -86,19 +86,19 @@ def test_numbers_may_come_as_text() -> None:
     "payload",
     [{"status": "exploded"}, {"status": "ringing", "duration": "long"}, {"at": "yesterday"}],
 )
-def test_a_malformed_event_does_not_hold_up_the_others(payload: dict[str, Any]) -> None:
+def test_malformed_event_does_not_block_the_others(payload: dict[str, Any]) -> None:
     call = apply_events(a_call(), [an_event(0, **payload), an_event(1, status="busy")])
 
     assert call.status is CallStatus.BUSY
 
 
-def test_a_callback_that_outruns_the_answer_links_the_call() -> None:
+def test_callback_before_the_answer_links_the_call() -> None:
     call = apply_events(a_call(CallStatus.DIALING), [an_event(0, status="ringing")])
 
     assert (call.status, call.provider_id) == (CallStatus.RINGING, "CA1")
 
 
-def test_an_event_after_the_end_overrides_no_fact() -> None:
+def test_event_after_the_end_replaces_no_fact() -> None:
     call = apply_events(a_call(), [an_event(2, status="completed", duration=30)])
 
     call = apply_events(call, [an_event(3, status="completed", duration=99, price="0.5")])
@@ -106,7 +106,7 @@ def test_an_event_after_the_end_overrides_no_fact() -> None:
     assert (call.duration, str(call.price)) == (30, "0.5")
 
 
-def test_the_sequence_of_other_kinds_is_not_that_of_the_status() -> None:
+def test_sequence_counts_status_events_only() -> None:
     detected = an_event(9, kind=EventKind.MACHINE_DETECTION, answered_by="human")
 
     call = apply_events(a_call(), [detected, an_event(1, status="ringing")])

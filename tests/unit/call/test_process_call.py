@@ -1,4 +1,4 @@
-"""The end of a call, carried over to its lead, on the in-memory store."""
+"""Effects of ended calls on the lead, on the in-memory store."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ from tests.unit.call.build import NOON
 
 
 class Desk:
-    """A store with one lead and its calls, each in a campaign of its own."""
+    """Store with one lead and its calls, each in a separate campaign."""
 
     def __init__(self) -> None:
         self.clock = FrozenClock(NOON)
@@ -28,21 +28,21 @@ class Desk:
 
     async def lead(self) -> Lead:
         async with self.store.begin() as work:
-            found = await work.leads.find("default", "+12125550101")
-            if found is None:
+            lead = await work.leads.find("default", "+12125550101")
+            if lead is None:
                 await work.leads.add([NewLead("+12125550101")], NOON)
-                found = await work.leads.find("default", "+12125550101")
-            assert found is not None
-            return found
+                lead = await work.leads.find("default", "+12125550101")
+            assert lead is not None
+            return lead
 
     async def call(self, **columns: Any) -> UUID:
-        """A call to the lead that ended so; each a day after the last one."""
+        """Add an ended call to the lead, a day after the previous call."""
         call_id, lead = uuid4(), await self.lead()
         async with self.store.begin() as work:
             campaign = await work.campaigns.add("default", str(call_id), CampaignPolicy(), NOON)
             await work.campaigns.enrol(campaign.id, LeadFilter(), NOON)
-            (enrolment,) = await work.campaigns.due(campaign.id, NOON, 1)
-            new = NewCall(call_id, "default", campaign.id, enrolment.id, lead.id, 1, NOON)
+            (enrollment,) = await work.campaigns.due(campaign.id, NOON, 1)
+            new = NewCall(call_id, "default", campaign.id, enrollment.id, lead.id, 1, NOON)
             await work.calls.add([new], NOON)
             ended = {"status": CallStatus.COMPLETED, "ended_at": self.clock.advance(timedelta(1))}
             call = replace(await work.calls.get(call_id), **{**ended, **columns})
@@ -74,7 +74,7 @@ def desk() -> Desk:
         (None, LeadStatus.CONTACTED),
     ],
 )
-async def test_what_a_person_said_becomes_the_status(
+async def test_outcome_decides_the_lead_status(
     desk: Desk, outcome: CallOutcome | None, status: LeadStatus
 ) -> None:
     call_id = await desk.answered(outcome)
@@ -95,7 +95,7 @@ async def test_what_a_person_said_becomes_the_status(
         ({"status": CallStatus.FAILED, "sip_code": 404}, LeadStatus.INVALID),
     ],
 )
-async def test_a_call_that_reached_nobody_is_no_contact(
+async def test_call_that_reached_nobody_is_not_a_contact(
     desk: Desk, columns: dict[str, Any], status: LeadStatus
 ) -> None:
     await desk.process(await desk.call(**columns))
@@ -103,7 +103,7 @@ async def test_a_call_that_reached_nobody_is_no_contact(
     assert (lead.status, lead.last_contacted_at) == (status, None)
 
 
-async def test_a_call_never_moves_a_lead_back(desk: Desk) -> None:
+async def test_call_never_moves_a_lead_backward(desk: Desk) -> None:
     first = await desk.answered(CallOutcome.CALLBACK)
     second = await desk.answered(CallOutcome.INTERESTED)
     await desk.process(second)
@@ -112,7 +112,7 @@ async def test_a_call_never_moves_a_lead_back(desk: Desk) -> None:
     assert (lead.status, lead.last_contacted_at) == (LeadStatus.QUALIFIED, desk.clock.now())
 
 
-async def test_calls_of_one_batch_count_in_the_order_of_their_ends(desk: Desk) -> None:
+async def test_calls_of_a_batch_apply_in_the_order_of_their_ends(desk: Desk) -> None:
     first = await desk.answered(CallOutcome.CALLBACK)
     second = await desk.answered(CallOutcome.NOT_INTERESTED)
     await desk.process(second, first, uuid4())

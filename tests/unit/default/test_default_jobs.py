@@ -1,4 +1,4 @@
-"""The default queue's jobs as plain coroutines."""
+"""Jobs of the default queue as plain coroutines."""
 
 import os
 import signal
@@ -17,21 +17,21 @@ from jobs.store.memory import MemoryStore
 from jobs.testing.clock import FrozenClock
 
 
-def on_try(number: int) -> JobContext:
+def on_execution(number: int) -> JobContext:
     return cast("JobContext", {"job_try": number})
 
 
-async def test_ping_answers() -> None:
-    assert await ping(on_try(1)) == "pong"
+async def test_ping_returns_pong() -> None:
+    assert await ping(on_execution(1)) == "pong"
 
 
-async def test_each_try_plays_its_step_and_the_last_one_repeats() -> None:
+async def test_each_execution_plays_its_step_and_the_last_repeats() -> None:
     steps = ("fail:ValidationError", "sleep:0", "ok")
     with pytest.raises(errors.ValidationError):
-        await run_script(on_try(1), *steps)
+        await run_script(on_execution(1), *steps)
     for number in (2, 3, 4):
-        assert await run_script(on_try(number), *steps) == number
-    assert await run_script(on_try(1)) == 1
+        assert await run_script(on_execution(number), *steps) == number
+    assert await run_script(on_execution(1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -44,32 +44,32 @@ async def test_each_try_plays_its_step_and_the_last_one_repeats() -> None:
         ("fail:KeyError", KeyError),
     ],
 )
-async def test_an_error_is_raised_by_its_name(step: str, kind: type[Exception]) -> None:
+async def test_fail_raises_the_named_error(step: str, kind: type[Exception]) -> None:
     with pytest.raises(kind) as caught:
-        await run_script(on_try(2), step)
+        await run_script(on_execution(2), step)
     assert type(caught.value) is kind
 
 
-async def test_a_wait_is_asked_for() -> None:
+async def test_retry_after_requests_a_wait() -> None:
     with pytest.raises(errors.ExternalServiceError) as caught:
-        await run_script(on_try(1), "retry_after:2.5")
+        await run_script(on_execution(1), "retry_after:2.5")
     assert caught.value.retry_after == 2.5
 
 
 @pytest.mark.parametrize("step", ["dance", "fail:Nothing", "fail:print", "sleep", "sleep:long"])
-async def test_a_step_that_does_not_exist_is_refused(step: str) -> None:
+async def test_invalid_step_is_rejected(step: str) -> None:
     with pytest.raises(errors.ValidationError):
-        await run_script(on_try(1), step)
+        await run_script(on_execution(1), step)
 
 
-async def test_to_die_is_to_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_die_kills_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
-    await run_script(on_try(1), "die")
+    await run_script(on_execution(1), "die")
     assert killed == [(os.getpid(), signal.SIGKILL)]
 
 
-async def test_the_relay_publishes_what_was_left_until_nothing_is() -> None:
+async def test_relay_publishes_until_the_outbox_is_empty() -> None:
     clock = FrozenClock(datetime(2026, 3, 4, tzinfo=UTC))
     published: list[JobRequest] = []
     down = True

@@ -1,4 +1,4 @@
-"""Reading CSV files: whatever is in the file, each row is handed on once, or the file is named."""
+"""CSV reader: yields each row once, or rejects the file by name."""
 
 import csv
 import gzip
@@ -28,7 +28,7 @@ def read_bytes(folder: Path, data: bytes) -> tuple[list[str], list[Record]]:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
+def test_delimiter_is_detected(tmp_path: Path, delimiter: str) -> None:
     text = delimiter.join(["name", "phone"]) + "\n" + delimiter.join(["Ann, a; b", "1"]) + "\n"
     text = text.replace("Ann, a; b", '"Ann, a; b"')
     header, records = read_bytes(tmp_path, text.encode())
@@ -36,14 +36,14 @@ def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     assert [record.cells for record in records] == [["Ann, a; b", "1"]]
 
 
-def test_known_headings_count_more_than_many_columns(tmp_path: Path) -> None:
+def test_known_headings_outrank_the_count_of_columns(tmp_path: Path) -> None:
     header, _ = read_bytes(tmp_path, b"name;phone;a,b,c,d,e,f\n")
     assert header == ["name", "phone", "a,b,c,d,e,f"]
 
 
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("compress", [lambda data: data, gzip.compress])
-def test_a_byte_order_mark_and_compression_make_no_difference(
+def test_byte_order_mark_and_compression_make_no_difference(
     tmp_path: Path, bom: bytes, compress: object
 ) -> None:
     data = bom + "name,phone\nÄnne,1\n".encode()
@@ -52,7 +52,7 @@ def test_a_byte_order_mark_and_compression_make_no_difference(
     assert records == [Record(2, ["Änne", "1"])]
 
 
-def test_lines_are_counted_with_blank_ones_and_quoted_line_ends(tmp_path: Path) -> None:
+def test_line_numbers_include_blank_lines_and_quoted_line_ends(tmp_path: Path) -> None:
     data = b'\nname,phone\n\nAnn,1\n"Bo\nb",2\n,\n \nCid,3\n'
     _, records = read_bytes(tmp_path, data)
     assert [(record.line, record.cells[1], record.problem) for record in records] == [
@@ -62,7 +62,7 @@ def test_lines_are_counted_with_blank_ones_and_quoted_line_ends(tmp_path: Path) 
     ]
 
 
-def test_a_row_with_too_few_or_too_many_cells_is_told_of(tmp_path: Path) -> None:
+def test_row_with_too_few_or_too_many_cells_has_a_problem(tmp_path: Path) -> None:
     _, records = read_bytes(tmp_path, b"name,phone\nAnn\nBob,2,3\nCid,4\n")
     assert [record.problem for record in records] == [
         "1 cells instead of 2",
@@ -71,7 +71,7 @@ def test_a_row_with_too_few_or_too_many_cells_is_told_of(tmp_path: Path) -> None
     ]
 
 
-def test_a_quote_left_open_costs_only_its_own_row(tmp_path: Path) -> None:
+def test_unclosed_quote_breaks_only_its_own_row(tmp_path: Path) -> None:
     rows = "".join(f"Name {i},{i}\n" for i in range(20_000))
     _, records = read_bytes(tmp_path, f'name,phone\n"Ann,0\n{rows}'.encode())
     assert [record.line for record in records] == list(range(2, 20_003))
@@ -80,7 +80,7 @@ def test_a_quote_left_open_costs_only_its_own_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "empty"),
         (b"\n \n\n", "empty"),
@@ -92,14 +92,16 @@ def test_a_quote_left_open_costs_only_its_own_row(tmp_path: Path) -> None:
         (b"\x1f\x8bnot gzip at all", "damaged"),
     ],
 )
-def test_what_is_no_csv_file_is_named_in_one_line(tmp_path: Path, data: bytes, said: str) -> None:
-    with pytest.raises(ValidationError, match=said) as caught:
+def test_file_that_is_not_csv_is_rejected_in_one_line(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message) as caught:
         read_bytes(tmp_path, data)
     assert str(caught.value).startswith(str(tmp_path / "leads.csv"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"nothing\.csv: no such file"):
         read(tmp_path / "nothing.csv")
     with pytest.raises(ValidationError, match="cannot be read"):
@@ -107,7 +109,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_read_or_refused(
+def test_any_bytes_are_read_or_rejected(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:
     with suppress(ValidationError):
@@ -115,7 +117,7 @@ def test_any_bytes_are_read_or_refused(
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=2, max_size=2)))
-def test_what_the_csv_module_writes_is_read_back(
+def test_output_of_the_csv_module_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ) -> None:
     text = io.StringIO()

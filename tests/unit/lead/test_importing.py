@@ -1,4 +1,4 @@
-"""Importing: the good rows become leads once, the others are told of, and the books balance."""
+"""Import: good rows become leads once, the others are rejected, and the counts add up."""
 
 import csv
 from collections.abc import Mapping
@@ -49,7 +49,9 @@ def rejects_of(report: ImportReport) -> list[Mapping[str, str]]:
         return list(csv.DictReader(file))
 
 
-async def test_every_column_finds_its_place(store: MemoryStore, tmp_path: Path) -> None:
+async def test_columns_are_mapped_to_fields_and_attributes(
+    store: MemoryStore, tmp_path: Path
+) -> None:
     report = await run(
         store,
         tmp_path,
@@ -92,13 +94,13 @@ async def test_every_column_finds_its_place(store: MemoryStore, tmp_path: Path) 
         ("123456789012345678901", "123456789012345678901"),
     ],
 )
-def test_a_cell_becomes_what_it_spells(text: str, value: object) -> None:
-    found = attribute(text)
-    assert found == value
-    assert type(found) is type(value)
+def test_cell_becomes_a_number_boolean_or_text(text: str, value: object) -> None:
+    result = attribute(text)
+    assert result == value
+    assert type(result) is type(value)
 
 
-async def test_importing_again_adds_nothing(store: MemoryStore, tmp_path: Path) -> None:
+async def test_second_import_adds_nothing(store: MemoryStore, tmp_path: Path) -> None:
     rows = "".join(f"{fictional_number(i)},a\n" for i in range(2500))
     first = await run(store, tmp_path, "phone,tags\n" + rows)
     again = await run(store, tmp_path, "phone,tags\n" + rows)
@@ -107,7 +109,7 @@ async def test_importing_again_adds_nothing(store: MemoryStore, tmp_path: Path) 
     assert len(await leads_of(store)) == 2500
 
 
-async def test_a_number_in_two_spellings_is_one_lead(store: MemoryStore, tmp_path: Path) -> None:
+async def test_number_in_two_notations_is_one_lead(store: MemoryStore, tmp_path: Path) -> None:
     report = await run(
         store, tmp_path, "phone,name\n+1 212 555 0101,Ann\n(212) 555-0101,Bob\n2125550102,Cid\n"
     )
@@ -115,14 +117,12 @@ async def test_a_number_in_two_spellings_is_one_lead(store: MemoryStore, tmp_pat
     assert {lead.name for lead in await leads_of(store)} == {"Ann", "Cid"}
 
 
-async def test_the_same_number_of_two_tenants_is_two_leads(
-    store: MemoryStore, tmp_path: Path
-) -> None:
+async def test_same_number_of_two_tenants_is_two_leads(store: MemoryStore, tmp_path: Path) -> None:
     for tenant in ("one", "two"):
         assert (await run(store, tmp_path, f"phone\n{NUMBER}\n", tenant=tenant)).added == 1
 
 
-async def test_broken_rows_are_told_of_and_the_others_imported(
+async def test_broken_rows_are_rejected_and_the_others_imported(
     store: MemoryStore, tmp_path: Path
 ) -> None:
     report = await run(
@@ -158,24 +158,26 @@ async def test_broken_rows_are_told_of_and_the_others_imported(
     assert (rejects[0]["value"], rejects[4]["value"]) == ("12", r"\xff@example.org")
 
 
-async def test_the_rejects_file_is_for_its_owner_only(store: MemoryStore, tmp_path: Path) -> None:
+async def test_rejects_file_is_readable_by_its_owner_only(
+    store: MemoryStore, tmp_path: Path
+) -> None:
     report = await run(store, tmp_path, "phone\n12\n", rejects=tmp_path / "bad.csv")
     assert report.rejects_path == tmp_path / "bad.csv"
     assert report.rejects_path.stat().st_mode & 0o077 == 0
 
 
-async def test_the_region_says_where_a_short_number_is(store: MemoryStore, tmp_path: Path) -> None:
+async def test_region_completes_national_numbers(store: MemoryStore, tmp_path: Path) -> None:
     await run(store, tmp_path, "phone,country\n020 7946 0000,\n0131 496 0000,GB\n", region="GB")
     assert {lead.e164 for lead in await leads_of(store)} == {"+442079460000", "+441314960000"}
 
 
-async def test_headings_can_be_named(store: MemoryStore, tmp_path: Path) -> None:
+async def test_heading_can_be_mapped_to_a_field(store: MemoryStore, tmp_path: Path) -> None:
     await run(store, tmp_path, "Handy,phone\n2125550101,home\n", columns={"number": "Handy"})
     (lead,) = await leads_of(store)
     assert (lead.e164, lead.attributes) == (NUMBER, {"phone": "home"})
 
 
-async def test_numbers_can_be_given_to_a_file_without_any(
+async def test_numbers_can_be_supplied_for_a_file_without_numbers(
     store: MemoryStore, tmp_path: Path
 ) -> None:
     report = await run(
@@ -186,21 +188,21 @@ async def test_numbers_can_be_given_to_a_file_without_any(
     assert jobs == {fictional_number(0): "clerk", fictional_number(2): "nurse"}
 
 
-async def test_a_zone_can_be_given_to_rows_without_any(store: MemoryStore, tmp_path: Path) -> None:
+async def test_default_zone_applies_to_rows_without_one(store: MemoryStore, tmp_path: Path) -> None:
     data = f"phone,tz\n{NUMBER},\n+12125550102,UTC\n"
     await run(store, tmp_path, data, timezone="europe/lisbon")
     assert {lead.timezone for lead in await leads_of(store)} == {"Europe/Lisbon", "UTC"}
 
 
-async def test_progress_is_told(store: MemoryStore, tmp_path: Path) -> None:
-    told: list[int] = []
+async def test_progress_is_reported(store: MemoryStore, tmp_path: Path) -> None:
+    counts: list[int] = []
     rows = "".join(f"{fictional_number(i)}\n" for i in range(1500))
-    await run(store, tmp_path, "phone\n" + rows, progress=told.append)
-    assert told == [1000, 1500]
+    await run(store, tmp_path, "phone\n" + rows, progress=counts.append)
+    assert counts == [1000, 1500]
 
 
 @pytest.mark.parametrize(
-    ("data", "options", "said"),
+    ("data", "options", "message"),
     [
         ("", {}, "empty"),
         ("name,job\nAnn,clerk\n", {}, "no column for the phone number"),
@@ -212,13 +214,13 @@ async def test_progress_is_told(store: MemoryStore, tmp_path: Path) -> None:
         ("phone,a\n", {"delimiter": "; "}, "one character"),
         ("phone,a\n", {"region": "Utopia"}, "two letters"),
         ("phone,a\n", {"timezone": "Mars/Olympus"}, "not a time zone"),
-        ("phone\n12\n", {"rejects": Path("/nowhere/at/all.csv")}, "name another file"),
+        ("phone\n12\n", {"rejects": Path("/nowhere/at/all.csv")}, "choose another file"),
     ],
 )
-async def test_what_cannot_be_imported_is_said_in_one_line(
-    store: MemoryStore, tmp_path: Path, data: str, options: dict[str, Any], said: str
+async def test_unusable_file_or_option_is_rejected_in_one_line(
+    store: MemoryStore, tmp_path: Path, data: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValidationError, match=said) as caught:
+    with pytest.raises(ValidationError, match=message) as caught:
         await run(store, tmp_path, data, **options)
     assert "\n" not in str(caught.value)
     assert NUMBER not in str(caught.value)
@@ -235,7 +237,7 @@ ROW = st.lists(CELL, max_size=5).map(b",".join)
 
 
 @given(st.lists(ROW, max_size=12).map(b"\n".join))
-async def test_whatever_the_file_holds_the_books_balance(
+async def test_report_adds_up_for_any_file(
     tmp_path_factory: pytest.TempPathFactory, rows: bytes
 ) -> None:
     store, folder = MemoryStore(clock=CLOCK), tmp_path_factory.mktemp("any")

@@ -1,4 +1,4 @@
-"""The lead jobs as plain coroutines on the in-memory store."""
+"""Lead jobs as plain coroutines on the in-memory store."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ HOT = {"poutcome": "success", "consent": "yes", "demo_requested": "yes"}
 
 
 class Desk:
-    """A store with leads, and what a job is given."""
+    """Store with leads, and a job context."""
 
     def __init__(self) -> None:
         self.clock = FrozenClock(NOW)
@@ -41,7 +41,7 @@ class Desk:
         )
 
     async def lead(self, **columns: Any) -> UUID:
-        """A new lead, 400 days old: it has no points for being new."""
+        """Add a lead 400 days ago, so that it has no points for being new."""
         new = NewLead(**{"e164": "+12125550101", **columns})
         async with self.store.begin() as work:
             return (await work.leads.add([new], LONG_AGO))[new.e164]
@@ -65,8 +65,8 @@ def desk() -> Desk:
     return Desk()
 
 
-def checked(job: JobRequest) -> None:
-    """The follow-up's arguments are those of its job."""
+def check_arguments(job: JobRequest) -> None:
+    """Check that a follow-up's arguments match its job."""
     definition = find_job(job.function)
     assert definition is not None
     definition.check(job.args, job.kwargs)
@@ -75,7 +75,7 @@ def checked(job: JobRequest) -> None:
 # Updates
 
 
-async def test_an_update_writes_what_is_given_in_its_normal_form(desk: Desk) -> None:
+async def test_update_normalizes_and_merges_values(desk: Desk) -> None:
     lead_id = await desk.lead(name="Ann", state="NY", attributes={"job": "clerk", "age": 3})
     changes = LeadChanges(
         number="(212) 555-0102",
@@ -95,7 +95,7 @@ async def test_an_update_writes_what_is_given_in_its_normal_form(desk: Desk) -> 
 @pytest.mark.parametrize(
     "changes", [{"number": "12"}, {"email": "nobody"}, {"timezone": "Mars/Olympus"}]
 )
-async def test_an_update_with_a_bad_value_changes_nothing(
+async def test_update_with_an_invalid_value_changes_nothing(
     desk: Desk, changes: Mapping[str, str]
 ) -> None:
     lead_id = await desk.lead()
@@ -105,23 +105,23 @@ async def test_an_update_with_a_bad_value_changes_nothing(
     assert await desk.get(lead_id) == before
 
 
-async def test_a_number_that_another_lead_has_is_a_conflict(desk: Desk) -> None:
-    one, other = await desk.lead(), await desk.lead(e164="+12125550102")
+async def test_update_to_another_leads_number_is_a_conflict(desk: Desk) -> None:
+    lead_id, other = await desk.lead(), await desk.lead(e164="+12125550102")
     with pytest.raises(ConflictError, match=str(other)) as caught:
-        await update_lead(desk.ctx, one, LeadChanges(number="+12125550102"))
+        await update_lead(desk.ctx, lead_id, LeadChanges(number="+12125550102"))
     assert "+1212" not in str(caught.value)
     await update_lead(desk.ctx, other, LeadChanges(number="+12125550102"))
 
 
-async def test_one_number_cannot_be_given_to_several_leads(desk: Desk) -> None:
+async def test_update_of_several_leads_cannot_set_a_number(desk: Desk) -> None:
     ids = [await desk.lead(), await desk.lead(e164="+12125550102")]
     with pytest.raises(ValidationError, match="one lead only"):
         await update_lead(desk.ctx, ids, LeadChanges(number="+12125550103"))
     await update_lead(desk.ctx, ids, LeadChanges(source="fair"))
-    assert {(await desk.get(one)).source for one in ids} == {"fair"}
+    assert {(await desk.get(lead_id)).source for lead_id in ids} == {"fair"}
 
 
-async def test_a_lead_that_is_not_there_cannot_be_updated(desk: Desk) -> None:
+async def test_update_of_a_missing_lead_fails(desk: Desk) -> None:
     with pytest.raises(NotFoundError):
         await update_lead(desk.ctx, uuid4(), LeadChanges(name="Ann"))
 
@@ -129,7 +129,7 @@ async def test_a_lead_that_is_not_there_cannot_be_updated(desk: Desk) -> None:
 # Qualification
 
 
-async def test_a_hot_lead_becomes_qualified_with_its_evidence(desk: Desk) -> None:
+async def test_hot_lead_becomes_qualified_with_its_evidence(desk: Desk) -> None:
     lead_id = await desk.lead(attributes=HOT)
     await qualify_lead(desk.ctx, lead_id)
     lead = await desk.get(lead_id)
@@ -138,7 +138,7 @@ async def test_a_hot_lead_becomes_qualified_with_its_evidence(desk: Desk) -> Non
     assert lead.ruleset_version == DEFAULT_RULES.version
 
 
-async def test_a_cold_lead_becomes_unqualified_and_a_neutral_one_stays(desk: Desk) -> None:
+async def test_cold_lead_becomes_unqualified_and_neutral_lead_stays_new(desk: Desk) -> None:
     cold = await desk.lead()
     neutral = await desk.lead(e164="+12125550102", attributes={"poutcome": "success"})
     await qualify_lead(desk.ctx, cold, neutral, uuid4())
@@ -147,19 +147,19 @@ async def test_a_cold_lead_becomes_unqualified_and_a_neutral_one_stays(desk: Des
     assert (lead.status, lead.temperature) == (LeadStatus.NEW, Temperature.NEUTRAL)
 
 
-async def test_tags_count(desk: Desk) -> None:
+async def test_tags_add_to_the_score(desk: Desk) -> None:
     lead_id = await desk.lead(attributes={"poutcome": "success"})
     await add_tags(desk.ctx, lead_id, ["VIP"])
     await qualify_lead(desk.ctx, lead_id)
     assert (await desk.get(lead_id)).score == 65
 
 
-@pytest.mark.parametrize("told", ["hot", "HOT", 1, "1"])
-async def test_a_caller_may_know_better(desk: Desk, told: object) -> None:
+@pytest.mark.parametrize("temperature", ["hot", "HOT", 1, "1"])
+async def test_given_temperature_overrides_the_score(desk: Desk, temperature: object) -> None:
     lead_id = await desk.lead()
     definition = find_job("lead.qualify")
     assert definition is not None
-    args, kwargs = definition.check([str(lead_id)], {"temperature": told})
+    args, kwargs = definition.check([str(lead_id)], {"temperature": temperature})
     await qualify_lead(desk.ctx, *args, **kwargs)
     lead = await desk.get(lead_id)
     assert (lead.status, lead.temperature, lead.score) == (
@@ -170,7 +170,7 @@ async def test_a_caller_may_know_better(desk: Desk, told: object) -> None:
     assert lead.evidence[-1].rule == "told"
 
 
-async def test_a_suppressed_number_stays_cold_whatever_is_said(desk: Desk) -> None:
+async def test_suppressed_lead_stays_cold_despite_a_given_temperature(desk: Desk) -> None:
     lead_id = await desk.lead(attributes=HOT)
     async with desk.store.begin() as work:
         await work.leads.suppress(
@@ -185,7 +185,7 @@ async def test_a_suppressed_number_stays_cold_whatever_is_said(desk: Desk) -> No
 @pytest.mark.parametrize(
     "status", [LeadStatus.QUALIFIED, LeadStatus.CONTACTED, LeadStatus.CONVERTED, LeadStatus.LOST]
 )
-async def test_a_score_does_not_touch_what_a_call_found_out(desk: Desk, status: LeadStatus) -> None:
+async def test_score_keeps_the_status_of_a_contacted_lead(desk: Desk, status: LeadStatus) -> None:
     lead_id = await desk.lead()
     await desk.put(lead_id, status=status, last_contacted_at=NOW)
     await qualify_lead(desk.ctx, lead_id)
@@ -193,7 +193,7 @@ async def test_a_score_does_not_touch_what_a_call_found_out(desk: Desk, status: 
     assert (lead.status, lead.temperature) == (status, Temperature.COLD)
 
 
-async def test_scoring_again_changes_nothing(desk: Desk) -> None:
+async def test_scoring_twice_changes_nothing(desk: Desk) -> None:
     lead_id = await desk.lead(attributes=HOT)
     await qualify_lead(desk.ctx, lead_id)
     before = await desk.get(lead_id)
@@ -202,21 +202,19 @@ async def test_scoring_again_changes_nothing(desk: Desk) -> None:
     assert await desk.get(lead_id) == before
 
 
-async def test_what_is_pending_is_enqueued_until_it_is_scored(desk: Desk) -> None:
+async def test_unscored_leads_are_enqueued_until_they_are_scored(desk: Desk) -> None:
     ids = [await desk.lead(e164=f"+1212555{n:04}") for n in range(250)]
     assert await qualify_pending(desk.ctx) == 250
     assert [len(job.args) for job in desk.store.enqueued] == [100, 100, 50]
     for job in desk.store.enqueued:
-        checked(job)
+        check_arguments(job)
         await qualify_lead(desk.ctx, *job.args)
-    assert {one for job in desk.store.enqueued for one in job.args} == set(ids)
+    assert {lead_id for job in desk.store.enqueued for lead_id in job.args} == set(ids)
     assert await qualify_pending(desk.ctx) == 0
 
 
-async def test_more_than_one_run_can_take_is_followed_by_another(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(qualification, "MOST_AT_ONCE", 2)
+async def test_full_run_enqueues_another_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qualification, "MAX_LEADS_PER_RUN", 2)
     for n in range(3):
         await desk.lead(e164=f"+1212555{n:04}")
     await qualify_pending(desk.ctx)
@@ -237,7 +235,7 @@ async def test_tags_are_a_set_by_their_keys(desk: Desk) -> None:
     assert await desk.tags(lead_id) == {"VIP"}
 
 
-async def test_an_empty_tag_is_refused(desk: Desk) -> None:
+async def test_empty_tag_is_rejected(desk: Desk) -> None:
     with pytest.raises(ValidationError):
         await add_tags(desk.ctx, await desk.lead(), [" "])
 
@@ -255,7 +253,7 @@ async def test_an_empty_tag_is_refused(desk: Desk) -> None:
         (Operation.UPDATE, {"changes": {"source": "fair"}}),
     ],
 )
-async def test_a_batch_becomes_jobs_for_all_of_its_leads(
+async def test_batch_becomes_jobs_for_all_of_its_leads(
     desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
     operation: Operation,
@@ -265,16 +263,16 @@ async def test_a_batch_becomes_jobs_for_all_of_its_leads(
     ids = [uuid4() for _ in range(5)]
     assert await batch_leads(desk.ctx, operation, [*ids, ids[0]], **arguments) == 3
     for job in desk.store.enqueued:
-        checked(job)
+        check_arguments(job)
         assert job.function == f"lead.{operation.value}"
         assert job.kwargs == arguments
-    given = [
+    chunks = [
         job.args if operation is Operation.QUALIFY else job.args[0] for job in desk.store.enqueued
     ]
-    assert [one for chunk in given for one in chunk] == ids
+    assert [lead_id for chunk in chunks for lead_id in chunk] == ids
 
 
-async def test_a_batch_whose_arguments_do_not_fit_enqueues_nothing(desk: Desk) -> None:
+async def test_batch_with_invalid_arguments_enqueues_nothing(desk: Desk) -> None:
     for arguments in ({}, {"tags": 5}, {"tags": ["a"], "color": "red"}):
         with pytest.raises(ValidationError):
             await batch_leads(desk.ctx, Operation.ADD_TAGS, [uuid4()], **arguments)

@@ -1,4 +1,4 @@
-"""How calls end, and what follows."""
+"""Dispositions of ended calls, and their effects."""
 
 import pytest
 from hypothesis import given
@@ -14,9 +14,9 @@ from jobs.rules.dispositions import (
     disposition_of,
     move_lead,
 )
-from jobs.rules.states import CALL_TERMINAL, LEAD, CallStatus, EnrolmentStatus, LeadStatus
+from jobs.rules.states import CALL_TERMINAL, LEAD, CallStatus, EnrollmentStatus, LeadStatus
 
-D, O, L, E = Disposition, CallOutcome, LeadStatus, EnrolmentStatus  # noqa: E741  # a table's columns
+D, O, L, E = Disposition, CallOutcome, LeadStatus, EnrollmentStatus  # noqa: E741  # a table's columns
 
 statuses = st.sampled_from(sorted(CALL_TERMINAL))
 answerers = st.none() | st.sampled_from(AnsweredBy)
@@ -48,7 +48,7 @@ sip_codes = st.none() | st.integers(100, 699)
         ("expired", None, D.EXPIRED),
     ],
 )
-def test_a_call_that_nobody_answered(
+def test_unanswered_call_gets_its_disposition_from_sip_code_or_status(
     status: str, sip_code: int | None, disposition: Disposition
 ) -> None:
     assert disposition_of(CallStatus(status), None, None, sip_code) is disposition
@@ -69,23 +69,23 @@ def test_a_call_that_nobody_answered(
         (AnsweredBy.MACHINE_START, O.INTERESTED, D.ANSWERED),
     ],
 )
-def test_a_call_that_was_answered(
+def test_answered_call_gets_its_disposition_from_outcome_or_machine_detection(
     answered_by: AnsweredBy | None, outcome: CallOutcome | None, disposition: Disposition
 ) -> None:
     assert disposition_of(CallStatus.COMPLETED, answered_by, outcome, 200) is disposition
 
 
-def test_only_humans_and_the_unknown_are_no_machines() -> None:
+def test_every_detection_result_but_human_and_unknown_is_a_machine() -> None:
     assert set(AnsweredBy) - MACHINES == {AnsweredBy.HUMAN, AnsweredBy.UNKNOWN}
 
 
-def test_a_call_that_goes_on_has_no_disposition() -> None:
+def test_call_in_flight_has_no_disposition() -> None:
     with pytest.raises(ConflictError, match="ringing"):
         disposition_of(CallStatus.RINGING, None, None, None)
 
 
 @given(statuses, answerers, outcomes, sip_codes)
-def test_every_end_has_a_disposition_and_a_consequence(
+def test_every_ended_call_has_a_disposition_and_effects(
     status: CallStatus,
     answered_by: AnsweredBy | None,
     outcome: CallOutcome | None,
@@ -94,11 +94,11 @@ def test_every_end_has_a_disposition_and_a_consequence(
     disposition = disposition_of(status, answered_by, outcome, sip_code)
     after = after_call(disposition, outcome)
     assert after.suppress is (disposition is D.DO_NOT_CALL)
-    assert after.enrolment in (E.DONE, E.CALLBACK, E.REMOVED, E.RETRY_WAIT)
+    assert after.enrollment in (E.DONE, E.CALLBACK, E.REMOVED, E.RETRY_WAIT)
 
 
 @pytest.mark.parametrize(
-    ("disposition", "outcome", "lead", "enrolment"),
+    ("disposition", "outcome", "lead", "enrollment"),
     [
         (D.ANSWERED, O.APPOINTMENT, L.QUALIFIED, E.DONE),
         (D.ANSWERED, O.INTERESTED, L.QUALIFIED, E.DONE),
@@ -120,24 +120,26 @@ def test_every_end_has_a_disposition_and_a_consequence(
         (D.CANCELED, None, None, E.REMOVED),
     ],
 )
-def test_what_a_call_changes(
+def test_disposition_and_outcome_decide_lead_and_enrollment(
     disposition: Disposition,
     outcome: CallOutcome | None,
     lead: LeadStatus | None,
-    enrolment: EnrolmentStatus,
+    enrollment: EnrollmentStatus,
 ) -> None:
     after = after_call(disposition, outcome)
-    assert (after.lead_status, after.enrolment) == (lead, enrolment)
+    assert (after.lead_status, after.enrollment) == (lead, enrollment)
 
 
 @pytest.mark.parametrize("old", [L.QUALIFIED, L.CONVERTED])
 @pytest.mark.parametrize("target", [L.CONTACTED, L.QUALIFIED])
-def test_who_is_qualified_or_converted_stays_so(old: LeadStatus, target: LeadStatus) -> None:
+def test_qualified_or_converted_lead_is_not_moved_backward(
+    old: LeadStatus, target: LeadStatus
+) -> None:
     assert move_lead(old, target) is old
 
 
 @given(st.sampled_from(LeadStatus), st.sampled_from(LeadStatus))
-def test_a_call_moves_a_lead_as_the_machine_allows(old: LeadStatus, target: LeadStatus) -> None:
+def test_call_moves_a_lead_only_by_legal_transitions(old: LeadStatus, target: LeadStatus) -> None:
     new = move_lead(old, target)
     assert new in (old, target)
     assert new is old or LEAD.can(old, new)
@@ -145,5 +147,5 @@ def test_a_call_moves_a_lead_as_the_machine_allows(old: LeadStatus, target: Lead
 
 
 @given(st.sampled_from(LeadStatus))
-def test_do_not_call_moves_everyone(old: LeadStatus) -> None:
+def test_do_not_call_applies_to_every_lead_status(old: LeadStatus) -> None:
     assert move_lead(old, L.DNC) is L.DNC

@@ -1,4 +1,4 @@
-"""The figures of calling."""
+"""Call metrics."""
 
 from dataclasses import asdict, fields
 from decimal import Decimal
@@ -25,11 +25,11 @@ BANK = Sums(
 )
 
 
-def test_nothing_has_no_ratios() -> None:
+def test_empty_sums_have_no_ratios() -> None:
     assert set(asdict(derive(Sums())).values()) == {None}
 
 
-def test_each_formula() -> None:
+def test_metrics_follow_their_formulas() -> None:
     sums = Sums(
         attempts=200,
         answered=80,
@@ -64,7 +64,7 @@ def test_each_formula() -> None:
     }
 
 
-def test_the_bank_campaign() -> None:
+def test_bank_campaign_has_the_published_figures() -> None:
     metrics = derive(BANK)
     assert metrics.acd is not None
     assert round(metrics.acd, 6) == 258.163080
@@ -93,7 +93,7 @@ DENOMINATORS = {
 
 
 @given(st.fixed_dictionaries({f.name: st.integers(0, 3) for f in fields(Sums)}))
-def test_a_ratio_is_none_exactly_where_its_denominator_is_zero(counts: dict[str, int]) -> None:
+def test_ratio_is_none_if_and_only_if_its_denominator_is_zero(counts: dict[str, int]) -> None:
     price = Decimal(counts.pop("price"))
     metrics = asdict(derive(Sums(**counts, price=price)))
     assert {name for name, value in metrics.items() if value is None} == {

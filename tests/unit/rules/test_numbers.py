@@ -1,4 +1,4 @@
-"""Numbers, addresses, tags and temperatures in one form each."""
+"""Normal forms of numbers, email addresses, tags and temperatures."""
 
 import unicodedata
 
@@ -11,19 +11,19 @@ from pydantic import TypeAdapter
 from jobs.errors import ValidationError
 from jobs.rules.fictional import TOTAL, fictional_number
 from jobs.rules.numbers import (
-    LONGEST_TAG,
+    MAX_TAG_LENGTH,
     Temperature,
     is_region,
-    normalise_e164,
-    normalise_email,
-    normalise_tag,
+    normalize_e164,
+    normalize_email,
+    normalize_tag,
 )
 from jobs.rules.zones import zones_of
 
 indices = st.integers(0, TOTAL - 1)
 
 
-def ways_to_write(e164: str) -> list[str]:
+def notations(e164: str) -> list[str]:
     number = phonenumbers.parse(e164)
     formats = (
         phonenumbers.PhoneNumberFormat.INTERNATIONAL,
@@ -31,26 +31,26 @@ def ways_to_write(e164: str) -> list[str]:
         phonenumbers.PhoneNumberFormat.RFC3966,
         phonenumbers.PhoneNumberFormat.E164,
     )
-    return [phonenumbers.format_number(number, one) for one in formats]
+    return [phonenumbers.format_number(number, format_) for format_ in formats]
 
 
 @given(indices)
-def test_however_a_number_is_written_it_is_the_same(i: int) -> None:
+def test_every_notation_of_a_number_has_the_same_e164(i: int) -> None:
     e164 = fictional_number(i)
     country = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
     assert country is not None
-    for text in ways_to_write(e164):
-        assert normalise_e164(f" {text} ", country) == e164
+    for text in notations(e164):
+        assert normalize_e164(f" {text} ", country) == e164
 
 
 @given(st.text("+0123456789 ()-.x", max_size=20), st.sampled_from(["US", "GB", "PT", "IT"]))
-def test_normalising_twice_changes_nothing(text: str, region: str) -> None:
+def test_normalizing_a_number_twice_changes_nothing(text: str, region: str) -> None:
     try:
-        once = normalise_e164(text, region)
+        e164 = normalize_e164(text, region)
     except ValidationError:
         return
-    assert normalise_e164(once, region) == once
-    assert normalise_e164(once, "FR") == once
+    assert normalize_e164(e164, region) == e164
+    assert normalize_e164(e164, "FR") == e164
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def test_normalising_twice_changes_nothing(text: str, region: str) -> None:
         ("+1 415 555 0123 ext 42", "extension"),
     ],
 )
-def test_a_bad_number_is_told_without_the_number(text: str, reason: str) -> None:
+def test_invalid_number_is_rejected_without_quoting_it(text: str, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason) as raised:
-        normalise_e164(text, "US")
+        normalize_e164(text, "US")
     assert not any(character.isdigit() for character in str(raised.value))
 
 
-def test_a_number_needs_a_country() -> None:
+def test_number_without_country_code_needs_a_region() -> None:
     with pytest.raises(ValidationError, match="country code"):
-        normalise_e164("(415) 555-0123", "")
+        normalize_e164("(415) 555-0123", "")
     assert is_region("US")
     assert not is_region("us")
     assert not is_region("XX")
@@ -89,72 +89,74 @@ def test_a_number_needs_a_country() -> None:
         ("x@BÜCHER.example.com", "x@bücher.example.com"),
     ],
 )
-def test_an_address_is_compared_without_case(text: str, expected: str) -> None:
-    assert normalise_email(text) == expected
+def test_email_address_is_case_folded(text: str, expected: str) -> None:
+    assert normalize_email(text) == expected
 
 
 @given(st.emails())
-def test_normalising_an_address_twice_changes_nothing(text: str) -> None:
+def test_normalizing_an_email_address_twice_changes_nothing(text: str) -> None:
     try:
-        once = normalise_email(text)
+        address = normalize_email(text)
     except ValidationError:
         return
-    assert normalise_email(once) == once
+    assert normalize_email(address) == address
 
 
 @pytest.mark.parametrize("text", ["", "ada", "ada@", "@ada.com", "ada@exa mple.com", "a@b@c.com"])
-def test_a_bad_address_is_told_without_the_address(text: str) -> None:
-    with pytest.raises(ValidationError, match="not an e-mail address") as raised:
-        normalise_email(text)
+def test_invalid_email_address_is_rejected_without_quoting_it(text: str) -> None:
+    with pytest.raises(ValidationError, match="not an email address") as raised:
+        normalize_email(text)
     assert "ada" not in str(raised.value)
 
 
 @given(st.text(max_size=40))
-def test_a_tag_is_the_same_in_any_case_and_spacing(text: str) -> None:
+def test_tag_key_ignores_case_and_spacing(text: str) -> None:
     try:
-        tag = normalise_tag(text)
+        tag = normalize_tag(text)
     except ValidationError:
         assert not unicodedata.normalize("NFKC", text).split() or len(text) > 5
         return
-    assert normalise_tag(tag.name) == tag
-    assert normalise_tag(tag.key).key == tag.key
-    assert normalise_tag(f"  {text}\n").key == tag.key
-    assert normalise_tag(text.casefold()).key == tag.key
+    assert normalize_tag(tag.name) == tag
+    assert normalize_tag(tag.key).key == tag.key
+    assert normalize_tag(f"  {text}\n").key == tag.key
+    assert normalize_tag(text.casefold()).key == tag.key
 
 
-def test_a_tag_keeps_the_name_that_is_shown() -> None:
-    assert normalise_tag("  Early   Bird ") == ("early bird", "Early Bird")
-    assert normalise_tag("STRASSE").key == normalise_tag("straße").key
-    assert normalise_tag("\uff36\uff29\uff30") == ("vip", "VIP")
+def test_tag_keeps_its_display_name() -> None:
+    assert normalize_tag("  Early   Bird ") == ("early bird", "Early Bird")
+    assert normalize_tag("STRASSE").key == normalize_tag("straße").key
+    assert normalize_tag("\uff36\uff29\uff30") == ("vip", "VIP")
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\u3000", "x" * (LONGEST_TAG + 1)])
-def test_a_tag_has_a_name_of_bounded_length(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "  ", "\u3000", "x" * (MAX_TAG_LENGTH + 1)])
+def test_empty_or_long_tag_name_is_rejected(text: str) -> None:
     with pytest.raises(ValidationError, match="tag"):
-        normalise_tag(text)
+        normalize_tag(text)
 
 
 @pytest.mark.parametrize(
-    ("given_as", "meant"),
+    ("values", "temperature"),
     [
         (("hot", "HOT", " Hot ", 1, "1"), Temperature.HOT),
         (("neutral", "Neutral", 2, "2"), Temperature.NEUTRAL),
         (("cold", 3, "3"), Temperature.COLD),
     ],
 )
-def test_a_temperature_has_one_meaning(given_as: tuple[object, ...], meant: Temperature) -> None:
-    for value in given_as:
-        assert Temperature(value) is meant  # type: ignore[arg-type]  # any object may be asked
-        assert TypeAdapter(Temperature).validate_python(value) is meant
+def test_temperature_accepts_names_and_numbers(
+    values: tuple[object, ...], temperature: Temperature
+) -> None:
+    for value in values:
+        assert Temperature(value) is temperature  # type: ignore[arg-type]  # accepts any object
+        assert TypeAdapter(Temperature).validate_python(value) is temperature
 
 
 @pytest.mark.parametrize("value", ["warm", "", 0, 4, "4", True, 1.0, None])
-def test_anything_else_is_no_temperature(value: object) -> None:
+def test_other_values_are_not_temperatures(value: object) -> None:
     with pytest.raises(ValueError, match="Temperature"):
         Temperature(value)  # type: ignore[arg-type]  # the point of the test
 
 
-def test_fictional_numbers_are_valid_and_each_its_own() -> None:
+def test_fictional_numbers_are_valid_and_unique() -> None:
     numbers = [fictional_number(i) for i in range(TOTAL)]
     assert TOTAL == len(set(numbers)) == 54_500
     for number in numbers[::7]:
@@ -162,24 +164,24 @@ def test_fictional_numbers_are_valid_and_each_its_own() -> None:
 
 
 @given(indices)
-def test_a_fictional_number_can_be_called_and_is_nobodys(i: int) -> None:
+def test_fictional_number_is_reserved_and_has_a_zone(i: int) -> None:
     number = fictional_number(i)
-    assert normalise_e164(number, "US") == number
+    assert normalize_e164(number, "US") == number
     assert zones_of(timezone=None, state=None, postal_code=None, e164=number)
     assert number[5:10] == "55501" if number.startswith("+1") else number[:3] == "+44"
 
 
-def test_a_few_fictional_numbers_are_in_many_zones() -> None:
-    found = {
+def test_hundred_fictional_numbers_cover_many_zones() -> None:
+    zones = {
         name
         for i in range(100)
         for name in zones_of(timezone=None, state=None, postal_code=None, e164=fictional_number(i))
     }
     coasts = {"America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"}
-    assert coasts <= found
+    assert coasts <= zones
 
 
 @pytest.mark.parametrize("i", [-1, TOTAL])
-def test_there_are_no_more_fictional_numbers(i: int) -> None:
+def test_index_beyond_the_last_fictional_number_is_rejected(i: int) -> None:
     with pytest.raises(IndexError, match="54,500"):
         fictional_number(i)

@@ -1,4 +1,4 @@
-"""Caps, pace, breaker, and the policy that has them all."""
+"""Caps, pace, circuit breaker, and the policy that contains them."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError as RuleError
 
 from jobs.rules.caps import Caps, Refusal, check_dispatch
-from jobs.rules.pacing import Breaker, Pacing, slots
+from jobs.rules.pacing import Breaker, Pacing, calls_allowed
 from jobs.rules.policy import CampaignPolicy
 from jobs.rules.redial import RetryRule, RetryTable
 from jobs.rules.states import CampaignStatus, LeadStatus
@@ -28,7 +28,7 @@ REPLAY = CampaignPolicy(
 
 
 def refusal(**changes: Any) -> Refusal | None:
-    """What a call that may be dialled, but for these changes, is refused for."""
+    """Return the refusal of a call that may be dialed except for these changes."""
     return check_dispatch(
         **{
             "campaign": CampaignStatus.RUNNING,
@@ -70,7 +70,9 @@ def refusal(**changes: Any) -> Refusal | None:
         ),
     ],
 )
-def test_the_last_look_before_dialling(changes: dict[str, Any], expected: Refusal | None) -> None:
+def test_dispatch_check_refuses_each_reason(
+    changes: dict[str, Any], expected: Refusal | None
+) -> None:
     assert refusal(**changes) is expected
 
 
@@ -86,16 +88,16 @@ _REASONS: dict[str, object] = {
 
 
 @given(st.sets(st.sampled_from(sorted(_REASONS)), min_size=1))
-def test_of_several_reasons_a_lasting_one_is_told(names: set[str]) -> None:
+def test_permanent_reason_outranks_temporary_ones(names: set[str]) -> None:
     alone = {refusal(**{name: _REASONS[name]}) for name in names}
-    told = refusal(**{name: _REASONS[name] for name in names})
-    assert told in alone
-    assert told is not None
-    assert told.passes is all(one is not None and one.passes for one in alone)
+    result = refusal(**{name: _REASONS[name] for name in names})
+    assert result in alone
+    assert result is not None
+    assert result.passes is all(reason is not None and reason.passes for reason in alone)
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9))
-def test_caps_are_never_passed(attempts: int, dials: int, most: int, per_number: int) -> None:
+def test_caps_are_never_exceeded(attempts: int, dials: int, most: int, per_number: int) -> None:
     caps = Caps(max_attempts=most, max_per_number=per_number)
     allowed = refusal(attempts=attempts, dials=dials, caps=caps) is None
     assert allowed is (attempts < most and dials < per_number)
@@ -115,10 +117,10 @@ def test_caps_are_never_passed(attempts: int, dials: int, most: int, per_number:
         (Pacing(), 0, 0, 0),
     ],
 )
-def test_how_many_calls_may_be_claimed(
+def test_allowed_calls_follow_pace_and_concurrency(
     pacing: Pacing, in_flight: int, seconds: float, expected: int
 ) -> None:
-    assert slots(pacing, in_flight, timedelta(seconds=seconds)) == expected
+    assert calls_allowed(pacing, in_flight, timedelta(seconds=seconds)) == expected
 
 
 @given(
@@ -127,10 +129,10 @@ def test_how_many_calls_may_be_claimed(
     st.integers(0, 200),
     st.timedeltas(timedelta(0), timedelta(hours=1)),
 )
-def test_claims_stay_within_the_pace(
+def test_allowed_calls_never_exceed_the_limits(
     most: int | None, pace: float | None, in_flight: int, elapsed: timedelta
 ) -> None:
-    claimed = slots(Pacing(max_concurrent=most, calls_per_second=pace), in_flight, elapsed)
+    claimed = calls_allowed(Pacing(max_concurrent=most, calls_per_second=pace), in_flight, elapsed)
     assert claimed >= 0
     assert most is None or claimed + in_flight <= max(most, in_flight)
     assert pace is None or claimed <= pace * elapsed.total_seconds() + 1e-6
@@ -140,18 +142,20 @@ def test_claims_stay_within_the_pace(
     ("failures", "calls", "trips"),
     [(2, 4, False), (4, 4, False), (2, 5, False), (3, 5, True), (3, 6, True), (0, 0, False)],
 )
-def test_the_breaker_trips_at_half_of_at_least_five(failures: int, calls: int, trips: bool) -> None:
+def test_breaker_trips_at_half_of_at_least_five_calls(
+    failures: int, calls: int, trips: bool
+) -> None:
     assert Breaker().trips(failures, calls) is trips
     assert Breaker().window == timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("policy", [CampaignPolicy(), REPLAY])
-def test_a_policy_survives_the_trip_through_json(policy: CampaignPolicy) -> None:
+def test_policy_round_trips_through_json(policy: CampaignPolicy) -> None:
     assert CampaignPolicy.model_validate_json(policy.model_dump_json()) == policy
     assert CampaignPolicy.model_validate(policy.model_dump(mode="json")) == policy
 
 
-def test_a_policy_states_only_what_differs() -> None:
+def test_policy_fills_in_defaults_for_missing_rules() -> None:
     stated = CampaignPolicy.model_validate({"caps": {"max_attempts": 2}, "retries": {"busy": None}})
     assert stated.caps == Caps(max_attempts=2)
     assert stated.retries.busy is None
@@ -172,6 +176,6 @@ def test_a_policy_states_only_what_differs() -> None:
         {"windows": {"rules": [{"region": "Alabama", "week": {}}]}},
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(stated: dict[str, object]) -> None:
+def test_invalid_policy_is_rejected(stated: dict[str, object]) -> None:
     with pytest.raises(RuleError):
         CampaignPolicy.model_validate(stated)

@@ -1,4 +1,4 @@
-"""How promising a lead is."""
+"""Lead scores."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import ValidationError as RuleError
 from jobs.rules.numbers import Temperature
 from jobs.rules.scoring import (
     DEFAULT_RULES,
-    KNOWN_TOO_LATE,
+    POST_CALL_COLUMNS,
     Between,
     Has,
     LeadFacts,
@@ -29,7 +29,7 @@ LONG_AGO = NOW - timedelta(days=900)
 COLUMNS = (
     *("age", "job", "balance", "default", "housing", "poutcome", "previous"),
     *("consent", "source", "visits"),
-    *sorted(KNOWN_TOO_LATE),
+    *sorted(POST_CALL_COLUMNS),
 )
 values = (
     st.none()
@@ -61,12 +61,12 @@ def one_rule(points: int) -> RuleSet:
 
 
 @given(facts)
-def test_the_same_lead_has_the_same_score(known: LeadFacts) -> None:
+def test_score_is_deterministic(known: LeadFacts) -> None:
     assert score(known, NOW) == score(known, NOW)
 
 
 @given(facts)
-def test_a_score_is_the_clamped_sum_of_its_evidence(known: LeadFacts) -> None:
+def test_score_is_the_clamped_sum_of_its_evidence(known: LeadFacts) -> None:
     result = score(known, NOW)
     assert result.points == max(0, min(100, sum(item.points for item in result.evidence)))
     assert result.temperature is temperature_of(result.points)
@@ -75,7 +75,7 @@ def test_a_score_is_the_clamped_sum_of_its_evidence(known: LeadFacts) -> None:
 
 
 @given(facts, st.randoms(use_true_random=False))
-def test_the_order_of_what_is_known_does_not_matter(known: LeadFacts, random: Any) -> None:
+def test_score_ignores_the_order_of_attributes(known: LeadFacts, random: Any) -> None:
     shuffled = list(known.attributes.items())
     random.shuffle(shuffled)
     again = lead(
@@ -91,17 +91,15 @@ def test_the_order_of_what_is_known_does_not_matter(known: LeadFacts, random: An
     assert score(again, NOW) == score(known, NOW)
 
 
-@given(facts, st.sampled_from(sorted(KNOWN_TOO_LATE)), values)
-def test_what_is_known_after_the_call_does_not_count(
-    known: LeadFacts, column: str, value: Any
-) -> None:
-    told = lead(attributes={**known.attributes, column: value})
+@given(facts, st.sampled_from(sorted(POST_CALL_COLUMNS)), values)
+def test_score_ignores_post_call_columns(known: LeadFacts, column: str, value: Any) -> None:
+    known_later = lead(attributes={**known.attributes, column: value})
     without = {name: seen for name, seen in known.attributes.items() if name != column}
-    assert score(told, NOW) == score(lead(attributes=without), NOW)
+    assert score(known_later, NOW) == score(lead(attributes=without), NOW)
 
 
-@pytest.mark.parametrize("column", sorted(KNOWN_TOO_LATE))
-def test_a_rule_on_what_is_known_after_the_call_is_refused(column: str) -> None:
+@pytest.mark.parametrize("column", sorted(POST_CALL_COLUMNS))
+def test_rule_on_a_post_call_column_is_rejected(column: str) -> None:
     with pytest.raises(RuleError, match="after the call"):
         OneOf(attribute=column, values=("yes",))
     with pytest.raises(RuleError, match="after the call"):
@@ -109,7 +107,7 @@ def test_a_rule_on_what_is_known_after_the_call_is_refused(column: str) -> None:
 
 
 @given(facts)
-def test_who_may_not_or_cannot_be_called_is_out_whatever_the_points(known: LeadFacts) -> None:
+def test_lead_that_must_not_or_cannot_be_called_is_disqualified(known: LeadFacts) -> None:
     result = score(known, NOW)
     barred = known.suppressed or known.status is LeadStatus.DNC
     unreachable = not known.number_valid or known.status is LeadStatus.INVALID
@@ -132,17 +130,19 @@ def test_who_may_not_or_cannot_be_called_is_out_whatever_the_points(known: LeadF
         (250, 100, "hot"),
     ],
 )
-def test_points_become_a_temperature(points: int, clamped: int, temperature: str) -> None:
+def test_points_are_clamped_and_decide_the_temperature(
+    points: int, clamped: int, temperature: str
+) -> None:
     result = score(lead(has_name=True), NOW, one_rule(points))
     assert (result.points, result.temperature) == (clamped, temperature)
 
 
-def test_a_lead_without_anything_is_cold() -> None:
+def test_lead_without_facts_scores_zero() -> None:
     result = score(lead(), NOW)
     assert (result.points, result.evidence) == (0, ())
 
 
-def test_a_generic_lead_can_become_hot() -> None:
+def test_lead_without_bank_data_can_become_hot() -> None:
     result = score(
         lead(
             has_email=True,
@@ -163,7 +163,7 @@ def test_a_generic_lead_can_become_hot() -> None:
     ]
 
 
-def test_bank_data_is_told_apart() -> None:
+def test_bank_data_separates_promising_from_poor_leads() -> None:
     promising = {"age": 66, "job": "retired", "balance": 2500, "housing": "no", "previous": 2}
     poor = {"age": 40, "job": "blue-collar", "balance": -20, "housing": "yes", "default": "yes"}
     bought = score(lead(attributes={**promising, "poutcome": "success"}), NOW)
@@ -172,7 +172,7 @@ def test_bank_data_is_told_apart() -> None:
     assert score(lead(attributes=poor), NOW).points == 0
 
 
-def test_evidence_says_what_was_seen() -> None:
+def test_evidence_names_the_matched_facts() -> None:
     known = lead(tags=frozenset({"vip", "hot"}), attributes={"poutcome": "Success ", "age": "61"})
     seen = {item.rule: item.evidence for item in score(known, NOW).evidence}
     assert seen["marked hot"] == "tagged hot, vip"
@@ -180,11 +180,11 @@ def test_evidence_says_what_was_seen() -> None:
     assert seen["senior"] == "age is 61"
 
 
-def test_a_rule_set_survives_the_trip_through_json() -> None:
+def test_rule_set_round_trips_through_json() -> None:
     assert RuleSet.model_validate_json(DEFAULT_RULES.model_dump_json()) == DEFAULT_RULES
 
 
-def test_a_rule_set_that_makes_no_sense_is_refused() -> None:
+def test_invalid_rule_set_is_rejected() -> None:
     rule = Rule(name="twice", points=1, when=Tagged(tags=("x",)))
     with pytest.raises(RuleError, match="same name"):
         RuleSet(version="1", rules=(rule, rule))

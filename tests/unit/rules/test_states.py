@@ -1,4 +1,4 @@
-"""The state machines, compared with the tables of the domain as it writes them."""
+"""State machines, compared with the tables of the domain."""
 
 import re
 from typing import Any
@@ -13,15 +13,15 @@ from jobs.rules.states import (
     CALL_IN_FLIGHT,
     CALL_TERMINAL,
     CAMPAIGN,
-    ENROLMENT,
+    ENROLLMENT,
     LEAD,
     CallStatus,
     CampaignStatus,
-    EnrolmentStatus,
+    EnrollmentStatus,
     LeadStatus,
     StateMachine,
-    consent,
     reopen,
+    reopen_by_consent,
 )
 
 ENDS = "completed busy no-answer failed canceled"
@@ -50,8 +50,8 @@ TABLES: dict[str, tuple[StateMachine[Any], dict[str, str]]] = {
             "invalid": "dnc",
         },
     ),
-    "enrolment": (
-        ENROLMENT,
+    "enrollment": (
+        ENROLLMENT,
         {
             "queued": "calling paused removed",
             "paused": "queued removed",
@@ -73,13 +73,13 @@ TABLES: dict[str, tuple[StateMachine[Any], dict[str, str]]] = {
 STATES: dict[str, Any] = {
     "call": CallStatus,
     "lead": LeadStatus,
-    "enrolment": EnrolmentStatus,
+    "enrollment": EnrollmentStatus,
     "campaign": CampaignStatus,
 }
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_exactly_the_transitions_of_the_domain_are_legal(name: str) -> None:
+def test_legal_transitions_match_the_domain_tables(name: str) -> None:
     machine, table = TABLES[name]
     states = STATES[name]
     legal = {(old, new) for old, news in table.items() for new in news.split()}
@@ -87,25 +87,25 @@ def test_exactly_the_transitions_of_the_domain_are_legal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_states_without_a_next_one_are_terminal(name: str) -> None:
+def test_states_without_transitions_are_terminal(name: str) -> None:
     machine, table = TABLES[name]
     assert {s.value for s in STATES[name] if not machine.is_terminal(s)} == set(table)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_an_illegal_step_names_the_machine_and_both_states(name: str) -> None:
+def test_illegal_transition_names_the_machine_and_both_states(name: str) -> None:
     machine, _ = TABLES[name]
     for old in STATES[name]:
         for new in STATES[name]:
             if not machine.can(old, new):
-                told = rf"{name} .*\b{re.escape(old)}\b.*\b{re.escape(new)}$"
-                with pytest.raises(ConflictError, match=told):
+                message = rf"{name} .*\b{re.escape(old)}\b.*\b{re.escape(new)}$"
+                with pytest.raises(ConflictError, match=message):
                     machine.advance(old, new)
 
 
 @pytest.mark.parametrize("name", TABLES)
 @given(data=st.data())
-def test_a_terminal_state_survives_any_events(name: str, data: st.DataObject) -> None:
+def test_terminal_state_allows_no_transition(name: str, data: st.DataObject) -> None:
     machine, _ = TABLES[name]
     states = list(STATES[name])
     state = data.draw(st.sampled_from([s for s in states if machine.is_terminal(s)]))
@@ -114,11 +114,11 @@ def test_a_terminal_state_survives_any_events(name: str, data: st.DataObject) ->
 
 
 ORDER = {status: n for n, status in enumerate(CallStatus)}
-"""Of `unknown` and before, and then along a call's way; all ends are last."""
+"""Position of each status on the way of a call; terminal statuses are last."""
 
 
 @given(st.permutations(list(CallStatus)))
-def test_shuffled_events_never_move_a_call_back(events: list[CallStatus]) -> None:
+def test_shuffled_events_never_move_a_call_backward(events: list[CallStatus]) -> None:
     state = CallStatus.SCHEDULED
     for event in events:
         if CALL.can(state, event):
@@ -127,7 +127,7 @@ def test_shuffled_events_never_move_a_call_back(events: list[CallStatus]) -> Non
 
 
 @given(st.lists(st.sampled_from(list(CallStatus)), min_size=1))
-def test_repeated_events_change_nothing_more(events: list[CallStatus]) -> None:
+def test_repeated_events_change_nothing(events: list[CallStatus]) -> None:
     def after(events: list[CallStatus]) -> CallStatus:
         state = CallStatus.DIALING
         for event in events:
@@ -138,7 +138,7 @@ def test_repeated_events_change_nothing_more(events: list[CallStatus]) -> None:
     assert after(events) == after([event for event in events for _ in range(2)])
 
 
-def test_what_is_there_already_is_told_apart_from_what_is_illegal() -> None:
+def test_apply_returns_none_for_the_current_state() -> None:
     assert CAMPAIGN.apply(CampaignStatus.RUNNING, CampaignStatus.RUNNING) is None
     assert CAMPAIGN.apply(CampaignStatus.RUNNING, CampaignStatus.PAUSED) is CampaignStatus.PAUSED
     with pytest.raises(ConflictError):
@@ -147,34 +147,34 @@ def test_what_is_there_already_is_told_apart_from_what_is_illegal() -> None:
         CAMPAIGN.advance(CampaignStatus.RUNNING, CampaignStatus.RUNNING)
 
 
-def test_calls_are_scheduled_in_flight_or_ended() -> None:
+def test_call_is_scheduled_in_flight_or_ended() -> None:
     assert {s for s in CallStatus if CALL.is_terminal(s)} == CALL_TERMINAL
     assert set(CallStatus) == CALL_TERMINAL | CALL_IN_FLIGHT | {CallStatus.SCHEDULED}
     assert not CALL_TERMINAL & CALL_IN_FLIGHT
 
 
-def test_an_end_is_taken_back_for_a_reason_only() -> None:
-    done = reopen(ENROLMENT, EnrolmentStatus.DONE, EnrolmentStatus.QUEUED, " asked again ")
-    assert (done.new, done.reason) == (EnrolmentStatus.QUEUED, "asked again")
+def test_reopening_needs_a_reason() -> None:
+    done = reopen(ENROLLMENT, EnrollmentStatus.DONE, EnrollmentStatus.QUEUED, " asked again ")
+    assert (done.new, done.reason) == (EnrollmentStatus.QUEUED, "asked again")
     lost = reopen(LEAD, LeadStatus.LOST, LeadStatus.CONTACTED, "wrote to us")
     assert (lost.machine, lost.old, lost.new) == ("lead", LeadStatus.LOST, LeadStatus.CONTACTED)
     with pytest.raises(ValidationError, match="reason"):
         reopen(LEAD, LeadStatus.LOST, LeadStatus.NEW, "  ")
 
 
-def test_what_has_not_ended_cannot_be_reopened() -> None:
+def test_open_state_cannot_be_reopened() -> None:
     with pytest.raises(ConflictError, match="queued"):
-        reopen(ENROLMENT, EnrolmentStatus.CALLING, EnrolmentStatus.QUEUED, "why not")
+        reopen(ENROLLMENT, EnrollmentStatus.CALLING, EnrollmentStatus.QUEUED, "why not")
     with pytest.raises(ConflictError):
         reopen(CALL, CallStatus.COMPLETED, CallStatus.SCHEDULED, "why not")
 
 
-def test_do_not_call_is_lifted_by_consent_and_by_nothing_else() -> None:
+def test_do_not_call_is_reopened_by_consent_only() -> None:
     with pytest.raises(ConflictError):
         reopen(LEAD, LeadStatus.DNC, LeadStatus.NEW, "a good reason")
-    given_back = consent(LeadStatus.DNC, LeadStatus.NEW, "signed on 2026-11-01")
-    assert given_back.new is LeadStatus.NEW
+    reopening = reopen_by_consent(LeadStatus.DNC, LeadStatus.NEW, "signed on 2026-11-01")
+    assert reopening.new is LeadStatus.NEW
     with pytest.raises(ConflictError):
-        consent(LeadStatus.LOST, LeadStatus.NEW, "signed")
+        reopen_by_consent(LeadStatus.LOST, LeadStatus.NEW, "signed")
     with pytest.raises(ValidationError):
-        consent(LeadStatus.DNC, LeadStatus.NEW, "")
+        reopen_by_consent(LeadStatus.DNC, LeadStatus.NEW, "")

@@ -1,4 +1,4 @@
-"""Calling windows, compared with a plain reading of the wall clock, on days of all lengths."""
+"""Calling windows, compared with a simple wall-clock model, on days of all lengths."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -21,11 +21,11 @@ from jobs.rules.windows import (
     next_open,
     week,
 )
-from jobs.rules.zones import zone
+from jobs.rules.zones import load_zone
 
 MINUTE = timedelta(minutes=1)
 
-# Each with a moment of 2026 or before at which its clocks change.
+# Clock changes of each zone, in 2026 or before.
 CHANGES = {
     "America/New_York": ("2026-03-08T07:00Z", "2026-11-01T06:00Z"),
     "America/St_Johns": ("2006-04-02T03:31Z", "2006-10-29T02:31Z"),
@@ -45,13 +45,13 @@ def utc(text: str) -> datetime:
 
 
 def local(text: str, name: str, *, fold: int = 0) -> datetime:
-    """A wall-clock time of a zone, in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=zone(name), fold=fold).astimezone(UTC)
+    """Return a wall-clock time of a zone in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=load_zone(name), fold=fold).astimezone(UTC)
 
 
-def wall_says(rules: WindowRules, name: str, region: str | None, at: datetime) -> bool:
-    """Whether it is open, from the rules' JSON and the wall clock."""
-    wall = at.astimezone(zone(name))
+def is_open_by_wall_clock(rules: WindowRules, name: str, region: str | None, at: datetime) -> bool:
+    """Return True if the window is open by the rules' JSON and the wall clock."""
+    wall = at.astimezone(load_zone(name))
     plain = rules.model_dump(mode="json")["rules"]
     regions = [region, region[:2] if region else None, None]
     in_force = [
@@ -100,20 +100,20 @@ def near_changes(draw: st.DrawFn) -> tuple[str, datetime]:
 
 
 @given(rule_sets(), near_changes(), st.sampled_from([None, "US", "US-AL", "FR"]))
-def test_open_is_what_the_wall_clock_says(
+def test_window_is_open_as_the_wall_clock_says(
     rules: WindowRules, place: tuple[str, datetime], region: str | None
 ) -> None:
     name, at = place
-    assert is_open(rules, (name,), region, at) is wall_says(rules, name, region, at)
+    assert is_open(rules, (name,), region, at) is is_open_by_wall_clock(rules, name, region, at)
 
 
 @given(rule_sets(), near_changes(), st.integers(0, 59_999_999))
-def test_the_next_opening_is_the_first_open_moment(
+def test_next_opening_is_the_first_open_moment(
     rules: WindowRules, place: tuple[str, datetime], microseconds: int
 ) -> None:
     name, at = place[0], place[1] + timedelta(microseconds=microseconds)
     opens = next_open(rules, (name,), None, at)
-    assert opens == next_open(rules, (name,), None, at.astimezone(zone(name)))
+    assert opens == next_open(rules, (name,), None, at.astimezone(load_zone(name)))
     last = at + timedelta(days=9) if opens is None else opens
     if opens is not None:
         assert opens >= at
@@ -126,7 +126,7 @@ def test_the_next_opening_is_the_first_open_moment(
 
 
 @given(rule_sets(), near_changes(), st.lists(st.sampled_from(sorted(CHANGES)), max_size=2))
-def test_several_zones_are_open_when_all_are(
+def test_window_is_open_if_all_candidate_zones_are(
     rules: WindowRules, place: tuple[str, datetime], more: list[str]
 ) -> None:
     names, at = (place[0], *more), place[1]
@@ -135,19 +135,19 @@ def test_several_zones_are_open_when_all_are(
     alone = [next_open(rules, (name,), None, at) for name in names]
     if opens is not None:
         assert is_open(rules, names, None, opens)
-        assert all(one is not None and one <= opens for one in alone)
+        assert all(opening is not None and opening <= opens for opening in alone)
         assert opens == at or not is_open(rules, names, None, opens - timedelta(microseconds=1))
 
 
 @given(near_changes())
-def test_always_open_is_open_at_any_time_in_any_known_zone(place: tuple[str, datetime]) -> None:
+def test_always_open_is_open_at_any_time_in_any_zone(place: tuple[str, datetime]) -> None:
     name, at = place
     assert is_open(ALWAYS_OPEN, (name,), None, at)
     assert next_open(ALWAYS_OPEN, (name,), "US-AL", at) == at
 
 
 @pytest.mark.parametrize("zones", [(), ("Mars/Phobos",), ("Europe/Lisbon", "../etc/passwd"), ("",)])
-def test_unknown_and_bad_zones_are_never_open(zones: tuple[str, ...]) -> None:
+def test_unknown_and_invalid_zones_are_never_open(zones: tuple[str, ...]) -> None:
     at = utc("2026-11-23T15:00Z")
     for rules in (DEFAULT_WINDOWS, ALWAYS_OPEN):
         assert not is_open(rules, zones, None, at)
@@ -155,18 +155,18 @@ def test_unknown_and_bad_zones_are_never_open(zones: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", ["America/New_York", "Asia/Kathmandu", "Pacific/Chatham"])
-def test_the_default_is_half_open(name: str) -> None:
+def test_default_window_is_half_open(name: str) -> None:
     opens, closes = local("2026-11-23 08:00", name), local("2026-11-23 21:00", name)
     instant = timedelta(microseconds=1)
-    told = [
+    states = [
         is_open(DEFAULT_WINDOWS, (name,), None, at)
         for at in (opens - instant, opens, closes - instant, closes)
     ]
-    assert told == [False, True, True, False]
+    assert states == [False, True, True, False]
     assert next_open(DEFAULT_WINDOWS, (name,), None, closes) == opens + timedelta(days=1)
 
 
-def test_without_a_zone_there_is_no_local_time() -> None:
+def test_window_without_a_zone_has_no_local_time() -> None:
     with pytest.raises(ValidationError, match="zone is unknown"):
         LocalWindow(DEFAULT_WINDOWS, ()).local(utc("2026-11-23T15:00Z"))
 
@@ -213,20 +213,20 @@ def test_france_has_a_lunch_break_weekends_and_holidays() -> None:
         assert is_open(DEFAULT_WINDOWS, place, "FR", local(text, place[0])) is expected, text
 
 
-def test_a_rule_holds_from_its_day_on() -> None:
+def test_rule_applies_from_its_effective_day() -> None:
     place = ("Europe/Paris",)
     before, after = "2023-02-25 11:00", "2023-03-04 11:00"  # Saturdays
     assert is_open(DEFAULT_WINDOWS, place, "FR", local(before, place[0]))
     assert not is_open(DEFAULT_WINDOWS, place, "FR", local(after, place[0]))
 
 
-def test_an_opening_that_the_clocks_skip_is_when_they_have_changed() -> None:
+def test_opening_skipped_by_a_clock_change_is_right_after_it() -> None:
     early = WindowRules(rules=(WindowRule(week=week(sunday="02:30-04:00")),))
     midnight = local("2026-03-08 00:00", "America/New_York")
     assert next_open(early, ("America/New_York",), None, midnight) == utc("2026-03-08T07:00Z")
 
 
-def test_an_hour_that_comes_twice_opens_twice() -> None:
+def test_repeated_hour_opens_twice() -> None:
     place = ("America/New_York",)
     early = WindowRules(rules=(WindowRule(week=week(sunday="01:00-01:30")),))
     first, second = (local("2026-11-01 01:00", place[0], fold=fold) for fold in (0, 1))
@@ -235,7 +235,7 @@ def test_an_hour_that_comes_twice_opens_twice() -> None:
     assert next_open(early, place, None, between) == second == first + timedelta(hours=1)
 
 
-def test_rules_survive_the_trip_through_json() -> None:
+def test_default_rules_round_trip_through_json() -> None:
     for rules in (DEFAULT_WINDOWS, ALWAYS_OPEN):
         again = WindowRules.model_validate_json(rules.model_dump_json())
         assert again == rules
@@ -243,7 +243,7 @@ def test_rules_survive_the_trip_through_json() -> None:
 
 
 @given(rule_sets())
-def test_any_rules_survive_the_trip_through_json(rules: WindowRules) -> None:
+def test_any_rules_round_trip_through_json(rules: WindowRules) -> None:
     assert WindowRules.model_validate_json(rules.model_dump_json()) == rules
 
 
@@ -259,28 +259,28 @@ def test_any_rules_survive_the_trip_through_json(rules: WindowRules) -> None:
         ["25:00-26:00"],
     ],
 )
-def test_a_day_that_makes_no_sense_is_refused(monday: list[str]) -> None:
+def test_invalid_day_is_rejected(monday: list[str]) -> None:
     with pytest.raises(RuleError):
         Week.model_validate({"monday": monday})
 
 
 @pytest.mark.parametrize("holiday", ["25-12", "2026-02-30", "easter", "Christmas", "02-30"])
-def test_a_holiday_that_makes_no_sense_is_refused(holiday: str) -> None:
+def test_invalid_holiday_is_rejected(holiday: str) -> None:
     with pytest.raises(RuleError):
         WindowRule(week=Week(), holidays=(holiday,))
 
 
-def test_a_field_that_is_not_there_is_refused() -> None:
+def test_unknown_field_is_rejected() -> None:
     with pytest.raises(RuleError):
         WindowRules.model_validate({"rules": [{"week": {"moonday": []}}]})
 
 
 @given(near_changes())
-def test_a_local_window_is_the_same_question(place: tuple[str, datetime]) -> None:
+def test_local_window_agrees_with_the_functions(place: tuple[str, datetime]) -> None:
     name, at = place
     window = LocalWindow(DEFAULT_WINDOWS, (name,), "US-AL")
     assume(not window.is_open(at))
     opens = window.next_open(at)
     assert opens == next_open(DEFAULT_WINDOWS, (name,), "US-AL", at)
-    assert window.local(at).tzinfo == zone(name)
+    assert window.local(at).tzinfo == load_zone(name)
     assert isinstance(window.local(at).tzinfo, ZoneInfo)

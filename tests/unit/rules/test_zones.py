@@ -1,4 +1,4 @@
-"""Where a lead is."""
+"""Time zones and region of a lead."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from phonenumbers import PhoneNumberType, geocoder
 from jobs.errors import ValidationError
 from jobs.rules.area_codes import REGION_OF_AREA_CODE
 from jobs.rules.places import state_of, state_of_postal_code, zones_of_state
-from jobs.rules.zones import ZONES, normalise_timezone, region_of, zone, zones_of
+from jobs.rules.zones import ZONES, load_zone, normalize_timezone, region_of, zones_of
 
 STATES = (
     "AK AL AR AS AZ CA CO CT DC DE FL GA GU HI IA ID IL IN KS KY LA MA MD ME MI MN MO MP MS MT NC "
@@ -37,7 +37,7 @@ def region(
     return region_of(state=state, postal_code=postal_code, e164=e164)
 
 
-def test_the_nearest_source_decides() -> None:
+def test_most_specific_source_decides_the_zone() -> None:
     assert zones("Europe/Lisbon", "AL", "10001", SYDNEY) == ("Europe/Lisbon",)
     assert zones(None, "HI", None, ALABAMIAN) == ("Pacific/Honolulu",)
     assert zones(None, None, "96813", ALABAMIAN) == ("Pacific/Honolulu",)
@@ -46,35 +46,35 @@ def test_the_nearest_source_decides() -> None:
 
 
 @pytest.mark.parametrize("number", [TOLL_FREE, "+15005550100", "+447700900123", "nonsense", None])
-def test_a_number_without_a_place_has_no_zone(number: str | None) -> None:
+def test_non_geographic_number_has_no_zone(number: str | None) -> None:
     assert zones(e164=number) == ()
 
 
-def test_a_bad_zone_is_not_replaced_by_a_guess() -> None:
+def test_invalid_zone_name_is_not_replaced_by_a_guess() -> None:
     assert zones("Mars/Phobos", "AL", None, ALABAMIAN) == ()
     assert zones("europe/lisbon", None, None, LISBON) == ()
 
 
-def test_what_says_nothing_is_passed_over() -> None:
+def test_unknown_state_and_postal_code_are_skipped() -> None:
     assert zones(None, "Atlantis", "ABC", LISBON) == ("Europe/Lisbon",)
 
 
-def test_a_state_with_two_times_has_both() -> None:
+def test_state_with_two_zones_has_both() -> None:
     assert zones(state="TN") == ("America/Chicago", "America/New_York")
 
 
-def test_a_state_and_a_postal_code_that_disagree_give_both_zones() -> None:
+def test_conflicting_state_and_postal_code_give_both_zones() -> None:
     assert zones(state="NY", postal_code="96813") == ("America/New_York", "Pacific/Honolulu")
 
 
-def test_the_letters_of_a_state_elsewhere_are_not_an_american_one() -> None:
+def test_state_code_of_another_country_is_not_american() -> None:
     assert zones(state="WA", e164="+61890000000") != zones(state="WA")
     assert region(state="WA", e164="+61890000000") == "AU"
     assert region(state="WA") == "US-WA"
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("sources", "expected"),
     [
         ({"state": "al"}, "US-AL"),
         ({"state": " Alabama "}, "US-AL"),
@@ -89,8 +89,8 @@ def test_the_letters_of_a_state_elsewhere_are_not_an_american_one() -> None:
         ({}, None),
     ],
 )
-def test_the_region_whose_window_holds(said: dict[str, str], expected: str | None) -> None:
-    assert region(**said) == expected
+def test_region_of_a_lead(sources: dict[str, str], expected: str | None) -> None:
+    assert region(**sources) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_the_region_whose_window_holds(said: dict[str, str], expected: str | Non
         ("SW1A 1AA", None),
     ],
 )
-def test_the_state_of_a_postal_code(code: str, state: str | None) -> None:
+def test_state_of_a_postal_code(code: str, state: str | None) -> None:
     assert state_of_postal_code(code) == state
 
 
 @given(st.integers(0, 99999))
-def test_every_zip_code_is_of_a_state_or_of_none(number: int) -> None:
+def test_every_zip_code_has_a_valid_state_or_none(number: int) -> None:
     state = state_of_postal_code(f"{number:05}")
     assert state is None or state_of(state) == state
 
@@ -143,8 +143,8 @@ def test_every_state_and_province_has_zones(code: str) -> None:
     assert zones_of_state(state)
 
 
-def test_area_codes_are_where_the_numbering_plan_has_them() -> None:
-    """Of `phonenumbers`: each code that people can be called at, its country and its state."""
+def test_area_codes_match_the_numbering_plan() -> None:
+    """Compare each geographic area code with `phonenumbers`: country and state."""
     for code in map(str, range(200, 1000)):
         number = phonenumbers.parse(f"+1{code}5550123")
         kind = phonenumbers.number_type(number)
@@ -154,34 +154,36 @@ def test_area_codes_are_where_the_numbering_plan_has_them() -> None:
         ours, country = REGION_OF_AREA_CODE[code], phonenumbers.region_code_for_number(number)
         assert country in ours.split("-")
         place = geocoder.description_for_number(number, "en").split(", ")[-1]
-        told = {"Washington State": "WA", "Washington D.C.": "DC", "British Colombia": "BC"}
-        named = state_of(told.get(place, place))
+        aliases = {"Washington State": "WA", "Washington D.C.": "DC", "British Colombia": "BC"}
+        named = state_of(aliases.get(place, place))
         assert named is None or named == ours
 
 
-def test_zones_come_from_the_package() -> None:
-    # The package of 2026 keeps these two on summer time for good; older copies do not.
+def test_zones_come_from_the_tzdata_package() -> None:
+    # The 2026 package keeps these zones on summer time all year; older copies do not.
     for name in ("America/Vancouver", "America/Edmonton"):
-        offsets = {datetime(2026, month, 15, tzinfo=zone(name)).utcoffset() for month in (7, 12)}
+        offsets = {
+            datetime(2026, month, 15, tzinfo=load_zone(name)).utcoffset() for month in (7, 12)
+        }
         assert len(offsets) == 1, name
 
 
-def test_a_zone_is_loaded_once() -> None:
-    assert zone("Europe/Lisbon") is zone("Europe/Lisbon")
-    assert zone("Europe/Lisbon").key == "Europe/Lisbon"
+def test_zone_is_loaded_once() -> None:
+    assert load_zone("Europe/Lisbon") is load_zone("Europe/Lisbon")
+    assert load_zone("Europe/Lisbon").key == "Europe/Lisbon"
 
 
 @pytest.mark.parametrize(
     "name", ["", "lisbon", "../zones", "/etc/localtime", "Etc/Unknown", "Factory"]
 )
-def test_a_bad_zone_name_is_named(name: str) -> None:
+def test_invalid_zone_name_is_rejected(name: str) -> None:
     with pytest.raises(ValidationError, match="time zone"):
-        zone(name)
+        load_zone(name)
     with pytest.raises(ValidationError, match="time zone"):
-        normalise_timezone(name)
+        normalize_timezone(name)
 
 
 @given(st.sampled_from(sorted(ZONES)))
-def test_a_zone_name_is_known_in_any_case(name: str) -> None:
-    assert normalise_timezone(f" {name.lower()} ") == normalise_timezone(name.upper()) == name
-    assert zone(name).key == name
+def test_zone_name_is_recognized_in_any_case(name: str) -> None:
+    assert normalize_timezone(f" {name.lower()} ") == normalize_timezone(name.upper()) == name
+    assert load_zone(name).key == name

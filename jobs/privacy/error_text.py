@@ -27,7 +27,7 @@ def escape_surrogates(text: str) -> str:
 
 def error_message(error: BaseException) -> str:
     """Return `str(error)`, unmasked, or a note if it raises."""
-    return _safe_text(lambda: str(error))
+    return _safe_text(lambda: _text_of(error))
 
 
 def mask_message(error: BaseException, arguments: NamedValues = ()) -> str:
@@ -42,7 +42,7 @@ def mask_message(error: BaseException, arguments: NamedValues = ()) -> str:
     """
 
     def masked_message() -> str:
-        text = mask_repeated(str(error)[:MAX_SCANNED_LENGTH], arguments)
+        text = mask_repeated(_text_of(error)[:MAX_SCANNED_LENGTH], arguments)
         return text if len(text) <= MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + _CUT
 
     return _safe_text(masked_message)
@@ -64,6 +64,16 @@ def mask_traceback(error: BaseException, arguments: NamedValues = ()) -> str:
         return mask_repeated(text[-MAX_SCANNED_LENGTH:], arguments)[-MAX_TRACEBACK_LENGTH:]
 
     return _safe_text(masked_traceback)
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the text of an error; that of a group names its members."""
+    if not isinstance(error, BaseExceptionGroup):
+        return str(error)
+    members = "; ".join(
+        f"{type(member).__name__}: {error_message(member)}" for member in error.exceptions
+    )
+    return f"{error.message}: {members}"
 
 
 def _safe_text(make_text: Callable[[], str]) -> str:

@@ -4,17 +4,16 @@ import asyncio
 import random
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 from arq.worker import JobExecutionFailed, Retry
 
 from jobs.engine.definition import under_arq
+from jobs.engine.definition.failure import as_failure, ends_the_process, next_wait
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.definition.time_limit import TimeLimit
-from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError, as_job_error
-from jobs.privacy.error_text import error_message
+from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError
 from jobs.settings import Settings, get_settings
 
 STALE_READS: Final = 3
@@ -62,16 +61,51 @@ async def attempt(
     try:
         checked, named = job.check(args, kwargs)
         return await _limited(job, job.time_limit(settings), ctx, checked, named)
-    except Retry as asked:
-        raise _bounded(job, asked, ctx["job_try"], settings) from asked.__cause__
-    except Exception as error:
-        failure = _failure(error)
-        wait = job.policy.next_wait(failure, ctx["job_try"], settings, random.random)
-        if wait is None:
-            if failure is error:
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
+        if _is_canceled():
+            # Whatever a job raises after its cancellation is that cancellation.
+            raise asyncio.CancelledError from error
+        failed = failure(job, error, ctx["job_try"], settings)
+        try:
+            if failed is error:
                 raise
-            raise failure from error
-        raise Retry(defer=wait) from failure
+            raise failed from failed.__cause__
+        finally:
+            # The traceback of the error holds this frame: no local variable may hold the error.
+            del failed
+
+
+def failure(
+    job: JobDefinition, error: BaseException, try_number: int, settings: Settings
+) -> BaseException:
+    """Return what a failed execution raises to its worker.
+
+    Returns:
+        arq's `Retry`, with the failure as its cause, if the job is to run again; else the failure.
+    """
+    wait = next_wait(job.policy, error, try_number, settings, random.random)
+    if isinstance(error, Retry):
+        if wait is None:
+            exhausted = JobExecutionFailed(f"{job.name} asked for a retry after its last try")
+            exhausted.__cause__ = error.__cause__
+            return exhausted
+        retry, cause = Retry(defer=wait), error.__cause__
+    else:
+        cause = as_failure(error)
+        if cause is not error and cause.__cause__ is None:
+            cause.__cause__ = error
+        if wait is None:
+            return cause
+        retry = Retry(defer=wait)
+    retry.__cause__ = cause
+    return retry
+
+
+def _is_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _limited(
@@ -100,29 +134,6 @@ async def _limited(
             raise
         # A worker takes it for its own cancellation, and would run the job again, time and again.
         raise JobError(f"{job.name} waited for what somebody else cancelled") from error
-
-
-def _failure(error: Exception) -> BaseException:
-    """What the try failed with: an error of ours where the one raised would fail again whoever asks
-    for its text, arq's worker among them."""
-    try:
-        str(error)
-    except Exception:  # noqa: BLE001 - any class may have a broken text
-        failure = JobError(f"{type(error).__name__}: {error_message(error)}")
-        failure.__cause__ = error
-        return failure
-    return as_job_error(error)
-
-
-def _bounded(
-    job: JobDefinition, asked: Retry, try_number: int, settings: Settings
-) -> Retry | JobExecutionFailed:
-    """A job may raise `Retry` itself, as arq's users do, as often as its policy allows tries."""
-    limit = job.policy.max_retries
-    limit = settings.task_max_retries if limit is None else limit
-    if try_number > limit:
-        return JobExecutionFailed(f"{job.name} asked for a retry after its last try")
-    return Retry(defer=timedelta(milliseconds=asked.defer_score or 0))
 
 
 def settings_of(ctx: Mapping[str, Any]) -> Settings:

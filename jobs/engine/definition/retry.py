@@ -38,7 +38,8 @@ class RetryPolicy:
 
     max_retries: tries after the first (TASK_MAX_RETRIES). delay, max_delay: seconds
     (TASK_DEFAULT_RETRY_DELAY, TASK_MAX_RETRY_DELAY). on: another policy for some error classes;
-    the nearest base class counts, and naming a class makes it worth a retry.
+    the nearest base class counts, and naming a class makes it worth a retry. causes: judge the
+    causes of an error (`raise X from Y`) like the error itself, as where a library wraps errors.
     """
 
     max_retries: int | None = None
@@ -46,6 +47,7 @@ class RetryPolicy:
     max_delay: float | None = None
     jitter: bool = False
     on: Mapping[type[BaseException], "RetryPolicy"] = field(default_factory=dict)
+    causes: bool = False
 
     def next_wait(
         self,
@@ -109,12 +111,13 @@ def retry(
     max_delay: float | None = None,
     jitter: bool = False,
     on: Mapping[type[BaseException], RetryPolicy] | None = None,
+    causes: bool = False,
 ) -> Callable[[F], F]:
     """Gives a job its retry policy; stands below `@job`. For the parameters see RetryPolicy.
 
     `@retry(max_retries=5, on={NotFoundError: RetryPolicy(delay=1), KeyError: NO_RETRY})`
     """
-    policy = RetryPolicy(max_retries, delay, max_delay, jitter, dict(on or {}))
+    policy = RetryPolicy(max_retries, delay, max_delay, jitter, dict(on or {}), causes)
 
     def mark(function: F) -> F:
         if hasattr(function, "__job__"):

@@ -10,9 +10,10 @@ from weakref import WeakKeyDictionary
 import structlog
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
-from arq.worker import Retry
+from arq.worker import JobExecutionFailed, Retry
 from redis.exceptions import RedisError
 
+from jobs.engine.definition.failure import ends_the_process
 from jobs.engine.definition.job import JobDefinition
 from jobs.engine.monitoring.alerts import Alerts, post_alert
 from jobs.engine.monitoring.counters import count_outcome
@@ -22,6 +23,7 @@ from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
+from jobs.privacy.error_text import error_message
 from jobs.privacy.fields import named_arguments
 
 logger = structlog.get_logger("jobs.engine")
@@ -74,13 +76,17 @@ async def reported(
         wait = timedelta(milliseconds=retry.defer_score or 0)
         await _tell(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
         raise
-    except Exception as error:
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
         remember_arguments(error, named_arguments(*arguments, job.parameters))
         letter = await _keep(job, ctx, queue, arguments, error)
         if letter is None:
             await _tell(redis, outcome(OutcomeKind.DISCARDED, error))
         else:
             await _tell(redis, outcome(OutcomeKind.DEAD, error, fingerprint=letter.fingerprint))
+        if not isinstance(error, Exception):  # arq's worker would exit with it
+            raise JobExecutionFailed(f"{type(error).__name__}: {error_message(error)}") from error
         raise
     await _tell(redis, outcome(OutcomeKind.DONE))
     return result

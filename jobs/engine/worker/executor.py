@@ -7,7 +7,6 @@ Data runs one way: claim -> execution -> decision (`classify`) -> completion (`c
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import monotonic, time
@@ -18,6 +17,7 @@ from arq.jobs import DeserializationError, SerializationError, deserialize_job_r
 from arq.worker import JobExecutionFailed
 
 from jobs.engine.definition.attempt import FUNCTION_KEY
+from jobs.engine.definition.failure import ends_the_process
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import NO_HISTORY, Claim, Completion
 from jobs.engine.queue.outcome import OutcomeKind
@@ -201,7 +201,7 @@ class Executor:
                 execution.claim.deadline = monotonic() + options.timeout
             value = await options.coroutine(ctx, *execution.args, **execution.kwargs)
         except BaseException as error:
-            if _ends_the_process(error):
+            if ends_the_process(error) and not isinstance(error, asyncio.CancelledError):
                 raise
             execution.ended = True
             # No local variable may hold the error: its traceback holds this frame, and such a
@@ -314,13 +314,3 @@ class Executor:
 
 
 def _nothing() -> None: ...
-
-
-def _ends_the_process(error: BaseException) -> bool:
-    """Return whether the error is not the job's own.
-
-    A job's `sys.exit()` ends that job. Ctrl-C reaches a job only if nobody handles SIGINT.
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, GeneratorExit)

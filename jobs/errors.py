@@ -32,7 +32,7 @@ class JobError(RinglineError):
     """
 
     retryable: ClassVar[bool] = True
-    retry_after: float | None = None
+    retry_after: float | str | None = None
 
 
 class DatabaseError(JobError):
@@ -44,11 +44,11 @@ class ExternalServiceError(JobError):
 
     Args:
         message: One line that names the service and the failure.
-        retry_after: Time to wait before the retry, if the service named one: seconds or a
-            timedelta.
+        retry_after: Time to wait before the retry, if the service named one: seconds, a timedelta,
+            or the text of the HTTP header `Retry-After`.
     """
 
-    def __init__(self, message: str, *, retry_after: float | timedelta | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | timedelta | str | None = None) -> None:
         super().__init__(message)
         if isinstance(retry_after, timedelta):
             retry_after = retry_after.total_seconds()

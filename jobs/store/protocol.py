@@ -286,7 +286,7 @@ class Work(Protocol):
     def analytics(self) -> Analytics: ...
 
     def enqueue(
-        self, function: str, *args: object, defer_until: datetime | None = None, **kwargs: object
+        self, function: str, /, *args: object, defer_until: datetime | None = None, **kwargs: object
     ) -> UUID:
         """A follow-up job, published right after the commit; answers its job id."""
         ...

@@ -31,6 +31,7 @@ class RecordedPool(Pool):
     async def enqueue_job(  # type: ignore[override]  # no overloads: the type checker sees Pool's
         self,
         function: str | Callable[..., object],
+        /,
         *args: object,
         _job_id: str | None = None,
         _queue_name: str | None = None,

@@ -12,7 +12,8 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function, func
 
 from jobs.engine.client.pool import Pool
-from jobs.engine.definition.job import Body, definition_of
+from jobs.engine.definition.arguments import Body
+from jobs.engine.definition.job import definition_of
 from jobs.engine.monitoring.alerts import post_alert
 from jobs.engine.monitoring.log_masking import mask_logs_of_worker
 from jobs.engine.monitoring.outcome_log import OutcomeLog

@@ -177,14 +177,15 @@ class Pool(ArqRedis):
         await self._channel.close()
         await super().aclose(close_connection_pool)
 
-    @overload
+    @overload  # type: ignore[override]  # arq names the first parameter: a job may have one
     async def enqueue_job(
-        self, function: JobFunction[P], *args: P.args, **kwargs: P.kwargs
+        self, function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs
     ) -> Job | None: ...
     @overload
     async def enqueue_job(
         self,
         function: Callable[[Any, *Ts], Coroutine[Any, Any, Any]],
+        /,
         *args: *Ts,
         _job_id: str | None = None,
         _queue_name: str | None = None,
@@ -197,6 +198,7 @@ class Pool(ArqRedis):
     async def enqueue_job(
         self,
         function: str,
+        /,
         *args: Any,
         _job_id: str | None = None,
         _queue_name: str | None = None,
@@ -209,6 +211,7 @@ class Pool(ArqRedis):
     async def enqueue_job(  # type: ignore[misc]  # a function may have parameters named as options
         self,
         function: str | Callable[..., Coroutine[Any, Any, Any]],
+        /,
         *args: Any,
         _job_id: str | None = None,
         _queue_name: str | None = None,

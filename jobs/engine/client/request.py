@@ -3,10 +3,9 @@
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec
 
 from arq.typing import SecondsTimedelta
-from arq.utils import to_ms
 
 from jobs.clock import Clock
 from jobs.engine.definition.job import definition_of
@@ -14,6 +13,10 @@ from jobs.engine.definition.round_trip import require_round_trip
 from jobs.errors import UsageError
 
 P = ParamSpec("P")
+
+MAX_YEARS: Final = 1000
+MAX_SECONDS: Final = MAX_YEARS * 366 * 86_400
+"""The longest delay, and the longest time until a job expires."""
 
 JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
 
@@ -49,13 +52,28 @@ def times(
     if defer_until is not None:
         if defer_by:
             raise UsageError("a job is deferred either by a time or until a moment, not both")
-        delay = to_ms(_real_delay(_aware(defer_until), clock))
+        delay = _milliseconds(_real_delay(_aware(defer_until), clock))
     else:
-        delay = to_ms(defer_by) or 0
-    expiry = to_ms(expires) or max(delay, 0) + kept_ms
-    if expiry < 0:
-        raise UsageError("a job cannot expire before it is enqueued")
+        delay = 0 if defer_by is None else _milliseconds(defer_by)
+    if expires is None:
+        return delay, max(delay, 0) + kept_ms
+    expiry = _milliseconds(expires)
+    if expiry <= 0:
+        raise UsageError("a job cannot expire before it is enqueued: _expires must be positive")
+    if expiry <= delay:
+        raise UsageError(
+            "the job would expire before it is due: _expires counts from now, so it must be "
+            "longer than the delay"
+        )
     return delay, expiry
+
+
+def _milliseconds(seconds: SecondsTimedelta) -> int:
+    """Return whole milliseconds. Raises UsageError for a time that no clock reaches."""
+    number = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+    if not abs(number) <= MAX_SECONDS:  # NaN, too
+        raise UsageError(f"{number:g} s is not a time within {MAX_YEARS} years")
+    return round(number * 1000)
 
 
 def request(function: JobFunction[P], /, *args: P.args, **kwargs: P.kwargs) -> JobRequest:

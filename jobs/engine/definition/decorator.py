@@ -9,7 +9,8 @@ from arq.typing import SecondsTimedelta
 from arq.utils import to_seconds
 
 from jobs.engine.definition import attempt
-from jobs.engine.definition.job import Body, JobDefinition, register
+from jobs.engine.definition.arguments import Body
+from jobs.engine.definition.job import JobDefinition, register
 from jobs.engine.definition.retry import policy_of
 from jobs.errors import UsageError
 
@@ -37,8 +38,7 @@ def job(
     """
 
     def define(body: F) -> F:
-        if not inspect.iscoroutinefunction(body):
-            raise UsageError(f"the job {name} is not an `async def`")
+        _require_function(name, body)
         definition = JobDefinition(
             name=name,
             body=body,
@@ -52,7 +52,7 @@ def job(
         register(definition)
 
         @functools.wraps(body)
-        async def run(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        async def run(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
             if attempt.called_by_worker(definition, ctx):
                 return await attempt.run(definition, ctx, args, kwargs)
             return await body(ctx, *args, **kwargs)
@@ -62,3 +62,23 @@ def job(
         return run  # type: ignore[return-value]  # the same signature
 
     return define
+
+
+def _require_function(name: str, body: object) -> None:
+    """Refuse what a worker could not serve as a job."""
+    if not inspect.isfunction(body):
+        kind = type(body).__name__
+        raise UsageError(
+            f"the job {name} is a {kind}: decorate an `async def` function that calls it"
+        )
+    if not inspect.iscoroutinefunction(body):
+        raise UsageError(f"the job {name} is not an `async def`")
+    parameters = list(inspect.signature(body).parameters)
+    owner = body.__qualname__.rpartition(".")[0]
+    if owner and not owner.endswith("<locals>") and parameters[:1] in (["self"], ["cls"]):
+        raise UsageError(
+            f"the job {name} is a method of {owner}: decorate a function whose first parameter is "
+            "the context, and let it call the method"
+        )
+    if not parameters:
+        raise UsageError(f"the job {name} takes no context: its first parameter is the context")

@@ -1,22 +1,16 @@
 """Job definitions: what `@job` records, the registry by name, and argument validation."""
 
-import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final, cast
 
-import pydantic
 from arq.typing import WorkerCoroutine
 from arq.worker import Function
-from pydantic_core import ArgsKwargs
 
+from jobs.engine.definition.arguments import Arguments, ArgumentValidator, Body
 from jobs.engine.definition.retry import RetryPolicy
-from jobs.errors import UsageError, ValidationError
+from jobs.errors import UsageError
 from jobs.settings import Settings
-
-Body = Callable[..., Coroutine[Any, Any, Any]]
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 BACKSTOP: Final = 10.0
 """Seconds that arq's own timeout, which ends a job for good, is longer than ours."""
@@ -36,29 +30,27 @@ class JobDefinition:
     keep_result: float | None
     aliases: tuple[str, ...]
     dead_letter: bool
-    _check: list[Callable[..., Arguments]] = field(default_factory=list, repr=False, compare=False)
+    _validator: list[ArgumentValidator] = field(default_factory=list, repr=False, compare=False)
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Arguments:
-        """The arguments after the context, as the annotations want them.
+        """Return the arguments after the context, validated against the annotations.
 
-        Raises ValidationError naming the argument, never its value, which may be personal.
+        Raises:
+            ValidationError: An argument does not match. The message names the parameter, never the
+                value, which may be personal.
         """
-        try:
-            return self._checker()(*args, **kwargs)
-        except pydantic.ValidationError as error:
-            raise ValidationError(_complaint(self.body, error)) from None
+        return self._arguments().validate(args, kwargs)
 
-    def _checker(self) -> Callable[..., Arguments]:
-        """Made late, since annotations may name what is defined after the job. Raises UsageError
-        where they name what is not there at all."""
-        if not self._check:
-            self._check.append(_checker(self.name, self.body))
-        return self._check[0]
+    def _arguments(self) -> ArgumentValidator:
+        """Return the validator, made late: annotations may name what is defined after the job."""
+        if not self._validator:
+            self._validator.append(ArgumentValidator(self.name, self.body))
+        return self._validator[0]
 
     @property
     def parameters(self) -> Sequence[str]:
         """The names of the parameters after the context."""
-        return list(inspect.signature(self.body).parameters)[1:]
+        return self._arguments().parameters
 
     def time_limit(self, settings: Settings) -> float:
         return settings.task_timeout if self.timeout is None else self.timeout
@@ -68,7 +60,7 @@ class JobDefinition:
 
         Raises UsageError where no try could check its arguments.
         """
-        self._checker()
+        self._arguments()
         return [
             Function(
                 name=name,
@@ -108,65 +100,3 @@ def register(definition: JobDefinition) -> None:
 
 def _place(body: Body) -> str:
     return f"{body.__module__}.{body.__qualname__}"
-
-
-def _checker(name: str, body: Body) -> Callable[..., Arguments]:
-    """A function with the parameters of `body` after the context, answering them validated."""
-    parameters = list(inspect.signature(body).parameters.values())[1:]
-    hints = {p.name: _hint(name, body, p) for p in parameters}
-
-    def collect(*args: Any, **kwargs: Any) -> Arguments:
-        return args, kwargs
-
-    collect.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what pydantic reads
-        [p.replace(annotation=hints[p.name]) for p in parameters]
-    )
-    collect.__annotations__ = hints
-    function: Any = collect  # a type adapter also takes functions, whose calls it validates
-    validator = pydantic.TypeAdapter(function, config={"arbitrary_types_allowed": True}).validator
-
-    def validate(*args: Any, **kwargs: Any) -> Arguments:
-        # Models are written by the names of their fields; other producers may use aliases.
-        validated: Arguments = validator.validate_python(
-            ArgsKwargs(args, kwargs), by_name=True, by_alias=True
-        )
-        return validated
-
-    return validate
-
-
-def _hint(name: str, body: Body, parameter: inspect.Parameter) -> Any:
-    """The type of one parameter. Those of the context and of the result are not asked for: they are
-    often imported for the type checker only."""
-    if parameter.annotation is parameter.empty:
-        return Any
-    one = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-    where = inspect.unwrap(body).__globals__
-    try:
-        return get_type_hints(one, where, include_extras=True)[parameter.name]
-    except Exception as error:
-        raise UsageError(
-            f"{name}: the annotation of {parameter.name} cannot be used: {error} (arguments are "
-            "checked by it at run time, so it must not be imported for the type checker only)"
-        ) from error
-
-
-def _complaint(body: Body, error: pydantic.ValidationError) -> str:
-    parameters = list(inspect.signature(body).parameters.values())[1:]
-    complaints = []
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
-        first, *rest = one["loc"] or ("arguments",)
-        if isinstance(first, int):
-            first = _name_of(parameters, first)
-        complaints.append(f"{'.'.join(map(str, (first, *rest)))}: {one['msg']}")
-    return "; ".join(complaints)
-
-
-def _name_of(parameters: Sequence[inspect.Parameter], position: int) -> str:
-    """The parameter that takes the argument at this position."""
-    for at, one in enumerate(parameters):
-        if one.kind is one.VAR_POSITIONAL or (
-            at == position and one.kind is one.POSITIONAL_OR_KEYWORD
-        ):
-            return one.name
-    return f"argument {position + 1}"

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from time import time
 from typing import Any, Final, TypeVar
 
 from jobs.engine.connection.backoff import backoff_delay
@@ -88,16 +90,26 @@ class RetryPolicy:
 
 
 def _asked_wait(error: BaseException) -> timedelta:
-    """The wait that an error asks for: seconds, which libraries have as a number or as it stands in
-    the header, or a timedelta. None where it says anything else."""
+    """Return the wait that an error requests; zero if it requests none that can be read.
+
+    Libraries have `retry_after` as seconds, as a timedelta, or as the text of the HTTP header
+    `Retry-After`: seconds or a date (RFC 9110, section 10.2.3).
+    """
     try:
-        asked = getattr(error, "retry_after", None)
-        seconds = asked.total_seconds() if isinstance(asked, timedelta) else float(asked or 0)
-    except Exception:  # noqa: BLE001 - whatever a library has under that name
+        seconds = _seconds(getattr(error, "retry_after", None))
+    except Exception:  # noqa: BLE001 - a library may have anything under that name
         return timedelta()
     if not math.isfinite(seconds):
         return timedelta()
     return timedelta(seconds=min(max(seconds, 0), LONGEST_ASKED_WAIT.total_seconds()))
+
+
+def _seconds(asked: Any) -> float:
+    if isinstance(asked, timedelta):
+        return asked.total_seconds()
+    if isinstance(asked, str) and not asked.strip().replace(".", "", 1).isdigit():
+        return parsedate_to_datetime(asked).timestamp() - time()
+    return float(asked or 0)
 
 
 NO_RETRY: Final = RetryPolicy(max_retries=0)

@@ -23,6 +23,7 @@ A job passes `fetcher` -> `executor` -> `classify` -> `completion` -> `completer
 - `heartbeat`: renews leases from a separate thread.
 - `periodic`: periodic background tasks.
 - `shutdown`: bounded stages of a shutdown.
+- `signals`: signal handling in processes that jobs fork.
 """
 
 from jobs.engine.worker.worker import Worker

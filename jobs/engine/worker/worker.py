@@ -27,7 +27,7 @@ from jobs.engine.connection.connect import require_supported_version
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.outage import Outage
 from jobs.engine.connection.script_channel import ScriptChannel
-from jobs.engine.definition.job import Body
+from jobs.engine.definition.arguments import Body
 from jobs.engine.monitoring.alerts import Alerts
 from jobs.engine.monitoring.alerts import Hook as AlertHook
 from jobs.engine.monitoring.health import HealthKeys, WorkerHealth
@@ -53,6 +53,7 @@ from jobs.engine.worker.options import ExecutorOptions, JobCounts
 from jobs.engine.worker.periodic import qualified_name, run_periodically
 from jobs.engine.worker.polling import PollingInterval
 from jobs.engine.worker.shutdown import Shutdown
+from jobs.engine.worker.signals import reset_in_forks
 
 logger = logging.getLogger("arq.worker")
 
@@ -465,6 +466,10 @@ class Worker(arq.worker.Worker):
             await asyncio.wait(list(self.tasks.values()))
         if self._opened:
             await self._completer.drain()
+
+    def _add_signal_handler(self, signum: Signals, handler: Callable[[Signals], None]) -> None:
+        reset_in_forks(signum)
+        super()._add_signal_handler(signum, handler)
 
     def handle_sig(self, signum: Signals) -> None:
         """Cancel what runs. A second signal shortens the shutdown."""

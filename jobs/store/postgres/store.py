@@ -38,7 +38,7 @@ class PostgresWork:
         self._new_id = new_id
 
     def enqueue(
-        self, function: str, *args: object, defer_until: datetime | None = None, **kwargs: object
+        self, function: str, /, *args: object, defer_until: datetime | None = None, **kwargs: object
     ) -> UUID:
         job_id = self._new_id()
         self.enqueued.append(

@@ -1,13 +1,15 @@
-"""Settings classes whose processes do not want to end."""
+"""Settings classes for workers that are hard to end, or easy to end by mistake."""
 
 import asyncio
+import multiprocessing
+import time
 from typing import Any
 
 from jobs.engine import EngineSettings, job
 
 
 @job("stubborn.wait", timeout=600)
-async def wait(ctx: dict[Any, Any]) -> None:
+async def wait(ctx: dict[str, Any]) -> None:
     """Ignore every cancellation."""
     await ctx["redis"].set("stubborn", "started")
     while True:
@@ -17,7 +19,7 @@ async def wait(ctx: dict[Any, Any]) -> None:
             continue
 
 
-async def hang(ctx: dict[Any, Any]) -> None:
+async def hang(ctx: dict[str, Any]) -> None:
     await ctx["redis"].set("stubborn", "on_shutdown")
     await asyncio.Event().wait()
 
@@ -26,6 +28,26 @@ class HangingHook(EngineSettings):
     queue_name = "stubborn_tasks"
     functions = [wait]
     on_shutdown = hang
+
+
+@job("stubborn.fork")
+async def fork(ctx: dict[str, Any]) -> int | None:
+    """Terminate a forked child; return its exit code."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+    child.start()
+    child.terminate()
+    await asyncio.to_thread(child.join, 30)
+    return child.exitcode
+
+
+@job("stubborn.exit")
+async def leave(ctx: dict[str, Any]) -> None:
+    raise SystemExit(3)
+
+
+class Forking(EngineSettings):
+    queue_name = "stubborn_tasks"
+    functions = [fork, leave]
 
 
 class StubbornJob(EngineSettings):

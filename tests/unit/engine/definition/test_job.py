@@ -155,7 +155,7 @@ def test_the_type_of_an_argument_has_to_be_there_when_a_worker_is_made() -> None
 
     definition = definition_of(unresolved)
     assert definition is not None
-    complaint = "^tests.unresolved: the annotation of share cannot be used: name 'Fraction' is not"
+    complaint = "^tests.unresolved: cannot use the annotation of share: name 'Fraction' is not"
     with pytest.raises(UsageError, match=complaint):
         definition.arq_functions(unresolved, load_settings())
     with pytest.raises(UsageError, match=complaint):

@@ -1,8 +1,9 @@
 """When a failed job is tried again."""
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -159,3 +160,18 @@ def test_the_order_of_the_decorators_is_checked() -> None:
 
     with pytest.raises(UsageError, match="put @job above @retry"):
         retry()(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("90", 90), ("1.5", 5), ("soon", 5), ("Wed, 21 Oct 2015 07:28:00 GMT", 5)],
+)
+def test_retry_after_may_be_the_text_of_the_header(header: str, expected: float) -> None:
+    error = ExternalServiceError("busy", retry_after=header)
+    assert wait(RetryPolicy(), error, 1) == pytest.approx(expected)
+
+
+def test_retry_after_may_be_an_http_date() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
+    found = wait(RetryPolicy(), ExternalServiceError("busy", retry_after=date), 1)
+    assert found == pytest.approx(600, abs=5)

@@ -1,5 +1,5 @@
-"""Who works on the queue of a property test: workers of ours, down to their scripts, and arq's own
-worker; and the reading of what they leave in Redis."""
+"""Actors of the queue's property test: our workers, reduced to their script calls, and arq's
+worker. Also reads the state of Redis."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ T = TypeVar("T")
 
 NOBODY: Final = "nobody"
 LONG: Final = 3600
-"""Seconds of a delay that does not end by itself within a test."""
+"""A delay in seconds that does not end by itself during a test."""
 
 
-class Lossy(ScriptChannel):
-    """A channel that can lose an answer: the script has run, and nobody is told."""
+class LossyChannel(ScriptChannel):
+    """A channel that can lose a reply after the script has run."""
 
-    loses_next = False
+    loses_next_reply = False
 
     async def call(
         self,
@@ -44,31 +44,33 @@ class Lossy(ScriptChannel):
         watch: bool = False,
         notify_first: bool = False,
     ) -> Any:
-        answer = await super().call(script, keys, *args, watch=watch, notify_first=notify_first)
-        if self.loses_next:
-            self.loses_next = False
-            raise RedisConnectionError("the answer was lost")
-        return answer
+        reply = await super().call(script, keys, *args, watch=watch, notify_first=notify_first)
+        if self.loses_next_reply:
+            self.loses_next_reply = False
+            raise RedisConnectionError("the reply was lost")
+        return reply
 
 
 class OurWorker:
-    """One of ours, without its loop: it does what the test says, and knows what it believes.
+    """Our worker without its loop. The test decides what it does.
 
-    held: the claims that it has not given up, together with what the model knows of them. in_doubt:
-    its last claim was not answered; unheard: the tokens of what such claims brought. listener: on
-    which it hears of what is handed to it, if anybody listens.
+    Attributes:
+        held: Claims that the worker holds, each with the model's record of it.
+        is_unanswered: Whether the reply to the last claim was lost.
+        unanswered: Tokens of claims whose reply was lost.
+        listens: Whether the worker receives hand-offs.
     """
 
-    def __init__(self, channel: Lossy, queues: Sequence[str], listener: Any = None) -> None:
+    def __init__(self, channel: LossyChannel, queues: Sequence[str], listener: Any = None) -> None:
         self.queues = list(queues)
         self.channel = channel
         self.claims = QueueOperations(channel, queues, lease=60)
-        self.claims.handoff_window_ms = LONG * 1000  # time passes when the test says
+        self.claims.handoff_window_ms = LONG * 1000  # only the test lets time pass
         self.held: list[tuple[Claim, Held]] = []
-        self.in_doubt = False
-        self.unheard: set[str] = set()
-        self.finisher = Completer(self.claims, on_settled=lambda _: None, observe=self._accepted)
-        self._taken: set[str] = set()
+        self.is_unanswered = False
+        self.unanswered: set[str] = set()
+        self.completer = Completer(self.claims, on_settled=lambda _: None, observe=self._accepted)
+        self._hold_handoff: set[str] = set()
         self.listens = listener is not None
         self._listener = listener
         if listener is not None:
@@ -76,18 +78,18 @@ class OurWorker:
             assert listener.get_message(timeout=10)["type"] == "subscribe"
 
     def hold(self, claim: Claim, held: Held) -> None:
-        """It gives up an earlier try of the id."""
-        self.held = [one for one in self.held if one[1].job_id != claim.job_id]
+        """Hold a claim. A new claim of an id rescores an older one."""
+        self.held = [entry for entry in self.held if entry[1].job_id != claim.job_id]
         self.held.append((claim, held))
 
-    def handed(self) -> Claim:
-        """The next job that was handed to it."""
-        told = self._listener.get_message(timeout=10)
-        assert told["type"] == "message"
-        return self.claims.handoff_claim(told["data"])
+    def read_handoff(self) -> Claim:
+        """Return the claim in the next hand-off message."""
+        message = self._listener.get_message(timeout=10)
+        assert message["type"] == "message"
+        return self.claims.handoff_claim(message["data"])
 
-    def hear_nothing(self) -> None:
-        """Its connection breaks, and Redis knows it."""
+    def stop_listening(self) -> None:
+        """Close the connection that receives hand-offs."""
         if self.listens:
             self.listens = False
             self._listener.close()
@@ -95,46 +97,47 @@ class OurWorker:
     async def finish(
         self, batch: Sequence[tuple[Completion, OutcomeKind]], *, lossy: bool
     ) -> set[str]:
-        """Give claims up; the ids of those that Redis took."""
-        self._taken.clear()
-        self.channel.loses_next = lossy
-        for finish, ending in batch:
-            claim = finish.claim
-            finish.counter_update = counter_update(claim.queue, ending, 0)
-            finish.outcome = Outcome(claim.job_id, "f", claim.queue, ending, 1, 0, 0, 0)
-            self.finisher.add(finish)
-        await self.finisher.drain()
-        return set(self._taken)
+        """Send completions; return the ids of those that Redis accepted."""
+        self._hold_handoff.clear()
+        self.channel.loses_next_reply = lossy
+        for completion, kind in batch:
+            claim = completion.claim
+            completion.counter_update = counter_update(claim.queue, kind, 0)
+            completion.outcome = Outcome(claim.job_id, "f", claim.queue, kind, 1, 0, 0, 0)
+            self.completer.add(completion)
+        await self.completer.drain()
+        return set(self._hold_handoff)
 
     def _accepted(self, outcome: Outcome) -> None:
-        self._taken.add(outcome.job_id)
+        self._hold_handoff.add(outcome.job_id)
 
 
-class _Noted(arq.worker.Worker):
-    """arq's worker, which notes what it has claimed: id and score."""
+class _RecordingWorker(arq.worker.Worker):
+    """arq's worker, recording the id and score of each job that it claims."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.noted: list[tuple[str, int]] = []
+        self.claims_read: list[tuple[str, int]] = []
 
     async def run_job(self, job_id: str, score: int) -> None:
-        self.noted.append((job_id, score))
+        self.claims_read.append((job_id, score))
         await super().run_job(job_id, score)
 
 
-class StockWorker:
-    """arq's own worker; its jobs wait to be told how they end.
+class ArqWorker:
+    """arq's worker. Its jobs wait until the test ends them.
 
-    running: those that it has started and not ended, by id: the score that it read, the job's
-    future, and the task.
+    Attributes:
+        running: Running jobs by id: the score that the worker read, the future that the job
+            awaits, and the task.
     """
 
     def __init__(self, pool: ArqRedis, queue: str) -> None:
         self.queue = queue
         self.running: dict[str, tuple[int, asyncio.Future[str], asyncio.Task[Any]]] = {}
         self._started: dict[str, asyncio.Future[str]] = {}
-        self._moved = asyncio.Event()
-        self._worker = _Noted(
+        self._progress = asyncio.Event()
+        self._worker = _RecordingWorker(
             [func(self._wait, name="f")],
             redis_pool=pool,
             queue_name=queue,
@@ -145,39 +148,40 @@ class StockWorker:
         )
 
     async def _wait(self, ctx: dict[str, Any], *args: object) -> str:
-        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._started[ctx["job_id"]] = told
-        self._moved.set()
-        return await told
+        outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._started[ctx["job_id"]] = outcome
+        self._progress.set()
+        return await outcome
 
     async def poll(self, limit: int) -> list[tuple[str, int]]:
-        """One turn of its loop; the jobs that it started, with the score that it read of each."""
+        """Run one turn of the worker's loop; return the ids and scores of the jobs that it
+        started."""
         self._worker.queue_read_limit = limit
-        self._worker.noted.clear()
+        self._worker.claims_read.clear()
         self._started.clear()
         before = set(self._worker.tasks.values())
         await self._worker._poll_iteration()
         tasks = {i: task for i, task in self._worker.tasks.items() if task not in before}
         for task in tasks.values():
-            task.add_done_callback(lambda _: self._moved.set())
+            task.add_done_callback(lambda _: self._progress.set())
         while any(not task.done() and i not in self._started for i, task in tasks.items()):
-            await self._moved.wait()
-            self._moved.clear()
-        claimed = list(self._worker.noted)
+            await self._progress.wait()
+            self._progress.clear()
+        claimed = list(self._worker.claims_read)
         for job_id, score in claimed:
             if job_id in self._started:
                 self.running[job_id] = (score, self._started[job_id], tasks[job_id])
         return claimed
 
     async def end(self, job_id: str, outcome: str | Exception | None) -> None:
-        """The job returns, raises, or is cancelled by a shutdown."""
-        _, told, task = self.running.pop(job_id)
+        """Let a job return a text, raise an error, or (None) be canceled by a shutdown."""
+        _, future, task = self.running.pop(job_id)
         if outcome is None:
-            told.cancel()
+            future.cancel()
         elif isinstance(outcome, Exception):
-            told.set_exception(outcome)
+            future.set_exception(outcome)
         else:
-            told.set_result(outcome)
+            future.set_result(outcome)
         await task
 
     async def stop(self) -> None:
@@ -185,8 +189,8 @@ class StockWorker:
             await self.end(job_id, None)
 
 
-def result_of(text: str, queue: str) -> bytes:
-    """A kept result."""
+def serialize_text_result(text: str, queue: str) -> bytes:
+    """Serialize the result of a job that returned `text`."""
     data = serialize_result(
         "f", (), {}, 1, 0, True, text, 0, 0, "", queue, "", serializer=serialize
     )
@@ -194,8 +198,8 @@ def result_of(text: str, queue: str) -> bytes:
     return data
 
 
-def letter_of(job_id: str, queue: str, payload: bytes) -> DeadLetter:
-    """A dead letter."""
+def make_dead_letter(job_id: str, queue: str, payload: bytes) -> DeadLetter:
+    """Create a dead letter."""
     now = datetime.now(UTC)
     return DeadLetter.of(
         RuntimeError("no"), job_id=job_id, function="f", queue=queue, payload=payload, tries=1,
@@ -204,7 +208,7 @@ def letter_of(job_id: str, queue: str, payload: bytes) -> DeadLetter:
 
 
 def read_records(redis: Any, model: QueueModel) -> dict[str, Record]:
-    """What Redis holds of the model's ids."""
+    """Read the state of the model's ids from Redis."""
     ids = list(model.records)
     with redis.pipeline(transaction=True) as pipe:
         for queue in sorted(set(model.queues.values())):
@@ -214,21 +218,20 @@ def read_records(redis: Any, model: QueueModel) -> dict[str, Record]:
         pipe.hgetall(keys.LOST)
         pipe.hgetall(keys.DEAD_LETTERS)
         pipe.zrange(keys.ABORT, 0, -1, withscores=True)
-        *queues, payloads, owners, tries, results, lost, letters, aborts = pipe.execute()
-    places = {job_id.decode(): score for queue in queues for job_id, score in queue}
+        *queues, payloads, owners, tries, results, lost, dead_letters, aborts = pipe.execute()
+    scores = {job_id.decode(): score for queue in queues for job_id, score in queue}
     marks = {job_id.decode(): score for job_id, score in aborts}
-    strange = (places.keys() | marks.keys()) - set(ids)
-    assert not strange
+    assert not (scores.keys() | marks.keys()) - set(ids), "unknown ids"
     return {
         job_id: Record(
-            places.get(job_id),
+            scores.get(job_id),
             payload,
             None if owner is None else owner.decode(),
             int(used or 0),
             int(lost.get(job_id.encode(), 0)),
             int(lost.get((keys.UNKNOWN + job_id).encode(), 0)),
             None if result is None else _text(result),
-            letters.get(job_id.encode()),
+            dead_letters.get(job_id.encode()),
             marks.get(job_id),
         )
         for job_id, payload, owner, used, result in zip(

@@ -1,4 +1,4 @@
-"""What may happen to a queue."""
+"""Events of the queue's property test."""
 
 from typing import Any
 
@@ -10,49 +10,52 @@ IDS = {"a": ONE, "b": ONE, "z": TWO}
 ids = st.sampled_from(sorted(IDS))
 workers = st.integers(0, 2)
 few = st.integers(1, 3)
-which = st.integers(0, 3)
-endings = st.sampled_from(
+index = st.integers(0, 3)
+outcomes = st.sampled_from(
     ["done", "unkept", "dead", "dead", "retry", "retry later", "release", "unknown"]
 )
-stock_endings = st.sampled_from(["returns", "raises", "retries", "retries later", "is cancelled"])
+arq_outcomes = st.sampled_from(["returns", "raises", "retries", "retries later", "is canceled"])
 
 EVENTS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
-    "we_enqueue": (3, {"chosen": st.sets(ids, min_size=1), "deferred": st.booleans()}),
-    "a_stock_producer_enqueues": (1, {"job_id": ids, "deferred": st.booleans()}),
-    "a_deadline_passes": (2, {"job_id": ids}),
-    "somebody_aborts": (1, {"job_id": ids}),
-    "an_abort_comes_late": (2, {"job_id": ids}),
-    "a_letter_is_retried": (4, {"which": which}),
-    "a_letter_is_discarded": (1, {"job_id": ids}),
-    "an_hour_passes": (2, {}),
-    "a_lease_lapses": (3, {"which": which}),
-    "we_claim": (
+    "pool_enqueues": (3, {"chosen": st.sets(ids, min_size=1), "deferred": st.booleans()}),
+    "arq_pool_enqueues": (1, {"job_id": ids, "deferred": st.booleans()}),
+    "payload_expires": (2, {"job_id": ids}),
+    "job_is_aborted": (1, {"job_id": ids}),
+    "late_abort_moves_the_id": (2, {"job_id": ids}),
+    "dead_letter_is_retried": (4, {"index": index}),
+    "dead_letter_is_discarded": (1, {"job_id": ids}),
+    "hour_passes": (2, {}),
+    "lease_expires": (3, {"index": index}),
+    "worker_claims": (
         5,
         {
-            "who": workers,
+            "index_of_worker": workers,
             "limit": few,
             "with_aborts": st.booleans(),
-            "heard": st.integers(0, 9),
-            "waits": st.sampled_from([True, True, True, False, None]),
+            "replied": st.integers(0, 9),
+            "accepts_handoff": st.sampled_from([True, True, True, False, None]),
         },
     ),
-    "we_wait_too_long": (1, {"queue": st.sampled_from([ONE, TWO])}),
-    "we_hear_nothing": (1, {"who": workers}),
-    "we_finish": (
+    "handoff_windows_end": (1, {"queue": st.sampled_from([ONE, TWO])}),
+    "worker_stops_listening": (1, {"index_of_worker": workers}),
+    "worker_finishes": (
         5,
         {
-            "who": workers,
+            "index_of_worker": workers,
             "first": st.integers(0, 2),
-            "how": st.lists(endings, min_size=1, max_size=3),
-            "heard": st.integers(0, 20),
+            "how": st.lists(outcomes, min_size=1, max_size=3),
+            "replied": st.integers(0, 20),
         },
     ),
-    "we_renew": (3, {"who": workers, "how_many": few}),
-    "we_reap": (2, {"who": workers, "too_late": st.integers(0, 9).map(lambda one: one == 0)}),
-    "a_stock_worker_polls": (2, {"limit": few}),
-    "a_stock_worker_ends": (3, {"which": which, "how": stock_endings}),
+    "worker_renews": (3, {"index_of_worker": workers, "how_many": few}),
+    "worker_reclaims": (
+        2,
+        {"index_of_worker": workers, "too_late": st.integers(0, 9).map(lambda number: number == 0)},
+    ),
+    "arq_worker_polls": (2, {"limit": few}),
+    "arq_worker_finishes": (3, {"index": index, "how": arq_outcomes}),
 }
-"""What may happen, how often compared with the rest, and with which arguments."""
+"""Events by name, each with its relative frequency and its arguments."""
 
 events = st.one_of(
     [

@@ -1,7 +1,7 @@
-"""What the queue is, in plain Python: all that Redis holds of a job id as one record, and what each
-command of ours, of a stock producer and of a stock worker makes of it.
+"""Reference model of the queues in plain Python: one record per job id, and the effect of each
+operation of our pool and workers, and of arq's pool and worker.
 
-It says what is right, not how Redis is told: a script that does anything else is wrong.
+The model defines the correct result. A script that does anything else is wrong.
 """
 
 from collections import Counter
@@ -9,17 +9,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-STOCK: Final = "1"
-"""What a stock worker writes into the in-progress key."""
+ARQ_OWNER: Final = "1"
+"""Value that arq's worker writes to the in-progress key."""
 
 
 @dataclass(slots=True)
 class Record:
-    """A job id. at: its place in the queue; negative where one of ours has moved it aside.
+    """State of a job id.
 
-    owner: whose claim is alive. tries: how many were used. lapses: of leases. put_back: because
-    its function was unknown. result: the text that it returned or raised. letter: the payload in
-    its dead letter. abort: when its abortion was asked for.
+    Attributes:
+        at: Score in the queue. Negative while our worker holds the id.
+        payload: Serialized job.
+        owner: Token of the current lease.
+        tries: Number of tries used.
+        expired_leases: Number of expired leases.
+        requeues: Number of requeues because the function was unknown.
+        result: Text that the job returned or raised.
+        dead_letter: Payload in the dead letter.
+        abort: Time of the abort request, in POSIX milliseconds.
     """
 
     at: float | None = None
@@ -27,9 +34,9 @@ class Record:
     owner: str | None = None
     tries: int = 0
     expired_leases: int = 0
-    put_back: int = 0
+    requeues: int = 0
     result: str | None = None
-    letter: bytes | None = None
+    dead_letter: bytes | None = None
     abort: float | None = None
 
     @property
@@ -39,7 +46,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A claim as the model knows it: where the id stood, and the token that it is held under."""
+    """A claim in the model: the score before the claim, and the token."""
 
     job_id: str
     queue: str
@@ -49,79 +56,85 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a claim is given up.
+class Expected:
+    """Expected effect of a completion.
 
-    again: it runs again, at `at` or at its old place. tries: None where none was used. ending: the
-    field of the counters.
+    Attributes:
+        outcome: Field of the counters.
+        requeued: Whether the job stays in the queue.
+        at: New score. None restores the score before the claim.
+        tries: Number of tries used. None if the execution used no try.
+        unknown: Whether the requeue is counted because the function is unknown.
+        result: Text of the kept result.
+        dead_letter: Payload in the dead letter.
     """
 
-    ending: str
-    again: bool = False
+    outcome: str
+    requeued: bool = False
     at: float | None = None
     tries: int | None = None
     unknown: bool = False
     result: str | None = None
-    letter: bytes | None = None
+    dead_letter: bytes | None = None
 
 
 class QueueModel:
-    """The queues and their jobs. Every id belongs to one queue."""
+    """The queues and their jobs. Each id belongs to one queue."""
 
     def __init__(self, queues: Mapping[str, str]) -> None:
         self.queues = dict(queues)
         self.records = {job_id: Record() for job_id in queues}
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.owed: dict[str, bytes] = {}
-        """The jobs that were promised to a producer and have not ended: id to payload."""
+        self.promised: dict[str, bytes] = {}
+        """Payloads of jobs that a producer enqueued and that are not finished, by id."""
         self.waiting: dict[str, set[str]] = {queue: set() for queue in queues.values()}
-        """The workers of ours that may be handed a job of a queue."""
+        """Workers that accept hand-offs, by queue."""
 
     # --- producers
 
     def may_enqueue(self, job_id: str) -> bool:
-        """A payload or a kept result blocks an id."""
+        """Return whether the id has neither a payload nor a kept result."""
         record = self.records[job_id]
         return record.payload is None and record.result is None
 
     def enqueued(self, job_id: str, at: float, payload: bytes) -> None:
         record = self.records[job_id]
         record.at, record.payload = at, payload
-        self.owed[job_id] = payload
+        self.promised[job_id] = payload
 
-    def may_be_handed(self, job_id: str) -> bool:
-        """A worker needs more than its payload to run a job that has a past, and nobody takes one
-        that still runs."""
+    def may_be_handed_off(self, job_id: str) -> bool:
+        """Return whether a producer may hand the job to a worker: a job with a history needs more
+        than its payload, and a running job must not be claimed."""
         record = self.records[job_id]
         has_past = (
-            record.tries or record.expired_leases or record.put_back or record.abort is not None
+            record.tries or record.expired_leases or record.requeues or record.abort is not None
         )
         return not has_past and record.owner is None
 
     def expired(self, job_id: str) -> None:
-        """The payload has passed its deadline; nobody is owed the job any more."""
+        """The payload has expired, so the job is no longer promised."""
         self.records[job_id].payload = None
-        self.owed.pop(job_id, None)
+        self.promised.pop(job_id, None)
 
-    def abort_asked(self, job_id: str, at: float, now: float) -> None:
-        """`Job.abort()` makes a deferred job due at once, and leaves a mark."""
+    def abort_requested(self, job_id: str, at: float, now: float) -> None:
+        """`Job.abort()` makes a deferred job due at once, and adds an abort request."""
         record = self.records[job_id]
         known = record.payload is not None or record.result is not None
         if known and record.at is not None and record.at > now:
             record.at = 1
         record.abort = at
 
-    def revived(self, job_id: str, at: float) -> None:
+    def retried_dead(self, job_id: str, at: float) -> None:
         record = self.records[job_id]
-        assert record.letter is not None
-        record.at, record.payload, record.letter = at, record.letter, None
+        assert record.dead_letter is not None
+        record.at, record.payload, record.dead_letter = at, record.dead_letter, None
         record.tries, record.expired_leases, record.result, record.abort = 0, 0, None, None
-        self.owed[job_id] = record.payload
+        self.promised[job_id] = record.payload
 
     # --- our workers
 
     def claimable(self, queue: str, now: float) -> list[str]:
-        """The ids that one of ours may claim, in order."""
+        """Return the ids that our worker may claim, in order."""
         return [
             job_id
             for job_id in self._in_order(queue)
@@ -129,12 +142,12 @@ class QueueModel:
         ]
 
     def undecided(self, queues: Iterable[str]) -> set[str]:
-        """What `Job.abort()` has made due, and not yet said that it is to be aborted."""
+        """Return jobs that `Job.abort()` made due before it added the abort request."""
         return {
             job_id
-            for job_id, one in self.records.items()
-            if self.queues[job_id] in queues and one.at == 1
-            if one.owner is None and one.abort is None
+            for job_id, record in self.records.items()
+            if self.queues[job_id] in queues and record.at == 1
+            if record.owner is None and record.abort is None
         }
 
     def claimed(self, job_id: str, token: str) -> Held:
@@ -143,90 +156,91 @@ class QueueModel:
         record.at, record.owner = -due, token
         return Held(job_id, self.queues[job_id], due, token, record.payload is not None)
 
-    def waits(self, worker: str, queues: Iterable[str], *, waits: bool) -> None:
-        """A worker has something to do, or has not."""
+    def accepts_handoff(self, worker: str, queues: Iterable[str], *, accepts_handoff: bool) -> None:
+        """A claim starts or ends the hand-off window of a worker."""
         for queue in queues:
-            if waits:
+            if accepts_handoff:
                 self.waiting[queue].add(worker)
             else:
                 self.waiting[queue].discard(worker)
 
-    def accepts(self, held: Held, *, again: bool) -> bool:
-        """The holder ends its job. Whoever has let the lease lapse may still do so, unless somebody
-        holds the job now, or it has ended, or been given another time, since. What has been put
-        back already is not put back again."""
+    def accepts(self, held: Held, *, is_requeue: bool) -> bool:
+        """Return whether Redis accepts a completion. After the lease has expired, it is accepted
+        unless another worker holds the job, or the job is finished or rescheduled. A requeue of a
+        reclaimed job is refused."""
         record = self.records[held.job_id]
         if record.owner is not None:
             return record.owner == held.token
-        return record.at == -held.due or (record.at == held.due and not again)
+        return record.at == -held.due or (record.at == held.due and not is_requeue)
 
-    def ended(self, held: Held, how: Ended) -> None:
-        """An accepted end."""
+    def ended(self, held: Held, expected: Expected) -> None:
+        """Apply an accepted completion."""
         record = self.records[held.job_id]
-        self.counts[held.queue, how.ending] += 1
+        self.counts[held.queue, expected.outcome] += 1
         record.owner = None
-        if how.again:
-            record.at = held.due if how.at is None else how.at
-            record.put_back += how.unknown
-            if how.tries is not None:
-                record.tries = how.tries
+        if expected.requeued:
+            record.at = held.due if expected.at is None else expected.at
+            record.requeues += expected.unknown
+            if expected.tries is not None:
+                record.tries = expected.tries
             return
-        if how.result is not None and (held.has_payload or record.result is None):
-            record.result = how.result
-        if how.letter is not None:
-            record.letter = how.letter
+        if expected.result is not None and (held.has_payload or record.result is None):
+            record.result = expected.result
+        if expected.dead_letter is not None:
+            record.dead_letter = expected.dead_letter
         record.at = record.payload = record.abort = None
-        record.tries = record.expired_leases = record.put_back = 0
-        self.owed.pop(held.job_id, None)
+        record.tries = record.expired_leases = record.requeues = 0
+        self.promised.pop(held.job_id, None)
 
     def renewed(self, held: Held) -> bool:
-        """Whether the claim is still this worker's; a lapsed one that nobody took is again."""
+        """Renew a lease; return whether the worker still holds it. An expired lease that nobody
+        took is taken up again."""
         record = self.records[held.job_id]
         if record.owner is None and record.at == -held.due:
             record.owner = held.token
         return record.owner == held.token
 
-    def reaped(self, queues: Iterable[str]) -> set[str]:
-        """Claims whose lease has lapsed go back to where they were; their ids."""
-        back = set()
+    def reclaimed(self, queues: Iterable[str]) -> set[str]:
+        """Requeue the jobs whose lease has expired; return their ids."""
+        requeued = set()
         for job_id, record in self.records.items():
-            moved_aside = record.at is not None and record.at < 0
-            if self.queues[job_id] in queues and moved_aside and record.owner is None:
+            is_claimed = record.at is not None and record.at < 0
+            if self.queues[job_id] in queues and is_claimed and record.owner is None:
                 record.at = -self._at(job_id)
                 record.expired_leases += 1
-                back.add(job_id)
-        return back
+                requeued.add(job_id)
+        return requeued
 
-    def taken_back(self, tokens: Collection[str]) -> None:
-        """What was claimed under these and runs nowhere goes back to where it was: no lapse."""
+    def requeue_unanswered(self, tokens: Collection[str]) -> None:
+        """Requeue the jobs of claims whose reply was lost. No expired lease is counted."""
         for record in self.records.values():
             if record.owner in tokens and record.at is not None and record.at < 0:
                 record.at, record.owner = -record.at, None
 
-    # --- stock workers
+    # --- arq's worker
 
-    def stock_reads(self, queue: str, now: float, limit: int) -> list[str]:
-        """What a stock worker claims of the first `limit` ids that it reads."""
+    def arq_claimable(self, queue: str, now: float, limit: int) -> list[str]:
+        """Return the ids that arq's worker claims out of the first `limit` due ids."""
         read = [job_id for job_id in self._in_order(queue) if self._at(job_id) <= now][:limit]
         return [job_id for job_id in read if self.records[job_id].owner is None]
 
-    def stock_claimed(self, job_id: str) -> float:
-        """The try is counted at once; the score, which a relative retry needs."""
+    def claimed_by_arq(self, job_id: str) -> float:
+        """Apply a claim, which uses a try; return the score, which a relative retry needs."""
         record = self.records[job_id]
-        record.owner = STOCK
+        record.owner = ARQ_OWNER
         record.tries += 1
         return self._at(job_id)
 
-    def stock_ended(self, job_id: str, result: str) -> None:
-        """Whoever has the job by now: a stock worker asks nobody."""
+    def finished_by_arq(self, job_id: str, result: str) -> None:
+        """Finish a job. arq's worker does not check whether it still holds the job."""
         record = self.records[job_id]
         record.at = record.payload = record.owner = record.abort = None
         record.tries = 0
         record.result = result
-        self.owed.pop(job_id, None)
+        self.promised.pop(job_id, None)
 
-    def stock_retries(self, job_id: str, at: float | None) -> None:
-        """at: its new place, where it has one."""
+    def requeued_by_arq(self, job_id: str, at: float | None) -> None:
+        """Requeue a job. `at` is its new score, or None to keep the score."""
         record = self.records[job_id]
         record.owner = None
         if at is not None:
@@ -234,7 +248,9 @@ class QueueModel:
 
     def _in_order(self, queue: str) -> Sequence[str]:
         ids = [
-            i for i, one in self.records.items() if self.queues[i] == queue and one.at is not None
+            job_id
+            for job_id, record in self.records.items()
+            if self.queues[job_id] == queue and record.at is not None
         ]
         return sorted(ids, key=lambda job_id: (self._at(job_id), job_id))
 

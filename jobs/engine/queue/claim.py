@@ -1,4 +1,4 @@
-"""TODO."""
+"""Records exchanged with the queue scripts: claims and completions."""
 
 import asyncio
 import math
@@ -12,21 +12,24 @@ from jobs.engine.queue.keys import CRON_MARK_SECONDS
 from jobs.engine.queue.outcome import Outcome
 
 MAX_EXPIRED_LEASES: Final = 3
-"""A job whose lease lapsed so often is not run again: it may be what kills the workers."""
+"""A job whose leases expired this many times is not run again: it may be a poison job."""
 
 
 CounterUpdate = tuple[str, str, str]
-"""A hash of counters, and two of its fields; the second may be empty."""
+"""Key of a counters hash, and two of its fields to increment. The second field may be empty."""
 
 
 NO_COUNTERS: Final[CounterUpdate] = ("", "", "")
 
 
 class History(NamedTuple):
-    """What is known of a job's earlier tries.
+    """Earlier executions of a job.
 
-    tries: how many were used. abort_ms: when its abortion was asked for. lapses: how many leases
-    of it lapsed. put_back: how often it was put back because nobody here knew its function.
+    Attributes:
+        tries: Number of tries used.
+        abort_ms: Time of the abort request, in POSIX milliseconds.
+        expired_leases: Number of leases that expired while the job ran.
+        requeues: Number of times the job was requeued because its function was unknown.
     """
 
     tries: int = 0
@@ -42,8 +45,15 @@ NO_HISTORY: Final = History()
 class Claim:
     """A job that this worker holds.
 
-    score: its place in the queue, as Redis wrote it. since, until: `time.monotonic()`, when it was
-    asked for, and when its job's time is over.
+    Attributes:
+        job_id: Id of the job.
+        queue: Queue of the job.
+        score: Score of the job in the queue, as Redis formats it.
+        token: Owner token in the in-progress key.
+        payload: Serialized job. None if it expired.
+        claimed_at: Time at which the claim was requested, by `time.monotonic()`.
+        history: Earlier executions of the job.
+        deadline: End of the job's time limit, by `time.monotonic()`.
     """
 
     job_id: str
@@ -57,23 +67,28 @@ class Claim:
 
     @property
     def may_be_poison(self) -> bool:
-        """Whether its job is given up should its lease lapse once more."""
+        """Return whether the job is given up if one more of its leases expires."""
         return self.history.expired_leases == MAX_EXPIRED_LEASES - 1
 
     @property
     def due_ms(self) -> int:
+        """Return the job's due time in POSIX milliseconds."""
         try:
             return int(self.score)
-        except ValueError:  # a producer of its own may have given it a fraction
+        except ValueError:  # a foreign producer may use a fractional score
             return int(float(self.score))
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimReply:
-    """The answer to a claim.
+    """Reply to a claim.
 
-    next_due_in: seconds until the next job is due, where slots were left free and there is one.
-    left: ids in the queues, the running ones included; None where no slot was left free.
+    Attributes:
+        claims: Jobs that were claimed.
+        next_due_in: Seconds until the next deferred job is due. None if the claim reached its
+            limit or no job is deferred.
+        remaining: Number of ids in the queues, running jobs included. None if the claim reached
+            its limit.
     """
 
     claims: list[Claim]
@@ -82,22 +97,33 @@ class ClaimReply:
 
 
 class ReclaimReply(NamedTuple):
-    """job_ids: of what was put back. now_ms: Redis's time."""
+    """Reply to a reclaim.
+
+    Attributes:
+        job_ids: Ids of the requeued jobs.
+        now_ms: Time of Redis, in POSIX milliseconds.
+    """
 
     job_ids: list[str]
     now_ms: int
 
 
 CompletionKind = tuple[str, Argument, Argument, Argument]
-"""How a try ends, which many have in common: the words that `finish.lua` reads."""
+"""The part of a completion that many executions share, in the format of `finish.lua`."""
 
 
 @dataclass(slots=True, eq=False)
 class Completion:
-    """How a claim is given up.
+    """The end of an execution, as sent to Redis.
 
-    letter: of a job that is dead. outcome: what is told of the try, once Redis has taken it, and
-    counted: where it is counted then. settled: resolved when Redis has answered.
+    Attributes:
+        claim: Claim to give up.
+        kind: Kind of the completion and its three parameters.
+        result: Serialized result. Empty if none is kept.
+        dead_letter: Encoded dead letter. Empty if there is none.
+        outcome: Record for observers, passed to them once Redis has accepted the completion.
+        counter_update: Counters to increment.
+        settled: Future that is resolved when Redis has replied.
     """
 
     claim: Claim
@@ -110,6 +136,7 @@ class Completion:
 
     @property
     def is_requeue(self) -> bool:
+        """Return whether the job stays in its queue."""
         return self.kind[0] in ("again", "unknown")
 
     @classmethod
@@ -122,11 +149,23 @@ class Completion:
         mark_fired: bool = False,
         dead_letter: bytes = b"",
     ) -> "Completion":
-        """The job is over. keep_ms: how long the result is kept, 0 for ever."""
+        """Create the completion of a job that does not run again.
+
+        Args:
+            claim: Claim to give up.
+            result: Serialized result. None to keep no result.
+            keep_ms: Time to live of the result, in milliseconds. 0 keeps it forever.
+            mark_fired: Keep a mark that prevents another execution under the same job id. For
+                schedules, whose job ids name the fire time.
+            dead_letter: Encoded dead letter. Empty for none.
+
+        Returns:
+            The completion.
+        """
         kind = "end" if claim.payload is not None else "absent"
-        mark = CRON_MARK_SECONDS * 1000 if mark_fired else ""
-        used = 1 if claim.history.tries else ""
-        return cls(claim, (kind, keep_ms, mark, used), result or b"", dead_letter)
+        mark_ms = CRON_MARK_SECONDS * 1000 if mark_fired else ""
+        used_tries = 1 if claim.history.tries else ""
+        return cls(claim, (kind, keep_ms, mark_ms, used_tries), result or b"", dead_letter)
 
     @classmethod
     def requeue(
@@ -138,10 +177,17 @@ class Completion:
         expiry_ms: int = expires_extra_ms,
         unknown_function: bool = False,
     ) -> "Completion":
-        """It runs again after `delay_ms`, or as soon as may be.
+        """Create the completion of a job that runs again.
 
-        tries: how many it has used; None: this one cost none. unknown: nobody here knows its
-        function.
+        Args:
+            claim: Claim to give up.
+            delay_ms: Delay until the job is due, in milliseconds. None restores its due time.
+            tries: Number of tries used so far. None if this execution used no try.
+            expiry_ms: Time from the due time to the expiry of the payload, in milliseconds.
+            unknown_function: The worker does not know the job's function.
+
+        Returns:
+            The completion.
         """
         kind = "unknown" if unknown_function else "again"
         delay = "" if delay_ms is None else delay_ms

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Dead letters: jobs that failed permanently, with their filters and groups."""
 
 import hashlib
 import traceback
@@ -17,12 +17,22 @@ from jobs.privacy.fields import mask_argument, named_arguments
 
 
 class DeadLetter(BaseModel):
-    """A job that failed for good.
+    """A job that failed permanently.
 
-    payload: as it was queued, so that the job can be put back as it was; it may hold personal
-    data, which the other fields have masked. parameters: the names of the job's parameters, by
-    which it is known what its arguments are. tries: how many were used. fingerprint: the same for
-    failures of one function, with one error class, at one place.
+    Attributes:
+        job_id: Id of the job.
+        function: Name of the job.
+        queue: Queue of the job.
+        payload: Serialized job as it was enqueued, for a retry. It may hold personal data. The
+            other fields have personal data masked.
+        parameters: Names of the job's parameters, to identify arguments with personal data.
+        error_class: Class of the error.
+        message: Message of the error.
+        traceback: Traceback of the error.
+        tries: Number of tries used.
+        enqueued_at: Time of enqueuing.
+        failed_at: Time of the failure.
+        fingerprint: Identifies failures of one function with one error class in one place.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
@@ -54,7 +64,22 @@ class DeadLetter(BaseModel):
         failed_at: datetime,
         parameters: Sequence[str] = (),
     ) -> "DeadLetter":
-        """The letter for `error`, masked: what its text repeats of the arguments too."""
+        """Create the dead letter of an error, with personal data masked.
+
+        Args:
+            error: Error that ended the job.
+            job_id: Id of the job.
+            function: Name of the job.
+            queue: Queue of the job.
+            payload: Serialized job as it was enqueued.
+            tries: Number of tries used.
+            enqueued_at: Time of enqueuing.
+            failed_at: Time of the failure.
+            parameters: Names of the job's parameters.
+
+        Returns:
+            The dead letter. Argument values that the error's text repeats are masked, too.
+        """
         try:
             arguments = named_arguments(*arguments_in(payload), parameters)
         except DeserializationError:
@@ -75,32 +100,57 @@ class DeadLetter(BaseModel):
         )
 
     def encode(self) -> bytes:
-        """The letter as it is kept in the hash `keys.DEAD_LETTERS`, under the job's id; its place
-        in the zset `keys.DEAD_INDEX` is the time of its death in ms."""
+        """Encode the dead letter for the hash `keys.DEAD_LETTERS`.
+
+        Returns:
+            JSON. The hash field is the job id. The score in the zset `keys.DEAD_INDEX` is the time
+            of the failure, in POSIX milliseconds.
+        """
         return self.model_dump_json().encode()
 
     def arguments(self) -> tuple[Sequence[Any], dict[str, Any]]:
-        """The job's arguments. Raises DeserializationError when the payload is not ours to read."""
+        """Return the job's arguments.
+
+        Returns:
+            Positional and keyword arguments.
+
+        Raises:
+            DeserializationError: The payload is not JSON of this project.
+        """
         return arguments_in(self.payload)
 
     def shown_arguments(self) -> str:
-        """The arguments as text, with personal data masked."""
+        """Return the job's arguments as text, with personal data masked.
+
+        Returns:
+            Source-like text, or a remark in parentheses if the payload cannot be read.
+        """
         try:
             args, kwargs = self.arguments()
-            by_place = named_arguments(args, {}, self.parameters)
+            positional = named_arguments(args, {}, self.parameters)
             parts = [
-                *(repr(mask_argument(one, name)) for name, one in by_place),
-                *(f"{name}={mask_argument(one, name)!r}" for name, one in kwargs.items()),
+                *(repr(mask_argument(value, name)) for name, value in positional),
+                *(f"{name}={mask_argument(value, name)!r}" for name, value in kwargs.items()),
             ]
         except DeserializationError:
-            return f"({len(self.payload)} bytes that are not ours to read)"
+            return f"({len(self.payload)} bytes in an unknown format)"
         except RecursionError:
             return f"({len(self.payload)} bytes, nested too deeply)"
         return ", ".join(parts)
 
 
 def arguments_in(payload: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
-    """The arguments in a job's payload. Raises DeserializationError when it is not ours to read."""
+    """Return the arguments in a payload.
+
+    Args:
+        payload: Serialized job.
+
+    Returns:
+        Positional and keyword arguments.
+
+    Raises:
+        DeserializationError: The payload is not JSON of this project.
+    """
     match deserialize(payload):
         case {"a": list(args), "k": dict(kwargs)}:
             return args, kwargs
@@ -108,11 +158,20 @@ def arguments_in(payload: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
 
 
 def fingerprint(function: str, error: BaseException) -> str:
-    """Groups failures: by function, error class and the chain of functions that raised."""
+    """Return an id that groups equal failures.
+
+    Args:
+        function: Name of the job.
+        error: Error that ended the job.
+
+    Returns:
+        12 hexadecimal digits, derived from the function, the error class, the class of the root
+        cause, and the last three frames of the root cause's traceback.
+    """
     cause, seen = error, {id(error)}
     while cause.__cause__ is not None and id(cause.__cause__) not in seen:
         cause = cause.__cause__
-        seen.add(id(cause))  # `raise error from error` is a cause without end
+        seen.add(id(cause))  # `raise error from error` makes a cycle
     frames = [
         f"{Path(frame.filename).name}:{frame.name}"
         for frame in traceback.extract_tb(cause.__traceback__, limit=-3)
@@ -123,8 +182,16 @@ def fingerprint(function: str, error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which letters; what is None does not matter. failed_before, failed_after: by the queue's
-    time, the second one included."""
+    """Selects dead letters. None matches everything.
+
+    Attributes:
+        function: Name of the job.
+        queue: Queue of the job.
+        error_class: Class of the error.
+        fingerprint: Fingerprint of the failure.
+        failed_before: Upper bound of the time of failure, exclusive, by the clock of Redis.
+        failed_after: Lower bound of the time of failure, inclusive, by the clock of Redis.
+    """
 
     function: str | None = None
     queue: str | None = None
@@ -133,27 +200,42 @@ class DeadLetterFilter:
     failed_before: datetime | None = None
     failed_after: datetime | None = None
 
-    def __call__(self, letter: DeadLetter) -> bool:
-        """Whether what is in the letter is right; when it failed is told by its place."""
+    def __call__(self, dead_letter: DeadLetter) -> bool:
+        """Match a dead letter's content. The store matches the times, by the index.
+
+        Args:
+            dead_letter: Dead letter to match.
+
+        Returns:
+            True if all fields but the times match.
+        """
         return all(
-            wanted is None or wanted == actual
-            for wanted, actual in (
-                (self.function, letter.function),
-                (self.queue, letter.queue),
-                (self.error_class, letter.error_class),
-                (self.fingerprint, letter.fingerprint),
+            expected is None or expected == actual
+            for expected, actual in (
+                (self.function, dead_letter.function),
+                (self.queue, dead_letter.queue),
+                (self.error_class, dead_letter.error_class),
+                (self.fingerprint, dead_letter.fingerprint),
             )
         )
 
     @property
-    def reads(self) -> bool:
-        """Whether the letters have to be read to know which."""
+    def needs_content(self) -> bool:
+        """Return whether matching requires reading the dead letters."""
         return any((self.function, self.queue, self.error_class, self.fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Failures that are the same but for the data. example: the newest of them."""
+    """Failures with the same fingerprint.
+
+    Attributes:
+        fingerprint: Fingerprint of the failures.
+        count: Number of dead letters.
+        first_failed_at: Time of the oldest failure.
+        last_failed_at: Time of the newest failure.
+        example: Newest dead letter.
+    """
 
     fingerprint: str
     count: int
@@ -162,18 +244,24 @@ class DeadLetterGroup:
     example: DeadLetter
 
 
-async def group_dead_letters(letters: AsyncIterable[DeadLetter]) -> list[DeadLetterGroup]:
-    """The groups of these letters, the largest first."""
+async def group_dead_letters(dead_letters: AsyncIterable[DeadLetter]) -> list[DeadLetterGroup]:
+    """Group dead letters by fingerprint.
+
+    Args:
+        dead_letters: Dead letters in any order.
+
+    Returns:
+        The groups, largest first.
+    """
     groups: dict[str, DeadLetterGroup] = {}
-    async for one in letters:
-        found = groups.get(one.fingerprint)
-        if found is None:
-            found = DeadLetterGroup(one.fingerprint, 0, one.failed_at, one.failed_at, one)
-        newest = max(found.example, one, key=lambda letter: letter.failed_at)
-        groups[one.fingerprint] = DeadLetterGroup(
-            one.fingerprint,
-            found.count + 1,
-            min(found.first_failed_at, one.failed_at),
+    async for dead_letter in dead_letters:
+        key, failed_at = dead_letter.fingerprint, dead_letter.failed_at
+        group = groups.get(key) or DeadLetterGroup(key, 0, failed_at, failed_at, dead_letter)
+        newest = max(group.example, dead_letter, key=lambda candidate: candidate.failed_at)
+        groups[key] = DeadLetterGroup(
+            key,
+            group.count + 1,
+            min(group.first_failed_at, failed_at),
             newest.failed_at,
             newest,
         )

@@ -1,4 +1,4 @@
-"""What ended badly and is kept: to be listed, shown, retried and discarded."""
+"""Store of dead letters: list, retry and discard jobs that failed permanently."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -17,133 +17,202 @@ from jobs.engine.queue.scripts import DISCARD_DEAD, RETRY_DEAD
 logger = logging.getLogger("jobs.engine")
 
 BATCH: Final = 500
-"""Letters in one round trip."""
+"""Number of dead letters per round trip."""
 
 
-ALL_LETTERS: Final = DeadLetterFilter()
+ALL_DEAD_LETTERS: Final = DeadLetterFilter()
 
-_Place = tuple[bytes, float]
-"""A job's id, and the time of its death in ms."""
+_Entry = tuple[bytes, float]
+"""An entry of the index: job id, and time of the failure in POSIX milliseconds."""
 
 
 class DeadLetterStore:
-    """The dead letters of one Redis database. However many they are, a batch is in memory."""
+    """Dead letters of one Redis database. At most one batch of them is in memory at a time.
+
+    Args:
+        redis: Client of the database.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._revive = redis.register_script(RETRY_DEAD.text)
-        self._bury = redis.register_script(DISCARD_DEAD.text)
+        self._retry_script = redis.register_script(RETRY_DEAD.text)
+        self._discard_script = redis.register_script(DISCARD_DEAD.text)
 
-    async def add(self, letter: DeadLetter) -> None:
-        """Keeps a letter, in place of an older one of the same job id."""
+    async def add(self, dead_letter: DeadLetter) -> None:
+        """Store a dead letter. It replaces an older one with the same job id.
+
+        Args:
+            dead_letter: Dead letter to store.
+        """
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(DEAD_LETTERS, mapping={letter.job_id: letter.encode()})
-            pipe.zadd(DEAD_INDEX, {letter.job_id: _ms(letter.failed_at)})
+            pipe.hset(DEAD_LETTERS, mapping={dead_letter.job_id: dead_letter.encode()})
+            pipe.zadd(DEAD_INDEX, {dead_letter.job_id: _ms(dead_letter.failed_at)})
             await pipe.execute()
 
-    async def count(self, where: DeadLetterFilter = ALL_LETTERS) -> int:
-        if not where.reads:
+    async def count(self, where: DeadLetterFilter = ALL_DEAD_LETTERS) -> int:
+        """Count dead letters.
+
+        Args:
+            where: Selects the dead letters.
+
+        Returns:
+            The number of matching dead letters.
+        """
+        if not where.needs_content:
             return int(await self._redis.zcount(DEAD_INDEX, _oldest(where), _newest(where)))
         return sum([1 async for _ in self.walk(where)])
 
     async def get(self, job_id: str) -> DeadLetter | None:
-        found = await self._read([(job_id.encode(), 0)])
-        return found[0][1] if found else None
+        """Return the dead letter of a job.
+
+        Args:
+            job_id: Id of the job.
+
+        Returns:
+            The dead letter, or None if there is none.
+        """
+        matches = await self._read([(job_id.encode(), 0)])
+        return matches[0][1] if matches else None
 
     async def find(
-        self, where: DeadLetterFilter = ALL_LETTERS, limit: int | None = None
+        self, where: DeadLetterFilter = ALL_DEAD_LETTERS, limit: int | None = None
     ) -> list[DeadLetter]:
-        """The newest first."""
-        letters: list[DeadLetter] = []
-        async for letter in self.walk(where):
-            letters.append(letter)
-            if len(letters) == limit:
+        """Return dead letters.
+
+        Args:
+            where: Selects the dead letters.
+            limit: Maximum number of dead letters. None for all.
+
+        Returns:
+            Matching dead letters, newest first.
+        """
+        dead_letters: list[DeadLetter] = []
+        async for dead_letter in self.walk(where):
+            dead_letters.append(dead_letter)
+            if len(dead_letters) == limit:
                 break
-        return letters
+        return dead_letters
 
-    async def walk(self, where: DeadLetterFilter = ALL_LETTERS) -> AsyncIterator[DeadLetter]:
-        """The newest first, without those that die meanwhile."""
+    async def walk(self, where: DeadLetterFilter = ALL_DEAD_LETTERS) -> AsyncIterator[DeadLetter]:
+        """Iterate over dead letters.
+
+        Args:
+            where: Selects the dead letters.
+
+        Yields:
+            Matching dead letters, newest first. Dead letters added meanwhile are left out.
+        """
         async for page in self._pages(where):
-            for _, letter in await self._read(page):
-                if where(letter):
-                    yield letter
+            for _, dead_letter in await self._read(page):
+                if where(dead_letter):
+                    yield dead_letter
 
-    async def retry(self, which: str | DeadLetterFilter) -> int:
-        """Puts a job, or all that match, back into its queue, due at once and with all its tries;
-        answers how many. Left out: ids that have been enqueued again and are not through, and
-        what has failed again since this began."""
-        revived = 0
-        async for page in self._selected(which):
+    async def retry(self, selection: str | DeadLetterFilter) -> int:
+        """Requeue dead letters, due now and with all their tries.
+
+        Jobs whose id is enqueued again and not finished, and jobs that failed again since this
+        call began, are left out.
+
+        Args:
+            selection: Job id, or a filter.
+
+        Returns:
+            The number of requeued jobs.
+        """
+        retried = 0
+        async for page in self._selected(selection):
             fields = [
                 part
-                for (job_id, died), letter in await self._matching(page, which)
-                for part in (job_id, f"{died:.0f}", letter.queue, letter.payload)
+                for (job_id, failed_ms), dead_letter in await self._matching(page, selection)
+                for part in (job_id, f"{failed_ms:.0f}", dead_letter.queue, dead_letter.payload)
             ]
-            revived += len(await self._revive(args=[pack((DEFAULT_EXPIRY_MS, fields))]))
-        return revived
+            retried += len(await self._retry_script(args=[pack((DEFAULT_EXPIRY_MS, fields))]))
+        return retried
 
-    async def discard(self, which: str | DeadLetterFilter) -> int:
-        """Removes a letter, or all that match; answers how many."""
+    async def discard(self, selection: str | DeadLetterFilter) -> int:
+        """Remove dead letters.
+
+        Args:
+            selection: Job id, or a filter.
+
+        Returns:
+            The number of removed dead letters.
+        """
         discarded = 0
-        async for page in self._selected(which):
-            if isinstance(which, DeadLetterFilter) and which.reads:
-                page = [place for place, _ in await self._matching(page, which)]
-            fields = [part for job_id, died in page for part in (job_id, f"{died:.0f}")]
-            discarded += int(await self._bury(args=[pack(fields)]))
+        async for page in self._selected(selection):
+            if isinstance(selection, DeadLetterFilter) and selection.needs_content:
+                page = [entry for entry, _ in await self._matching(page, selection)]
+            fields = [part for job_id, failed_ms in page for part in (job_id, f"{failed_ms:.0f}")]
+            discarded += int(await self._discard_script(args=[pack(fields)]))
         return discarded
 
     async def purge(self, older_than: timedelta) -> int:
-        """Retention: discards what died longer ago than that; answers how many."""
+        """Remove old dead letters.
+
+        Args:
+            older_than: Minimum age of the dead letters to remove.
+
+        Returns:
+            The number of removed dead letters.
+        """
         return await self.discard(DeadLetterFilter(failed_before=datetime.now(UTC) - older_than))
 
     async def payload_of(self, job_id: str) -> bytes | None:
-        """The payload of a job that is still queued."""
+        """Return the payload of a queued job.
+
+        Args:
+            job_id: Id of the job.
+
+        Returns:
+            The serialized job, or None if it expired or is not queued.
+        """
         payload: bytes | None = await self._redis.get(JOB + job_id)
         return payload
 
-    async def _selected(self, which: str | DeadLetterFilter) -> AsyncIterator[list[_Place]]:
-        if isinstance(which, DeadLetterFilter):
-            async for page in self._pages(which):
+    async def _selected(self, selection: str | DeadLetterFilter) -> AsyncIterator[list[_Entry]]:
+        if isinstance(selection, DeadLetterFilter):
+            async for page in self._pages(selection):
                 yield page
-        elif (died := await self._redis.zscore(DEAD_INDEX, which)) is not None:
-            yield [(which.encode(), died)]
+        elif (failed_ms := await self._redis.zscore(DEAD_INDEX, selection)) is not None:
+            yield [(selection.encode(), failed_ms)]
 
-    async def _pages(self, where: DeadLetterFilter) -> AsyncIterator[list[_Place]]:
-        """Batches of places, the newest first: each once, whoever adds or removes meanwhile."""
+    async def _pages(self, where: DeadLetterFilter) -> AsyncIterator[list[_Entry]]:
+        """Yield batches of index entries, newest first. Each entry is yielded once, even if others
+        add or remove entries meanwhile."""
         newest, seen = _newest(where), set[bytes]()
         while True:
-            found: list[_Place] = await self._redis.zrevrangebyscore(
+            entries: list[_Entry] = await self._redis.zrevrangebyscore(
                 DEAD_INDEX, newest, _oldest(where), 0, BATCH + len(seen), withscores=True
             )
-            page = [place for place in found if place[0] not in seen]
+            page = [entry for entry in entries if entry[0] not in seen]
             if not page:
                 return
             yield page
-            # The next batch begins at the time of the last one of this, of which there may be more.
+            # The next batch starts at the time of the last entry, since more may have that time.
             _, last = page[-1]
-            newest, seen = f"{last:.0f}", {job_id for job_id, died in found if died == last}
+            newest, seen = f"{last:.0f}", {job_id for job_id, ms in entries if ms == last}
 
     async def _matching(
-        self, page: Sequence[_Place], which: str | DeadLetterFilter
-    ) -> list[tuple[_Place, DeadLetter]]:
-        letters = await self._read(page)
-        if isinstance(which, str):
-            return letters
-        return [(place, letter) for place, letter in letters if which(letter)]
+        self, page: Sequence[_Entry], selection: str | DeadLetterFilter
+    ) -> list[tuple[_Entry, DeadLetter]]:
+        matches = await self._read(page)
+        if isinstance(selection, str):
+            return matches
+        return [(entry, dead_letter) for entry, dead_letter in matches if selection(dead_letter)]
 
-    async def _read(self, page: Sequence[_Place]) -> list[tuple[_Place, DeadLetter]]:
-        """The letters at these places; those that nobody can read are left out."""
+    async def _read(self, page: Sequence[_Entry]) -> list[tuple[_Entry, DeadLetter]]:
+        """Read the dead letters of index entries. Unreadable dead letters are left out."""
         ids = [job_id for job_id, _ in page]
-        found: Sequence[bytes | None] = await self._redis.hmget(DEAD_LETTERS, ids)  # type: ignore[misc]  # typed for both kinds of client
-        letters = []
-        for place, letter in zip(page, found, strict=True):
-            if letter is None:
+        stored: Sequence[bytes | None] = await self._redis.hmget(DEAD_LETTERS, ids)  # type: ignore[misc]  # typed for the sync client, too
+        dead_letters = []
+        for entry, data in zip(page, stored, strict=True):
+            if data is None:
                 continue
             try:
-                letters.append((place, DeadLetter.model_validate_json(letter)))
+                dead_letters.append((entry, DeadLetter.model_validate_json(data)))
             except ValidationError:
-                logger.warning("the dead letter of job %s cannot be read", place[0].decode())
-        return letters
+                logger.warning("skipping unreadable dead letter job_id=%s", entry[0].decode())
+        return dead_letters
 
 
 def _newest(where: DeadLetterFilter) -> str:

@@ -1,7 +1,7 @@
-"""Every Redis key that the engine touches: arq's, which are the wire format, and our own.
+"""Every Redis key that the engine uses: arq's keys and the engine's own.
 
-Nothing else in the project spells a key. Ours begin with `ringline:`, so that a list of keys shows
-at once what arq knows and what it does not.
+No other module spells a key. The engine's own keys have the prefix `ringline:`, which tells them
+from arq's keys in a listing.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ from arq.constants import (
     retry_key_prefix,
 )
 
-# arq's: see the wire format in docs/. A queue is a zset of that very name.
+# arq's keys: the wire format. A queue is a zset under the queue's name.
 ARQ_DEFAULT_QUEUE: Final = default_queue_name
 JOB: Final = job_key_prefix
 IN_PROGRESS: Final = in_progress_key_prefix
@@ -27,42 +27,45 @@ ABORT: Final = abort_jobs_ss
 HEALTH_SUFFIX: Final = health_check_key_suffix
 CRON_MARK_SECONDS: Final = keep_cronjob_progress
 FIRED: Final = "fired"
-"""What our workers write into the in-progress key of a schedule's slot that has run."""
+"""Value of the in-progress key of a schedule's job after it has run."""
 
-# Ours, one for the whole Redis database.
+# The engine's keys, one per Redis database.
 DEAD_INDEX: Final = "ringline:dead"
-"""zset: job id by the time of its death, in ms."""
+"""zset: job ids of dead letters by the time of the failure, in POSIX milliseconds."""
 DEAD_LETTERS: Final = "ringline:dead:letters"
-"""hash: job id to the letter, as JSON."""
+"""hash: dead letters as JSON, by job id."""
 LOST: Final = "ringline:lost"
-"""hash: job id to how many of its leases lapsed; a finished job is not in it."""
+"""hash: number of expired leases by job id. Finishing a job removes its field."""
 UNKNOWN: Final = "unknown:"
-"""Before a job id, a field of LOST: how often it was put back because its function is unknown."""
+"""Prefix of a field of LOST: number of requeues of the job because its function was unknown."""
 ALERTED: Final = "ringline:alerted:"
-"""string for each fingerprint, with expiry: the job that the last alert was about."""
+"""string per fingerprint, with expiry: the job that the last alert reported."""
 WORKERS: Final = "ringline:workers"
-"""zset: worker id by the time of its last sign of life, in ms."""
+"""zset: worker ids by the time of the last heartbeat, in POSIX milliseconds."""
 
-# Ours, one for each queue, job, worker or schedule: the name is appended.
+# The engine's keys, one per queue, worker or schedule, whose name is appended.
 WAITING: Final = "ringline:waiting:"
-"""zset for each queue: the workers that have nothing to do, by the time in ms until when a producer
-may hand them a job."""
+"""zset per queue: idle workers by the end of the period in which producers may hand them a job, in
+POSIX milliseconds."""
 HANDED: Final = "ringline:handed:"
-"""Not a key but a channel, one for each worker: the jobs that are handed to it."""
+"""Channel (not a key) per worker: jobs that producers hand to the worker."""
 COUNTERS: Final = "ringline:counters:"
-"""hash for each queue: outcomes counted, and the histogram of durations."""
+"""hash per queue: counts of outcomes, and the histogram of durations."""
 WORKER: Final = "ringline:worker:"
-"""string for each worker: its health, with expiry."""
+"""string per worker, with expiry: the worker's health."""
 CRON: Final = "ringline:cron:"
-"""hash for each schedule: `slot`, the last one that fired, and `at`, when it did, in ms."""
+"""hash per schedule: `slot`, the last fire time that fired, and `at`, the time at which it fired,
+both in POSIX milliseconds."""
 CRON_RAN: Final = "ringline:cron-ran:"
-"""zset for each schedule: later slots that ran, in ms; stock workers fire without a word."""
+"""zset per schedule: later fire times that ran, in POSIX milliseconds. arq's workers do not record
+the fire times that they enqueue."""
 
 
 def counters(queue: str) -> str:
+    """Return the key of a queue's counters."""
     return COUNTERS + queue
 
 
 def health(queue: str) -> str:
-    """arq's health key of a queue, which `arq --check` reads."""
+    """Return arq's health-check key of a queue, which `arq --check` reads."""
     return queue + HEALTH_SUFFIX

@@ -1,5 +1,4 @@
-"""Which queue a job belongs to: its name says it, so that a producer imports nothing. And which
-Redis a queue is on."""
+"""Maps a job's name to its queue, so that producers need no import of the job."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,43 +7,79 @@ from typing import Final
 from jobs.settings import Settings, get_settings
 
 DEFAULT_EXPIRY_MS: Final = 30 * 86_400_000
-"""How long a job waits after it is due, before it is given up; arq's is a day."""
+"""Default time from a job's due time to its expiry, in milliseconds. arq's default is one day."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueNames:
-    """The rule: `lead.qualify` goes to `lead_tasks` when `lead` is a domain, else to `default`."""
+    """Naming rule: `lead.qualify` belongs to `lead_tasks` if `lead` is a domain, else to `default`.
+
+    Attributes:
+        domains: Prefixes of job names that have a queue.
+        default: Name of the default queue.
+    """
 
     domains: frozenset[str] = field(default_factory=frozenset)
     default: str = "default"
 
     @classmethod
     def from_settings(cls, settings: Settings | None = None) -> "QueueNames":
+        """Create the rule from settings.
+
+        Args:
+            settings: Settings to use. None for the settings of the process.
+
+        Returns:
+            The rule for TASK_DOMAINS and TASK_DEFAULT_QUEUE.
+        """
         settings = settings or get_settings()
         return cls(frozenset(settings.task_domains), settings.task_default_queue)
 
     def of_job(self, name: str) -> str:
-        """The queue of the job `name`; a name without a known prefix belongs to the default."""
+        """Return the queue of a job.
+
+        Args:
+            name: Name of the job.
+
+        Returns:
+            The queue of the name's prefix, or the default queue if the prefix is unknown.
+        """
         prefix, dot, _ = name.partition(".")
         return f"{prefix}_tasks" if dot and prefix in self.domains else self.default
 
     def canonical(self, queue: str) -> str:
-        """The queue that `queue` means: `lead_queue` is another name of `lead_tasks`."""
+        """Resolve an alias: `lead_queue` is an alias of `lead_tasks`.
+
+        Args:
+            queue: Name or alias of a queue.
+
+        Returns:
+            The queue's canonical name.
+        """
         prefix = queue.removesuffix("_queue")
         return f"{prefix}_tasks" if prefix != queue and prefix in self.domains else queue
 
     def all(self) -> Iterable[str]:
-        """Every queue that a job of this project can be in."""
+        """Return all queues of the rule, the default queue last."""
         return [*(f"{domain}_tasks" for domain in sorted(self.domains)), self.default]
 
 
 def served_queues(
     queues: Iterable[str], names: Callable[[], QueueNames] = QueueNames.from_settings
 ) -> list[str]:
-    """The queues that these names mean, and those of the very names: a plain arq pool puts jobs
-    where it is told to. names: asked for only where one may be another name of a queue."""
-    given = list(queues)
-    if not any(queue.endswith("_queue") for queue in given):
-        return given
+    """Return the queues that a worker serves for a list of names.
+
+    An alias adds the queue of the same name, because arq's own pool resolves no aliases.
+
+    Args:
+        queues: Names or aliases of queues.
+        names: Returns the naming rule. Called only if a name may be an alias.
+
+    Returns:
+        Canonical names, each followed by its alias if one was listed, without duplicates.
+    """
+    listed = list(queues)
+    if not any(queue.endswith("_queue") for queue in listed):
+        return listed
     canonical = names().canonical
-    return list(dict.fromkeys(name for queue in given for name in (canonical(queue), queue)))
+    return list(dict.fromkeys(name for queue in listed for name in (canonical(queue), queue)))

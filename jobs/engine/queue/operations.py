@@ -1,9 +1,8 @@
-"""What a worker asks of the queues: claim jobs, renew their leases, finish them, put back what
-was lost. Each is one script call for many jobs.
+"""A worker's operations on its queues: claim, renew, finish and reclaim jobs.
 
-A claim is held under a token in arq's in-progress key, with the lease as its time to live; the id
-stands in the queue at the negative of its score. Stock workers leave it alone while the key lives,
-and take it over when it has lapsed.
+Each operation is one script call for many jobs. A claim stores an owner token in arq's in-progress
+key, with the lease as its time to live, and moves the id to the negative of its score. While the
+key exists, arq's workers skip the id. Once the lease has expired, they can take the job over.
 """
 
 import itertools
@@ -33,41 +32,51 @@ from jobs.engine.queue.scripts import CLAIM, FINISH, RECLAIM, RENEW
 logger = logging.getLogger("jobs.worker")
 
 BATCH: Final = 100
-"""Most jobs in one script call. Redis does nothing else meanwhile, and more of them cost more each:
-they fall out of the processor's caches, on both sides."""
-_LONGEST_WAIT_MS: Final = 6_000
-_WAITS_PER_LEASE: Final = 0.4
-"""What part of a lease jobs may be handed to a worker that does not say again that it waits. One
-that falls silent then has them put back, lease and the reaper's pause of 0.6 leases included,
-within two leases."""
+"""Maximum number of jobs per script call. Redis runs nothing else meanwhile. Larger batches exceed
+the processor caches of both sides and cost more per job."""
+_MAX_HANDOFF_WINDOW_MS: Final = 6_000
+_HANDOFF_WINDOW_PER_LEASE: Final = 0.4
+"""Hand-off window as a fraction of the lease. A job handed to a worker that just froze is recovered
+within two leases: window, lease, and the reclaim interval of 0.6 leases at most."""
 NO_LIMIT_MS: Final = 2**53
-"""Later than any time."""
-_LAPSES_KEPT_MS: Final = 30 * 86_400_000
+"""A time later than any lease can expire."""
+_EXPIRED_LEASES_TTL_MS: Final = 30 * 86_400_000
 
 
 class QueueOperations:
-    """The calls of one worker on its queues.
+    """Operations of one worker on its queues.
 
-    lease: seconds that a claim is held without being renewed.
+    Args:
+        channel: Channel that runs the scripts.
+        queues: Names of the queues.
+        lease: Time for which a claim is held without renewal, in seconds.
+
+    Attributes:
+        worker_id: Random id of the worker.
+        lease_ms: Lease in milliseconds.
+        handoff_name: Worker id and lease, under which producers find a waiting worker.
+        handoff_window_ms: Time after an empty claim during which producers may hand the worker a
+            job, in milliseconds.
     """
 
     def __init__(self, channel: ScriptChannel, queues: Sequence[str], lease: float) -> None:
         self.worker_id = secrets.token_hex(8)
         self.lease_ms = round(lease * 1000)
         self.handoff_name = f"{self.worker_id}:{self.lease_ms}"
-        """By which producers know what to hand over, and for how long it is claimed then."""
-        self.handoff_window_ms = min(round(self.lease_ms * _WAITS_PER_LEASE), _LONGEST_WAIT_MS)
-        """How long jobs may be handed to it after a claim that found none."""
-        self._heard = time.monotonic(), 0.0
+        self.handoff_window_ms = min(
+            round(self.lease_ms * _HANDOFF_WINDOW_PER_LEASE), _MAX_HANDOFF_WINDOW_MS
+        )
+        self._redis_clock = time.monotonic(), 0.0
+        """A local time, and the time of Redis in milliseconds at about that moment."""
         self._channel = channel
         self._queues = list(queues)
         self._numbers = {queue: number for number, queue in enumerate(queues, 1)}
         self._serial = itertools.count()
-        # A change of our own ends the watch of a queue: a finish that follows a watching claim has
-        # to renew it.
+        # A change over this connection ends the tracking of a queue, so a finish after a watching
+        # claim has to renew it.
         self._watching = False
-        self._unheard: set[str] = set()
-        """Tokens of the claims whose answer was lost: nobody runs what they may have brought."""
+        self._unanswered: set[str] = set()
+        """Tokens of claims without a reply. Jobs claimed under these tokens run nowhere."""
 
     async def claim(
         self,
@@ -77,21 +86,32 @@ class QueueOperations:
         watch: bool = True,
         accept_handoff: bool | None = None,
     ) -> ClaimReply:
-        """Claim up to `limit` jobs that are due, from all queues in turn.
+        """Claim due jobs from all queues in turn.
 
-        watch: the channel tells of the queues' next change, if slots are left free. waits: whether
-        producers may hand this worker a job, if nothing is found; None: as before.
+        Args:
+            limit: Maximum number of jobs. At most `BATCH` are claimed.
+            with_aborts: Read the abort requests of the claimed jobs.
+            watch: Notify the channel of the next change of the queues, if fewer jobs than `limit`
+                were claimed.
+            accept_handoff: If no job was claimed, allow producers to hand a job to this worker
+                (True) or not (False). None changes nothing.
+
+        Returns:
+            The claimed jobs and the state of the queues.
+
+        Raises:
+            RedisError: The call failed. The next claim requeues the jobs that it may have claimed.
         """
-        if self._unheard:
-            await self._take_back()
+        if self._unanswered:
+            await self._requeue_unanswered()
         serial = next(self._serial)
         turn = serial % len(self._queues)
         queues = self._queues[turn:] + self._queues[:turn]
         token = f"{self.worker_id}:{serial}"
-        since = time.monotonic()
+        claimed_at = time.monotonic()
         self._watching = watch
         try:
-            now, next_due, left, *found = await self._channel.call(
+            now, next_due, remaining, *claimed = await self._channel.call(
                 CLAIM,
                 queues,
                 token,
@@ -103,44 +123,75 @@ class QueueOperations:
                 watch=watch,
             )
         except TRANSIENT_ERRORS:
-            self._unheard.add(token)
+            self._unanswered.add(token)
             raise
-        self._heard = since, float(now)
+        self._redis_clock = claimed_at, float(now)
         due_in = None if next_due is None else max(float(next_due) - float(now), 0) / 1000
-        return ClaimReply(_read(queues, token, since, *found), due_in, left)
+        return ClaimReply(_parse_claims(queues, token, claimed_at, *claimed), due_in, remaining)
 
     def handoff_claim(self, message: bytes) -> Claim:
-        """The claim that a producer has made for this worker."""
+        """Parse a hand-off message.
+
+        Args:
+            message: Message that `enqueue.lua` published for this worker.
+
+        Returns:
+            The claim that the producer made for this worker.
+        """
         queue, job_id, score, token, payload = msgpack.unpackb(message, raw=True)
-        since, now_ms = self._heard
-        # By Redis's clock, as the message may have waited for this process to wake up.
-        made = min(since + (float(score) - now_ms) / 1000, time.monotonic())
-        return Claim(job_id.decode(), queue.decode(), score, token.decode(), payload, made)
+        local_time, redis_ms = self._redis_clock
+        # Derive the time from Redis's clock: the message may have waited for this process.
+        claimed_at = min(local_time + (float(score) - redis_ms) / 1000, time.monotonic())
+        return Claim(job_id.decode(), queue.decode(), score, token.decode(), payload, claimed_at)
 
     async def finish(self, batch: Sequence[Completion]) -> list[int]:
-        """Give up to BATCH claims up, and count them; which were refused, because someone else has
-        the job, or has finished it."""
-        manners: dict[tuple[str, str, CompletionKind, CounterUpdate], int] = {}
-        tries: list[Argument] = []
-        letters: list[Argument] = []
-        for number, finish in enumerate(batch):
-            claim = finish.claim
-            manner = (claim.token, claim.queue, finish.kind, finish.counter_update)
-            which = manners.setdefault(manner, len(manners) + 1)
-            tries += (claim.job_id, claim.score, which, finish.result)
-            if finish.dead_letter:
-                letters += (number, finish.dead_letter)
-        shared = [
-            (token, self._numbers[queue], how, counter_update)
-            for token, queue, how, counter_update in manners
+        """Send completions to Redis.
+
+        Args:
+            batch: At most `BATCH` completions.
+
+        Returns:
+            Indexes of the completions that Redis refused, because the job is claimed or finished
+            by another worker.
+
+        Raises:
+            RedisError: The call failed.
+            TypeError: A result cannot be packed.
+        """
+        groups: dict[tuple[str, str, CompletionKind, CounterUpdate], int] = {}
+        executions: list[Argument] = []
+        dead_letters: list[Argument] = []
+        for index, completion in enumerate(batch):
+            claim = completion.claim
+            group = (claim.token, claim.queue, completion.kind, completion.counter_update)
+            group_number = groups.setdefault(group, len(groups) + 1)
+            executions += (claim.job_id, claim.score, group_number, completion.result)
+            if completion.dead_letter:
+                dead_letters += (index, completion.dead_letter)
+        packed_groups = [
+            (token, self._numbers[queue], kind, counter_update)
+            for token, queue, kind, counter_update in groups
         ]
         refused: list[int] = await self._channel.call(
-            FINISH, self._queues, pack((shared, tries, letters)), watch=self._watching
+            FINISH,
+            self._queues,
+            pack((packed_groups, executions, dead_letters)),
+            watch=self._watching,
         )
         return refused
 
     async def renew(self, claims: Iterable[Claim]) -> list[Claim]:
-        """Renew the leases of `claims`; those that are lost."""
+        """Renew the leases of claims.
+
+        Args:
+            claims: Claims of this worker.
+
+        Returns:
+            Claims whose lease is lost to another worker or whose job is finished.
+
+        Raises:
+            RedisError: The call failed.
+        """
         held = list(claims)
         lost: list[Claim] = []
         for start in range(0, len(held), BATCH):
@@ -152,83 +203,103 @@ class QueueOperations:
         return lost
 
     async def reclaim(self, until_ms: int = NO_LIMIT_MS) -> ReclaimReply:
-        """Put jobs back whose lease has lapsed, but not after `until_ms` by Redis's clock."""
-        return await self._put_back(until_ms)
+        """Requeue jobs whose lease has expired.
 
-    async def _take_back(self) -> None:
-        """Put back what this worker has claimed and was not told of: it runs nowhere."""
-        tokens = list(self._unheard)
-        await self._put_back(0, *tokens)
-        self._unheard.difference_update(tokens)
+        Args:
+            until_ms: Time of Redis, in POSIX milliseconds, after which nothing is requeued.
 
-    async def _put_back(self, lapsed_until_ms: int, *unheard: str) -> ReclaimReply:
-        back: list[str] = []
+        Returns:
+            The requeued jobs.
+
+        Raises:
+            RedisError: The call failed.
+        """
+        return await self._reclaim(until_ms)
+
+    async def _requeue_unanswered(self) -> None:
+        """Requeue the jobs of claims whose reply was lost."""
+        tokens = list(self._unanswered)
+        await self._reclaim(0, *tokens)
+        self._unanswered.difference_update(tokens)
+
+    async def _reclaim(self, expired_until_ms: int, *unanswered: str) -> ReclaimReply:
+        requeued: list[str] = []
         now_ms = 0
         for queue in self._queues:
-            at, seen = 0, BATCH
+            offset, seen = 0, BATCH
             while seen == BATCH:
                 seen, ids, now_ms = await self._channel.call(
-                    RECLAIM, [queue], at, BATCH, _LAPSES_KEPT_MS, lapsed_until_ms, *unheard
+                    RECLAIM,
+                    [queue],
+                    offset,
+                    BATCH,
+                    _EXPIRED_LEASES_TTL_MS,
+                    expired_until_ms,
+                    *unanswered,
                 )
-                at += seen - len(ids)
-                back += [job_id.decode(errors="replace") for job_id in ids]
-        return ReclaimReply(back, now_ms)
+                offset += seen - len(ids)
+                requeued += [job_id.decode(errors="replace") for job_id in ids]
+        return ReclaimReply(requeued, now_ms)
 
 
-def _read(
+def _parse_claims(
     queues: Sequence[str],
     token: str,
-    since: float,
-    runs: Sequence[int],
-    claimed: Sequence[bytes],
+    claimed_at: float,
+    counts: Sequence[int],
+    ids_and_scores: Sequence[bytes],
     payloads: Sequence[bytes | None],
-    past: Sequence[Sequence[bytes | None]] | None,
+    histories: Sequence[Sequence[bytes | None]] | None,
 ) -> list[Claim]:
-    """The claims in the answer of `claim.lua`."""
-    ids, scores, at = claimed[::2], claimed[1::2], 0
+    """Parse the claims in the reply of `claim.lua`."""
+    ids, scores, start = ids_and_scores[::2], ids_and_scores[1::2], 0
     unreadable = _not_utf8(ids)
     claims: list[Claim] = []
-    for number, count in zip(runs[::2], runs[1::2], strict=True):
-        queue, part = queues[number - 1], slice(at, at + count)
+    for number, count in zip(counts[::2], counts[1::2], strict=True):
+        queue, part = queues[number - 1], slice(start, start + count)
         claims += [
-            Claim(job_id.decode("utf-8", "replace"), queue, score, token, payload, since)
+            Claim(job_id.decode("utf-8", "replace"), queue, score, token, payload, claimed_at)
             for job_id, score, payload in zip(ids[part], scores[part], payloads[part], strict=True)
         ]
-        at += count
-    if past is not None:
-        for claim, told in zip(claims, _pasts(len(claims), *past), strict=True):
-            claim.history = told
+        start += count
+    if histories is not None:
+        for claim, history in zip(claims, _parse_histories(len(claims), *histories), strict=True):
+            claim.history = history
     for i in unreadable:
-        logger.error("queue %s: the id %r is not UTF-8, remove it", claims[i].queue, ids[i])
+        logger.error(
+            "skipping job: its id is not UTF-8, remove it queue=%s job_id=%r",
+            claims[i].queue, ids[i],
+        )  # fmt: skip
     if unreadable:
         return [claim for i, claim in enumerate(claims) if i not in unreadable]
     return claims
 
 
 def _not_utf8(ids: Sequence[bytes]) -> Collection[int]:
-    """The positions of ids that no producer of ours or of arq's has chosen. They stay claimed until
-    their leases lapse: the others run."""
+    """Return the indexes of ids that are not UTF-8. They stay claimed until their lease expires."""
     try:
         b" ".join(ids).decode()
     except UnicodeDecodeError:
-        return {i for i, one in enumerate(ids) if one.decode(errors="replace").encode() != one}
+        return {
+            i for i, job_id in enumerate(ids) if job_id.decode(errors="replace").encode() != job_id
+        }
     return ()
 
 
-def _pasts(
+def _parse_histories(
     count: int,
     tries: Sequence[bytes | None],
     aborts: Sequence[bytes | None],
-    expired_leases: Sequence[bytes | None],
+    losses: Sequence[bytes | None],
 ) -> Iterator[History]:
+    """Parse the histories of `count` claims. `losses` holds expired leases, then requeues."""
     none = [None] * count
-    for used, abort, lapsed, unknown in zip(
-        tries,
-        aborts or none,
-        expired_leases[:count] or none,
-        expired_leases[count:] or none,
-        strict=True,
+    for used, abort_ms, expired, requeues in zip(
+        tries, aborts or none, losses[:count] or none, losses[count:] or none, strict=True
     ):
         yield History(
-            int(used or 0), float(abort) if abort else None, int(lapsed or 0), int(unknown or 0)
+            int(used or 0),
+            float(abort_ms) if abort_ms else None,
+            int(expired or 0),
+            int(requeues or 0),
         )

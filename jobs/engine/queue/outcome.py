@@ -1,4 +1,4 @@
-"""How one try of a job ended: the one record that logs, counters and traces are made from."""
+"""Record of a finished execution, the source of logs, counters and traces."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -6,28 +6,37 @@ from typing import NamedTuple
 
 
 class OutcomeKind(StrEnum):
-    """The few ways in which a try can end."""
+    """Outcome of an execution."""
 
     DONE = "done"
-    """It returned."""
+    """The job returned."""
     RETRIED = "retried"
-    """It failed and will run again."""
+    """The job failed and runs again."""
     DEAD = "dead"
-    """It failed for good and is kept as a dead letter."""
+    """The job failed permanently and became a dead letter."""
     DISCARDED = "discarded"
-    """It expired, or failed for good where dead letters are off."""
+    """The job expired, or failed permanently with dead letters off."""
     ABORTED = "aborted"
-    """`Job.abort()` ended it."""
+    """`Job.abort()` ended the job."""
     RELEASED = "released"
-    """It was put back by a worker that is shutting down; this cost no try."""
+    """A worker requeued the job without using a try, such as at shutdown."""
 
 
 class Outcome(NamedTuple):
-    """The end of one try.
+    """A finished execution.
 
-    try_number counts from 1. enqueued, started, finished: POSIX seconds. error: `ErrorClass:
-    message`, masked. retry_in: set when RETRIED. fingerprint: set when DEAD, the same for failures
-    that are the same but for the data.
+    Attributes:
+        job_id: Id of the job.
+        function: Name of the job.
+        queue: Queue of the job.
+        kind: Outcome of the execution.
+        try_number: Number of the try, counted from 1.
+        enqueued: Time of enqueuing, in POSIX seconds.
+        started: Start of the execution, in POSIX seconds.
+        finished: End of the execution, in POSIX seconds.
+        error: `ErrorClass: message`, with personal data masked.
+        retry_in: Delay until the next try. Set for RETRIED.
+        fingerprint: Identifies failures that differ only in their data. Set for DEAD.
     """
 
     job_id: str
@@ -44,17 +53,20 @@ class Outcome(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long the try took."""
+        """Return the duration of the execution in seconds."""
         return self.finished - self.started
 
     @property
     def enqueued_at(self) -> datetime:
+        """Return the time of enqueuing in UTC."""
         return datetime.fromtimestamp(self.enqueued, UTC)
 
     @property
     def started_at(self) -> datetime:
+        """Return the start of the execution in UTC."""
         return datetime.fromtimestamp(self.started, UTC)
 
     @property
     def finished_at(self) -> datetime:
+        """Return the end of the execution in UTC."""
         return datetime.fromtimestamp(self.finished, UTC)

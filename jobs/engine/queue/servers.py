@@ -1,4 +1,4 @@
-"""Maps a queue to its Redis server, and gives arq its settings when it connects."""
+"""Maps queues to Redis servers, and resolves arq's settings when arq connects."""
 
 import asyncio
 import dataclasses
@@ -17,27 +17,47 @@ from jobs.privacy.masking import mask_url
 from jobs.settings import Settings, SettingsError, get_settings
 
 RedisUrl = str | Callable[[Settings], str]
-"""A URL, or how to find it out when a connection is needed."""
+"""A URL, or a function that returns it when a worker connects."""
 
 
 def configured_url(settings: Settings) -> str:
-    """REDIS_URL. Raises NoRedisError when it is not set."""
+    """Return REDIS_URL.
+
+    Args:
+        settings: Settings to read.
+
+    Returns:
+        The URL.
+
+    Raises:
+        NoRedisError: REDIS_URL is not set.
+    """
     if settings.redis_url is None:
         raise NoRedisError(
-            "no Redis: set REDIS_URL, or start one for this folder with `ringline up`"
+            "no Redis: set REDIS_URL, or start a server for this folder with `ringline up`"
         )
     return settings.redis_url.get_secret_value()
 
 
 def resolve(url: RedisUrl, queue: str | None = None) -> str:
-    """The URL itself; where it is not fixed, TASK_QUEUE_URLS may name another for the queue.
-    Raises NoRedisError where it cannot be found out."""
+    """Return the URL of the Redis that holds a queue.
+
+    Args:
+        url: URL, which is returned unchanged, or a function that returns the default URL.
+        queue: Name of the queue. TASK_QUEUE_URLS may set a URL for it.
+
+    Returns:
+        The URL.
+
+    Raises:
+        NoRedisError: No URL is set, or the settings are invalid.
+    """
     if isinstance(url, str):
         return url
     try:
         settings = get_settings()
-        own = QueueUrls.from_settings(settings, "").of(queue) if queue else ""
-        return own or url(settings)
+        queue_url = QueueUrls.from_settings(settings, "").of(queue) if queue else ""
+        return queue_url or url(settings)
     except NoRedisError:
         raise
     except (ServerError, SettingsError) as error:
@@ -45,10 +65,14 @@ def resolve(url: RedisUrl, queue: str | None = None) -> str:
 
 
 class LazyRedisSettings(RedisSettings):
-    """arq's settings, found out when arq connects: to make one opens and reads nothing.
+    """arq's settings, resolved when arq connects. Creating an instance reads and opens nothing.
 
-    The first look at any of its values resolves the URL and connects, so that a missing server ends
-    in NoRedisError, which is one line, instead of in arq's traceback. queue: whose Redis it is.
+    The first access to a value resolves the URL and connects, so a missing server ends in a
+    one-line NoRedisError instead of arq's traceback.
+
+    Args:
+        url: URL, or a function that returns it.
+        queue: Queue whose Redis to use. TASK_QUEUE_URLS may set a URL for it.
     """
 
     def __init__(self, url: RedisUrl, queue: str | None = None) -> None:
@@ -67,12 +91,20 @@ class LazyRedisSettings(RedisSettings):
         return object.__hash__(self)
 
     def resolve(self) -> str:
-        """Its URL; raises as `resolve`."""
+        """Return the URL.
+
+        Raises:
+            NoRedisError: No URL is set, or the settings are invalid.
+        """
         return resolve(self.url, self.queue)
 
     @property
     def resolved(self) -> RedisSettings:
-        """arq's settings, once Redis has answered. Only arq's worker and pool read them."""
+        """Return arq's settings after Redis has responded. arq's worker and pool read them.
+
+        Raises:
+            CommandError: Redis cannot be used.
+        """
         if self._resolved is None:
             try:
                 self._resolved = self._resolve_for_arq()
@@ -82,12 +114,12 @@ class LazyRedisSettings(RedisSettings):
 
     def _resolve_for_arq(self) -> RedisSettings:
         address = Address.of(self.resolve())
-        found = address.arq_settings()
-        # arq reads the settings without awaiting, and a loop may already run in this thread. The
-        # probe blocks for half a minute at most: a process without Redis runs nothing else yet.
+        settings = address.arq_settings()
+        # arq reads the settings synchronously, and this thread may already run an event loop. The
+        # probe blocks for at most half a minute: without Redis, the process has nothing to do.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, _probe(address)).result()
-        return found
+        return settings
 
 
 def _forward(name: str) -> property:
@@ -99,15 +131,34 @@ for _field in dataclasses.fields(RedisSettings):
 
 
 async def connect(redis: str | RedisSettings) -> ConnectionPool:
-    """Connections to a Redis that has answered, and is not too old.
+    """Open a connection pool and wait until Redis responds.
 
-    redis: a URL with any of redis-py's options, or arq's settings. Raises NoRedisError, one line,
-    when there is no answer after some tries, and UsageError where the URL is none.
+    Args:
+        redis: URL with redis-py's options in the query, or arq's settings.
+
+    Returns:
+        A pool whose server responded and has a supported version.
+
+    Raises:
+        NoRedisError: Redis did not respond after some attempts, or is too old.
+        UsageError: The URL is malformed.
     """
     return await connect_pool(address_of(redis))
 
 
 def address_of(redis: str | RedisSettings) -> Address:
+    """Return the address in a URL or in arq's settings.
+
+    Args:
+        redis: URL, or arq's settings, which may be lazy.
+
+    Returns:
+        The address.
+
+    Raises:
+        NoRedisError: Lazy settings cannot be resolved.
+        UsageError: The URL is malformed.
+    """
     return Address.of(redis.resolve() if isinstance(redis, LazyRedisSettings) else redis)
 
 
@@ -117,9 +168,12 @@ async def _probe(address: Address) -> None:
 
 @dataclass(frozen=True, slots=True)
 class QueueUrls:
-    """The Redis of each queue, by its URL: `default`, but for those that `others` names.
+    """Redis URL of each queue.
 
-    names: by which a queue may have another name.
+    Attributes:
+        default: URL of queues that are not in `others`.
+        others: URL by queue.
+        names: Resolves aliases of queues.
     """
 
     default: str
@@ -136,13 +190,22 @@ class QueueUrls:
 
     @classmethod
     def from_settings(cls, settings: Settings, default: str) -> "QueueUrls":
-        """As TASK_QUEUE_URLS says. default: what REDIS_URL, or its absence, comes to."""
+        """Create the mapping from TASK_QUEUE_URLS.
+
+        Args:
+            settings: Settings to read.
+            default: URL of the other queues.
+
+        Returns:
+            The mapping.
+        """
         urls = {name: url.get_secret_value() for name, url in settings.task_queue_urls.items()}
         return cls(default, urls, QueueNames.from_settings(settings))
 
     def of(self, queue: str) -> str:
+        """Return the URL of a queue, given by name or alias."""
         return self.others.get(self.names.canonical(queue), self.default)
 
     def all(self) -> list[str]:
-        """Each URL once."""
+        """Return all distinct URLs, the default first."""
         return list(dict.fromkeys([self.default, *self.others.values()]))

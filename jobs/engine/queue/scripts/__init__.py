@@ -1,6 +1,6 @@
-"""The Lua scripts by which jobs are enqueued, claimed, renewed, finished and put back.
+"""Lua scripts that enqueue, claim, renew, finish and reclaim jobs, and fire schedules.
 
-The key names are put in front of each script: only `jobs.engine.queue.keys` spells them.
+Each script starts with the key names from `jobs.engine.queue.keys` as local variables.
 """
 
 from importlib.resources import files
@@ -17,7 +17,7 @@ def _load(*names: str) -> Script:
     prelude = "".join(f"local {key} = '{getattr(keys, key)}'\n" for key in _NAMES)
     folder = files(__name__)
     return Script(
-        prelude + "".join(folder.joinpath(f"{one}.lua").read_text("utf-8") for one in names)
+        prelude + "".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
     )
 
 
@@ -29,6 +29,6 @@ FIRE_CRON: Final = _load("fire_cron")
 NOTE_CRON_RUN: Final = _load("note_cron_run")
 ENQUEUE: Final = _load("lib_is_running", "enqueue")
 ENQUEUE_MANY: Final = _load("lib_set_all", "lib_is_running", "enqueue_many")
-RETRY_DEAD: Final = _load("retry_dead")
+RETRY_DEAD: Final = _load("lib_is_running", "retry_dead")
 DISCARD_DEAD: Final = _load("discard_dead")
 QUEUE_STATE: Final = _load("queue_state")

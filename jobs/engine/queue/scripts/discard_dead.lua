@@ -1,16 +1,17 @@
--- Discards dead letters, but none that came in place of the one that was looked at.
+-- Discards dead letters, unless a newer dead letter has replaced the one that was read.
 --
--- ARGV  msgpack: list of id, time of death in ms, id, time of death, …
--- returns how many
-local places = cmsgpack.unpack(ARGV[1])
-local buried = 0
+-- ARGV
+--   1  msgpack list: id, time of failure in ms, id, time of failure in ms, ...
+-- Returns the number of discarded dead letters.
+local entries = cmsgpack.unpack(ARGV[1])
+local discarded = 0
 
-for i = 1, #places, 2 do
-    local id, died = places[i], places[i + 1]
-    if redis.call('ZSCORE', DEAD_INDEX, id) == died then
+for i = 1, #entries, 2 do
+    local id, failed_ms = entries[i], entries[i + 1]
+    if redis.call('ZSCORE', DEAD_INDEX, id) == failed_ms then
         redis.call('HDEL', DEAD_LETTERS, id)
         redis.call('ZREM', DEAD_INDEX, id)
-        buried = buried + 1
+        discarded = discarded + 1
     end
 end
-return buried
+return discarded

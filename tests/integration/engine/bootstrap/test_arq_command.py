@@ -92,7 +92,7 @@ async def test_no_redis_at_all_is_one_line(option: str) -> None:
     code, output = await arq(SETTINGS, option, redis_url=None)
     assert code == 1
     assert output == (
-        "Error: no Redis: set REDIS_URL, or start one for this folder with `ringline up`\n"
+        "Error: no Redis: set REDIS_URL, or start a server for this folder with `ringline up`\n"
     )
 
 

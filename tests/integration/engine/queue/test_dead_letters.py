@@ -1,4 +1,4 @@
-"""Dead letters in Redis: found, put back without loss or double, discarded, forgotten in time."""
+"""Dead store in Redis: found, put back without loss or double, discarded, forgotten in time."""
 
 import asyncio
 import os
@@ -44,12 +44,12 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def letters(pool: Pool) -> DeadLetterStore:
+def store(pool: Pool) -> DeadLetterStore:
     return DeadLetterStore(pool)
 
 
 def raised(error: Exception) -> Exception:
-    """`error` with a traceback, as one that was raised."""
+    """Return `error` with a traceback."""
     with suppress(type(error)):
         raise error
     return error
@@ -59,7 +59,7 @@ def payload_of(function: str) -> bytes:
     return serialize({"t": None, "f": function, "a": (7,), "k": {"to": "ada@example.com"}, "et": 1})
 
 
-def letter(
+def make_dead_letter(
     job_id: str = "one",
     *,
     function: str = "lead.qualify",
@@ -82,44 +82,46 @@ def letter(
     )
 
 
-async def test_a_letter_is_kept_as_it_was(letters: DeadLetterStore) -> None:
-    written = letter(payload=b"\x80\x04pickle")
-    await letters.add(written)
-    assert await letters.get("one") == written
-    assert await letters.get("two") is None
-    assert await letters.count() == 1
+async def test_dead_letter_survives_a_round_trip(store: DeadLetterStore) -> None:
+    written = make_dead_letter(payload=b"\x80\x04pickle")
+    await store.add(written)
+    assert await store.get("one") == written
+    assert await store.get("two") is None
+    assert await store.count() == 1
 
 
-async def test_personal_data_is_masked_where_it_is_shown() -> None:
-    one = letter(error=ValueError("no lead ada@example.com at +14155550123"))
-    shown = one.message + one.traceback + one.shown_arguments()
+async def test_personal_data_are_masked_in_texts() -> None:
+    dead_letter = make_dead_letter(error=ValueError("no lead ada@example.com at +14155550123"))
+    shown = dead_letter.message + dead_letter.traceback + dead_letter.shown_arguments()
     assert "ada@example.com" not in shown
     assert "4155550123" not in shown
-    assert one.arguments() == ([7], {"to": "ada@example.com"})
+    assert dead_letter.arguments() == ([7], {"to": "ada@example.com"})
 
 
 @pytest.mark.parametrize("payload", [b"\x80pickle", b"[]", b"{}"])
-async def test_a_payload_that_is_not_ours_can_still_be_shown(payload: bytes) -> None:
-    one = letter(payload=payload)
+async def test_unknown_payload_is_described(payload: bytes) -> None:
+    dead_letter = make_dead_letter(payload=payload)
     with pytest.raises(DeserializationError):
-        one.arguments()
-    assert "not ours to read" in one.shown_arguments()
+        dead_letter.arguments()
+    assert "in an unknown format" in dead_letter.shown_arguments()
 
 
 @pytest.mark.parametrize("cut_at", range(0, 30, 5))
-async def test_no_half_of_a_name_is_shown_where_the_text_is_cut(cut_at: int) -> None:
+async def test_truncated_text_shows_no_part_of_a_name(cut_at: int) -> None:
     name = "Wilhelmina Featherstonehaugh"
     start, end = "x" * (MAX_MESSAGE_LENGTH - cut_at - 1), "y" * (MAX_TRACEBACK_LENGTH - cut_at - 1)
     payload = serialize({"t": None, "f": "lead.greet", "a": [name], "k": {}, "et": 1})
-    one = letter(error=ValueError(f"{start} {name} {end}"), payload=payload, parameters=["name"])
-    shown = one.message + one.traceback
+    dead_letter = make_dead_letter(
+        error=ValueError(f"{start} {name} {end}"), payload=payload, parameters=["name"]
+    )
+    shown = dead_letter.message + dead_letter.traceback
     assert not re.search("Wilh|mina|Feat|augh", shown)
 
 
-async def test_a_long_message_is_cut_and_says_so() -> None:
-    one = letter(error=ValueError("x" * 5_000_000))
-    assert one.message.startswith("x" * MAX_MESSAGE_LENGTH + "… (cut")
-    assert len(one.encode()) < 2 * (MAX_MESSAGE_LENGTH + MAX_TRACEBACK_LENGTH)
+async def test_long_message_is_truncated_with_a_remark() -> None:
+    dead_letter = make_dead_letter(error=ValueError("x" * 5_000_000))
+    assert dead_letter.message.startswith("x" * MAX_MESSAGE_LENGTH + "… (cut")
+    assert len(dead_letter.encode()) < 2 * (MAX_MESSAGE_LENGTH + MAX_TRACEBACK_LENGTH)
 
 
 class MuteError(Exception):
@@ -127,34 +129,34 @@ class MuteError(Exception):
         raise AttributeError("message")
 
 
-async def test_an_error_that_cannot_be_told_has_a_letter_all_the_same(
-    letters: DeadLetterStore,
+async def test_error_without_a_usable_message_gets_a_dead_letter(
+    store: DeadLetterStore,
 ) -> None:
-    await letters.add(letter("odd", error=ValueError("no file \udcff")))
-    await letters.add(letter("mute", error=MuteError()))
-    odd, mute = await letters.get("odd"), await letters.get("mute")
+    await store.add(make_dead_letter("odd", error=ValueError("no file \udcff")))
+    await store.add(make_dead_letter("mute", error=MuteError()))
+    odd, mute = await store.get("odd"), await store.get("mute")
     assert odd is not None
     assert odd.message == r"no file \udcff"
     assert mute is not None
     assert (mute.error_class, "AttributeError" in mute.message) == ("MuteError", True)
 
 
-async def test_arguments_too_deep_to_be_masked_are_not_shown() -> None:
+async def test_deeply_nested_arguments_are_not_shown() -> None:
     deep = b"[" * 1000 + b'"Ada Lovelace"' + b"]" * 1000
     payload = b'{"t": null, "f": "f", "a": [%b], "k": {}, "et": 1}' % deep
-    one = letter(error=ValueError("no Ada Lovelace"), payload=payload)
-    shown = one.message + one.traceback + one.shown_arguments()
+    dead_letter = make_dead_letter(error=ValueError("no Ada Lovelace"), payload=payload)
+    shown = dead_letter.message + dead_letter.traceback + dead_letter.shown_arguments()
     assert "Ada" not in shown
-    assert "nested too deeply" in one.shown_arguments()
+    assert "nested too deeply" in dead_letter.shown_arguments()
 
 
-async def test_letters_are_found_by_what_they_say(letters: DeadLetterStore) -> None:
-    await letters.add(letter("old", age=timedelta(days=2)))
-    await letters.add(letter("new", function="call.dispatch", queue="call_tasks"))
-    await letters.add(letter("mid", error=DatabaseError("gone"), age=timedelta(hours=2)))
+async def test_find_filters_by_content_and_time(store: DeadLetterStore) -> None:
+    await store.add(make_dead_letter("old", age=timedelta(days=2)))
+    await store.add(make_dead_letter("new", function="call.dispatch", queue="call_tasks"))
+    await store.add(make_dead_letter("mid", error=DatabaseError("gone"), age=timedelta(hours=2)))
 
     async def ids(where: DeadLetterFilter, limit: int | None = None) -> list[str]:
-        return [one.job_id for one in await letters.find(where, limit)]
+        return [found.job_id for found in await store.find(where, limit)]
 
     assert await ids(DeadLetterFilter()) == ["new", "mid", "old"]
     assert await ids(DeadLetterFilter(), 2) == ["new", "mid"]
@@ -163,205 +165,202 @@ async def test_letters_are_found_by_what_they_say(letters: DeadLetterStore) -> N
     assert await ids(DeadLetterFilter(error_class="DatabaseError")) == ["mid"]
     assert await ids(DeadLetterFilter(failed_before=NOW - timedelta(days=1))) == ["old"]
     assert await ids(DeadLetterFilter(failed_after=NOW - timedelta(days=1))) == ["new", "mid"]
-    (new,) = await letters.find(DeadLetterFilter(function="call.dispatch"))
+    (new,) = await store.find(DeadLetterFilter(function="call.dispatch"))
     assert await ids(DeadLetterFilter(fingerprint=new.fingerprint)) == ["new"]
 
 
-async def test_letters_are_counted(letters: DeadLetterStore) -> None:
+async def test_count_filters_by_content_and_time(store: DeadLetterStore) -> None:
     for number in range(5):
-        await letters.add(letter(str(number), age=timedelta(days=number)))
-    await letters.add(letter("other", error=DatabaseError("gone")))
-    assert await letters.count() == 6
-    assert await letters.count(DeadLetterFilter(failed_before=NOW - timedelta(days=1.5))) == 3
-    assert await letters.count(DeadLetterFilter(error_class="DatabaseError")) == 1
+        await store.add(make_dead_letter(str(number), age=timedelta(days=number)))
+    await store.add(make_dead_letter("other", error=DatabaseError("gone")))
+    assert await store.count() == 6
+    assert await store.count(DeadLetterFilter(failed_before=NOW - timedelta(days=1.5))) == 3
+    assert await store.count(DeadLetterFilter(error_class="DatabaseError")) == 1
 
 
-async def test_failures_that_are_the_same_are_one_group(letters: DeadLetterStore) -> None:
+async def test_equal_failures_form_one_group(store: DeadLetterStore) -> None:
     for number in range(3):
-        await letters.add(letter(f"bug-{number}", age=timedelta(hours=number)))
-    await letters.add(letter("gone", error=DatabaseError("gone")))
-    largest, other = await group_dead_letters(letters.walk())
+        await store.add(make_dead_letter(f"bug-{number}", age=timedelta(hours=number)))
+    await store.add(make_dead_letter("gone", error=DatabaseError("gone")))
+    largest, other = await group_dead_letters(store.walk())
     assert (largest.count, other.count) == (3, 1)
     assert largest.example.job_id == "bug-0"
     assert largest.last_failed_at == NOW
     assert largest.first_failed_at == NOW - timedelta(hours=2)
-    (one,) = await letters.find(DeadLetterFilter(fingerprint=other.fingerprint))
-    assert one.job_id == "gone"
+    (found,) = await store.find(DeadLetterFilter(fingerprint=other.fingerprint))
+    assert found.job_id == "gone"
 
 
-async def test_a_letter_that_nobody_can_read_hides_no_other(
-    letters: DeadLetterStore, pool: Pool
+async def test_unreadable_dead_letter_is_skipped_and_purged(
+    store: DeadLetterStore, pool: Pool
 ) -> None:
-    await letters.add(letter("good"))
-    await letters.add(letter("bad", age=timedelta(days=40)))
+    await store.add(make_dead_letter("good"))
+    await store.add(make_dead_letter("bad", age=timedelta(days=40)))
     await pool.hset(DEAD_LETTERS, "bad", "{}")  # type: ignore[misc]  # typed for both clients
-    assert [one.job_id for one in await letters.find()] == ["good"]
-    assert await letters.retry(DeadLetterFilter()) == 1
-    assert await letters.purge(timedelta(days=30)) == 1
+    assert [found.job_id for found in await store.find()] == ["good"]
+    assert await store.retry(DeadLetterFilter()) == 1
+    assert await store.purge(timedelta(days=30)) == 1
     assert await pool.hlen(DEAD_LETTERS) == 0  # type: ignore[misc]
 
 
-async def test_a_letter_that_came_meanwhile_is_not_taken_for_the_one_that_was_read(
-    letters: DeadLetterStore, pool: Pool, monkeypatch: pytest.MonkeyPatch
+async def test_dead_letter_replaced_after_reading_is_left_alone(
+    store: DeadLetterStore, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was retried by someone else, and has failed again in another way."""
-    read = letters._read
+    """Another client retried the job, which failed again with another error."""
+    read = store._read
 
     async def read_and_wait(page: Any) -> Any:
-        found = await read(page)
-        await letters.add(letter(error=DatabaseError("gone"), age=timedelta(seconds=-1)))
-        return found
+        dead_letters = await read(page)
+        await store.add(make_dead_letter(error=DatabaseError("gone"), age=timedelta(seconds=-1)))
+        return dead_letters
 
-    await letters.add(letter())
+    await store.add(make_dead_letter())
     with monkeypatch.context() as patched:
-        patched.setattr(letters, "_read", read_and_wait)
-        assert await letters.discard(DeadLetterFilter(error_class="RuntimeError")) == 0
-        assert await letters.retry(DeadLetterFilter(error_class="RuntimeError")) == 0
-    (left,) = await letters.find()
-    assert left.error_class == "DatabaseError"
+        patched.setattr(store, "_read", read_and_wait)
+        assert await store.discard(DeadLetterFilter(error_class="RuntimeError")) == 0
+        assert await store.retry(DeadLetterFilter(error_class="RuntimeError")) == 0
+    (remaining,) = await store.find()
+    assert remaining.error_class == "DatabaseError"
 
 
-async def test_all_of_one_moment_are_found(letters: DeadLetterStore, pool: Pool) -> None:
-    """A batch of jobs that ends in one script call has one time of death."""
+async def test_walk_finds_all_dead_letters_of_one_millisecond(
+    store: DeadLetterStore, pool: Pool
+) -> None:
+    """All jobs of a batch that failed in one script call have the same time."""
     total = 2 * BATCH + 7
     async with pool.pipeline(transaction=False) as pipe:
         for number in range(total):
-            pipe.hset(DEAD_LETTERS, str(number), letter(str(number)).encode())  # type: ignore[arg-type]  # bytes will do
+            pipe.hset(DEAD_LETTERS, str(number), make_dead_letter(str(number)).encode())  # type: ignore[arg-type]  # bytes work, too
             pipe.zadd(DEAD_INDEX, {str(number): 1000 if number else 2000})
         await pipe.execute()
-    assert len({one.job_id async for one in letters.walk()}) == total
-    assert await letters.retry(DeadLetterFilter()) == total
+    assert len({found.job_id async for found in store.walk()}) == total
+    assert await store.retry(DeadLetterFilter()) == total
     assert await pool.zcard("lead_tasks") == total
 
 
-async def test_many_letters_are_not_in_memory_at_once(letters: DeadLetterStore, pool: Pool) -> None:
-    one = letter()
-    large = one.model_copy(update={"traceback": MAX_TRACEBACK_LENGTH * "x"})
+async def test_memory_is_bounded_by_the_batch(store: DeadLetterStore, pool: Pool) -> None:
+    dead_letter = make_dead_letter()
+    large = dead_letter.model_copy(update={"traceback": MAX_TRACEBACK_LENGTH * "x"})
     async with pool.pipeline(transaction=False) as pipe:
         for number in range(10 * BATCH):
             encoded = large.model_copy(update={"job_id": str(number)}).encode()
-            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes will do
+            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes work, too
             pipe.zadd(DEAD_INDEX, {str(number): number})
             if number % BATCH == 0:
                 await pipe.execute()
         await pipe.execute()
     tracemalloc.start()
     try:
-        assert await letters.count(DeadLetterFilter(function=one.function)) == 10 * BATCH
-        assert len(await letters.find(limit=3)) == 3
-        assert [group.count for group in await group_dead_letters(letters.walk())] == [10 * BATCH]
+        assert await store.count(DeadLetterFilter(function=dead_letter.function)) == 10 * BATCH
+        assert len(await store.find(limit=3)) == 3
+        assert [group.count for group in await group_dead_letters(store.walk())] == [10 * BATCH]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 4 * BATCH * MAX_TRACEBACK_LENGTH
 
 
-async def test_retrying_one(letters: DeadLetterStore, pool: Pool) -> None:
-    one = letter()
-    await letters.add(one)
+async def test_retry_requeues_the_job_with_all_tries(store: DeadLetterStore, pool: Pool) -> None:
+    dead_letter = make_dead_letter()
+    await store.add(dead_letter)
     await pool.mset({RESULT + "one": b"kept", RETRY + "one": b"3"})
-    await pool.hset(LOST, "one", "2")  # type: ignore[misc]  # typed for both kinds of client
-    assert await letters.retry("one") == 1
-    assert await pool.get(JOB + "one") == one.payload
+    await pool.hset(LOST, "one", "2")  # type: ignore[misc]  # typed for both clients
+    assert await store.retry("one") == 1
+    assert await pool.get(JOB + "one") == dead_letter.payload
     assert await pool.zscore("lead_tasks", "one") is not None
     assert await pool.exists(RESULT + "one", RETRY + "one", LOST) == 0
-    assert await letters.count() == 0
-    assert await letters.retry("one") == 0
+    assert await store.count() == 0
+    assert await store.retry("one") == 0
 
 
-async def test_whoever_aborted_the_dead_job_has_not_aborted_the_retried_one(
-    letters: DeadLetterStore, pool: Pool
-) -> None:
-    await letters.add(letter())
+async def test_retry_removes_an_old_abort_request(store: DeadLetterStore, pool: Pool) -> None:
+    await store.add(make_dead_letter())
     await pool.zadd(ABORT, {"one": 2**45, "other": 2**45})
-    assert await letters.retry("one") == 1
+    assert await store.retry("one") == 1
     assert await pool.zrange(ABORT, 0, -1) == [b"other"]
 
 
-async def test_one_whose_id_runs_is_not_retried(letters: DeadLetterStore, pool: Pool) -> None:
-    """The end of the running one would take it along."""
-    await letters.add(letter())
+async def test_retry_skips_a_running_id(store: DeadLetterStore, pool: Pool) -> None:
+    """The completion of the running job would remove the new one."""
+    await store.add(make_dead_letter())
     await pool.zadd("lead_tasks", {"one": -1})
     await pool.set(IN_PROGRESS + "one", "someone:1", px=60_000)
-    assert await letters.retry("one") == 0
-    assert await letters.count() == 1
+    assert await store.retry("one") == 0
+    assert await store.count() == 1
     await pool.delete(IN_PROGRESS + "one")
-    assert await letters.retry("one") == 1
+    assert await store.retry("one") == 1
 
 
-async def test_retrying_twice_at_once_puts_it_back_once(
-    letters: DeadLetterStore, pool: Pool
-) -> None:
-    await letters.add(letter())
-    assert sum(await asyncio.gather(*(letters.retry("one") for _ in range(10)))) == 1
+async def test_concurrent_retries_requeue_once(store: DeadLetterStore, pool: Pool) -> None:
+    await store.add(make_dead_letter())
+    assert sum(await asyncio.gather(*(store.retry("one") for _ in range(10)))) == 1
     assert await pool.zcard("lead_tasks") == 1
 
 
-async def test_an_id_that_was_enqueued_again_keeps_its_letter(
-    letters: DeadLetterStore, pool: Pool
-) -> None:
-    await letters.add(letter())
+async def test_retry_skips_an_id_that_is_enqueued_again(store: DeadLetterStore, pool: Pool) -> None:
+    await store.add(make_dead_letter())
     await pool.enqueue_job("lead.qualify", 8, _job_id="one")
-    assert await letters.retry("one") == 0
-    assert await letters.count() == 1
+    assert await store.retry("one") == 0
+    assert await store.count() == 1
 
 
-async def test_retrying_and_discarding_all_of_a_kind(letters: DeadLetterStore, pool: Pool) -> None:
+async def test_retry_and_discard_by_filter(store: DeadLetterStore, pool: Pool) -> None:
     total = BATCH + 20
     for number in range(total):
-        await letters.add(letter(f"job-{number}", function=f"lead.{number % 2}"))
-    assert await letters.retry(DeadLetterFilter(function="lead.0")) == total // 2
+        await store.add(make_dead_letter(f"job-{number}", function=f"lead.{number % 2}"))
+    assert await store.retry(DeadLetterFilter(function="lead.0")) == total // 2
     assert await pool.zcard("lead_tasks") == total // 2
-    assert await letters.discard(DeadLetterFilter(function="lead.1")) == total // 2
-    assert await letters.count() == 0
-    assert await letters.find() == []
+    assert await store.discard(DeadLetterFilter(function="lead.1")) == total // 2
+    assert await store.count() == 0
+    assert await store.find() == []
 
 
-async def test_what_is_older_than_the_retention_goes(letters: DeadLetterStore) -> None:
-    await letters.add(letter("old", age=timedelta(days=31)))
-    await letters.add(letter("new"))
-    assert await letters.purge(timedelta(days=30)) == 1
-    assert [one.job_id for one in await letters.find()] == ["new"]
-    assert await letters.discard("new") == 1
+async def test_purge_removes_old_dead_letters(store: DeadLetterStore) -> None:
+    await store.add(make_dead_letter("old", age=timedelta(days=31)))
+    await store.add(make_dead_letter("new"))
+    assert await store.purge(timedelta(days=30)) == 1
+    assert [found.job_id for found in await store.find()] == ["new"]
+    assert await store.discard("new") == 1
 
 
-async def test_a_retry_that_dies_midway_has_lost_and_doubled_nothing(
-    letters: DeadLetterStore, pool: Pool, redis_url: str
+async def test_killed_retry_loses_and_duplicates_nothing(
+    store: DeadLetterStore, pool: Pool, redis_url: str
 ) -> None:
-    """Two at once, and one of them is killed: what it has not put back still has its letter."""
+    """Two commands retry at once and one is killed: jobs that are not requeued stay dead
+    letters."""
     total = 20 * BATCH
     async with pool.pipeline(transaction=False) as pipe:
         for number in range(total):
-            encoded = letter(f"{number}").encode()
-            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes will do
+            encoded = make_dead_letter(f"{number}").encode()
+            pipe.hset(DEAD_LETTERS, str(number), encoded)  # type: ignore[arg-type]  # bytes work, too
             pipe.zadd(DEAD_INDEX, {str(number): number // 3})
         await pipe.execute()
     command = [str(Path(sys.executable).parent / "ringline"), "failed", "retry", "--all"]
     environment = os.environ | {"REDIS_URL": redis_url}
-    one, other = [
+    killed, survivor = [
         await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
         for _ in range(2)
     ]
     await wait_until(lambda: pool.zcard("lead_tasks"), timeout=60)
     with suppress(ProcessLookupError):
-        one.kill()
-    await one.communicate()
-    said, _ = await other.communicate()
-    assert other.returncode == 0
+        killed.kill()
+    await killed.communicate()
+    output, _ = await survivor.communicate()
+    assert survivor.returncode == 0
 
     queued = {job_id.decode() for job_id in await pool.zrange("lead_tasks", 0, -1)}
-    assert len(queued) >= int(said.split()[0])
-    left = {one.job_id async for one in letters.walk()}
-    assert queued.isdisjoint(left)
-    assert len(queued | left) == total
-    await letters.retry(DeadLetterFilter())
+    assert len(queued) >= int(output.split()[0])
+    remaining = {found.job_id async for found in store.walk()}
+    assert queued.isdisjoint(remaining)
+    assert len(queued | remaining) == total
+    await store.retry(DeadLetterFilter())
     assert await pool.zcard("lead_tasks") == total
-    assert await letters.count() == 0
+    assert await store.count() == 0
 
 
 FUNCTIONS = ("lead.qualify", "lead.update")
 job_ids, few = st.integers(0, 5), st.integers(0, 2)
-acts = st.one_of(
+actions = st.one_of(
     st.tuples(st.just("die"), job_ids),
     st.tuples(st.just("run"), job_ids),
     st.tuples(st.sampled_from(["retry", "discard"]), job_ids, st.integers(1, 3)),
@@ -374,30 +373,30 @@ acts = st.one_of(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.lists(acts, max_size=20))
-async def test_whatever_is_done_at_once_a_job_is_in_one_place(
+@given(st.lists(actions, max_size=20))
+async def test_concurrent_actions_keep_each_job_in_one_place(
     pool: Pool, script: list[tuple[Any, ...]]
 ) -> None:
-    """Queued, or a dead letter, or gone: never two of them, and never gone by itself."""
+    """A job is queued, a dead letter, or removed by an action. It is never two of these."""
     await pool.flushdb()
-    letters = DeadLetterStore(pool)
+    store = DeadLetterStore(pool)
     dead, queued = set[str](), set[str]()
 
     def matching(function: str | None) -> set[str]:
-        return {one for one in dead if function in (None, FUNCTIONS[int(one) % 2])}
+        return {i for i in dead if function in (None, FUNCTIONS[int(i) % 2])}
 
-    for act in script:
-        match act:
+    for action in script:
+        match action:
             case ("die", number) if str(number) not in queued:
-                await letters.add(letter(str(number), function=FUNCTIONS[number % 2]))
+                await store.add(make_dead_letter(str(number), function=FUNCTIONS[number % 2]))
                 dead.add(str(number))
             case ("run", number) if str(number) in queued:
                 await pool.delete(JOB + str(number))
                 await pool.zrem("lead_tasks", str(number))
                 queued.remove(str(number))
             case ("retry" | "discard" as name, number, times):
-                do = letters.retry if name == "retry" else letters.discard
-                done = sum(await asyncio.gather(*(do(str(number)) for _ in range(times))))
+                operation = store.retry if name == "retry" else store.discard
+                done = sum(await asyncio.gather(*(operation(str(number)) for _ in range(times))))
                 assert done == (str(number) in dead)
                 if done and name == "retry":
                     queued.add(str(number))
@@ -407,23 +406,23 @@ async def test_whatever_is_done_at_once_a_job_is_in_one_place(
                 expected = matching(function)
                 done = sum(
                     await asyncio.gather(
-                        *(letters.retry(where) for _ in range(retries)),
-                        *(letters.discard(where) for _ in range(discards)),
+                        *(store.retry(where) for _ in range(retries)),
+                        *(store.discard(where) for _ in range(discards)),
                     )
                 )
                 assert done == len(expected)
                 dead -= expected
-                now_queued = {one.decode() for one in await pool.zrange("lead_tasks", 0, -1)}
+                now_queued = {job_id.decode() for job_id in await pool.zrange("lead_tasks", 0, -1)}
                 assert queued <= now_queued <= queued | (expected if retries else set())
                 assert discards or now_queued == queued | expected
                 queued = now_queued
-        assert {one.job_id for one in await letters.find()} == dead
-        assert {one.decode() for one in await pool.zrange("lead_tasks", 0, -1)} == queued
+        assert {found.job_id for found in await store.find()} == dead
+        assert {job_id.decode() for job_id in await pool.zrange("lead_tasks", 0, -1)} == queued
         keys = {key.decode() for key in await pool.keys(JOB + "*")}
-        assert keys == {JOB + one for one in queued}
+        assert keys == {JOB + job_id for job_id in queued}
 
 
-def test_failures_at_one_place_have_one_fingerprint() -> None:
+def test_fingerprint_depends_on_function_class_and_place() -> None:
     def fail(message: str) -> Exception:
         return raised(ValueError(message))
 
@@ -432,10 +431,10 @@ def test_failures_at_one_place_have_one_fingerprint() -> None:
     assert fingerprint("a.b", fail("x")) != fingerprint("a.b", raised(KeyError("x")))
 
 
-def test_causes_that_go_round_in_a_circle_have_an_end() -> None:
-    own = raised(KeyError("x"))
-    own.__cause__ = own
-    assert fingerprint("a.b", own) == fingerprint("a.b", own)
+def test_fingerprint_handles_cyclic_causes() -> None:
+    cyclic = raised(KeyError("x"))
+    cyclic.__cause__ = cyclic
+    assert fingerprint("a.b", cyclic) == fingerprint("a.b", cyclic)
     first, second = raised(KeyError("x")), raised(ValueError("y"))
     first.__cause__, second.__cause__ = second, first
-    assert letter(error=first).error_class == "KeyError"
+    assert make_dead_letter(error=first).error_class == "KeyError"

@@ -1,4 +1,4 @@
-"""Redis flushed in the midst of a campaign: every lead still ends in the right state."""
+"""Redis is flushed during a campaign: every lead still reaches the right state."""
 
 from datetime import timedelta
 from random import Random
@@ -36,12 +36,12 @@ PEOPLE = {
 SCRIPTS = {number: scripts for number, (scripts, _) in PEOPLE.items()}
 
 JOBS = 80
-"""About as many are run for all of these people, without a loss."""
+"""Approximate number of jobs for all leads, without a flush."""
 
 
 async def play(flow: Flow, flushes: set[int], order: Random) -> None:
-    """The schedules go on until the campaign is over, and Redis is flushed after the jobs of
-    these numbers."""
+    """Run the schedules until the campaign is finished. Flush Redis after the jobs with the given
+    numbers."""
     jobs = 0
     for _ in range(4 * 24 * 7):
         await flow.run("campaign.tick")
@@ -50,37 +50,37 @@ async def play(flow: Flow, flushes: set[int], order: Random) -> None:
             jobs += 1
             if jobs in flushes:
                 flow.queue.flush()
-        if await is_over(flow) and not flow.queue.waiting:
+        if await is_finished(flow) and not flow.queue.waiting:
             break
         flow.clock.advance(timedelta(minutes=15))
-    # What was lost last is found by the next sweep, and counted by the next roll-up.
+    # The next reconciliation finds the last losses, and the next roll-up counts them.
     flow.clock.advance(timedelta(minutes=15))
     await flow.run("call.reconcile")
     await flow.run("analytics.rollup")
     await flow.drain()
 
 
-async def is_over(flow: Flow) -> bool:
+async def is_finished(flow: Flow) -> bool:
     async with flow.store.begin() as work:
         campaign = await work.campaigns.get(flow.campaign_id)
     return campaign.status is CampaignStatus.COMPLETED
 
 
-async def books(flow: Flow) -> dict[str, Any]:
-    """What does not balance."""
-    wrong: dict[str, Any] = {}
+async def violations(flow: Flow) -> dict[str, Any]:
+    """Return the violated invariants."""
+    violated: dict[str, Any] = {}
     policy = CampaignPolicy()
     async with flow.store.begin() as work:
         campaign = await work.campaigns.get(flow.campaign_id)
         progress = await work.campaigns.progress(campaign.id)
         totals = await work.analytics.totals(campaign.id)
         for history in await work.analytics.histories(campaign.id):
-            if why := unexplained(history, policy.retries, campaign.status):
-                wrong[why] = history
+            if reason := unexplained(history, policy.retries, campaign.status):
+                violated[reason] = history
         for number, (_, expected) in PEOPLE.items():
             lead = await work.leads.find("default", number)
             if lead is None or lead.status is not expected:
-                wrong[number] = lead
+                violated[number] = lead
         buckets = await work.analytics.buckets(campaign.id, None, None)
     provider = await flow.voice.records()
     pairs = {
@@ -88,13 +88,13 @@ async def books(flow: Flow) -> dict[str, Any]:
         "open": (sum(progress.get(status, 0) for status in OPEN), 0),
         "calls the provider took": (provider.accepted, totals.attempts),
         "calls that ended": (provider.ended, totals.ended),
-        "calls in the roll-up": (sum(one.attempts for one in buckets), totals.attempts),
-        "dialled twice": (provider.repeated_keys, 0),
+        "calls in the roll-up": (sum(bucket.attempts for bucket in buckets), totals.attempts),
+        "dialed twice": (provider.repeated_keys, 0),
         "outbox": (await flow.store.outbox_size(), 0),
         "recordings": (len(flow.recordings.list().collect()), 1),
         "suppressed": (await suppressed(flow), {"+12125550102"}),
     }
-    return wrong | {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return violated | {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 async def suppressed(flow: Flow) -> set[str]:
@@ -108,10 +108,10 @@ async def suppressed(flow: Flow) -> set[str]:
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
 )
 @given(st.sets(st.integers(0, JOBS), max_size=12), st.randoms(use_true_random=False))
-async def test_whenever_redis_is_flushed_every_lead_ends_in_the_right_state(
+async def test_every_lead_reaches_the_right_state_despite_flushes(
     flushes: set[int], order: Random
 ) -> None:
     leads = [NewLead(number) for number in PEOPLE]
     async with open_flow(None, scripts=SCRIPTS, leads=leads) as flow:
         await play(flow, flushes, order)
-        assert await books(flow) == {}
+        assert await violations(flow) == {}

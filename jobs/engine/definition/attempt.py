@@ -1,4 +1,4 @@
-"""One try of a job: the time limit, the classified ending, and what the worker is told."""
+"""An execution of a `@job`: argument validation, time limit, retry decision."""
 
 import asyncio
 import random
@@ -17,18 +17,20 @@ from jobs.errors import JobError, ProcessTimeoutError, StaleVersionError
 from jobs.settings import Settings, get_settings
 
 STALE_READS: Final = 3
-"""How often a try that met a stale version is run again at once, before it counts as failed."""
+"""Repetitions within one execution that meets a stale version, before it counts as failed."""
 
 FUNCTION_KEY: Final = "ringline:runs"
-"""In a job's context: the function that our worker runs."""
+"""The key, in a job's context, of the function that our worker executes."""
 
-_in_a_try: ContextVar[bool] = ContextVar("in_a_try", default=False)
+_executing: ContextVar[bool] = ContextVar("executing_job", default=False)
 
 
 def called_by_worker(job: JobDefinition, ctx: object) -> bool:
-    """Whether this call is a try of this job that a worker makes, and not a call from a test or
-    another job. Our own worker says what it runs; under arq's, the first call is taken for it."""
-    if not isinstance(ctx, dict) or "score" not in ctx or _in_a_try.get():
+    """Return whether a worker makes this call, and not a test or another job.
+
+    Our worker names the function that it executes. Under arq's worker, the first call counts.
+    """
+    if not isinstance(ctx, dict) or "score" not in ctx or _executing.get():
         return False
     runs = ctx.get(FUNCTION_KEY)
     while isinstance(runs, partial):
@@ -39,24 +41,28 @@ def called_by_worker(job: JobDefinition, ctx: object) -> bool:
 async def run(
     job: JobDefinition, ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Runs one try. Returns the result; raises arq's `Retry` when the job is to run again, and the
-    error itself, mapped by `as_job_error`, when this was the last try.
+    """Execute a job once.
 
-    Our own worker, which sets `ctx["engine"]`, makes the outcome of that; under arq's the try
+    Our worker, which sets `ctx["engine"]`, reports the outcome. Under arq's worker the execution
     reports its own.
+
+    Raises:
+        Retry: The job is to run again; the cause is the failure.
+        Exception: The job has failed for good, with the error as `as_job_error` maps it.
     """
-    token = _in_a_try.set(True)
+    token = _executing.set(True)
     try:
         if "engine" in ctx:
             return await attempt(job, ctx, args, kwargs)
         return await under_arq.reported(job, ctx, (args, kwargs), attempt(job, ctx, args, kwargs))
     finally:
-        _in_a_try.reset(token)
+        _executing.reset(token)
 
 
 async def attempt(
     job: JobDefinition, ctx: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    """Validate the arguments, run the coroutine within its time limit, and judge its failure."""
     settings = settings_of(ctx)
     try:
         checked, named = job.check(args, kwargs)
@@ -127,16 +133,16 @@ async def _limited(
     except TimeoutError as error:
         if not limit.expired:
             raise
-        raise ProcessTimeoutError(f"{job.name} ran past its {seconds:g} s") from error
+        raise ProcessTimeoutError(f"{job.name} exceeded its time limit of {seconds:g} s") from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # A worker takes it for its own cancellation, and would run the job again, time and again.
-        raise JobError(f"{job.name} waited for what somebody else cancelled") from error
+        # A worker would take it for its own cancellation, and run the job again without end.
+        raise JobError(f"{job.name} waited for a task that something else canceled") from error
 
 
 def settings_of(ctx: Mapping[str, Any]) -> Settings:
-    """The worker's settings, where it opened any; else the process's."""
+    """Return the worker's settings if it has any, else the process's."""
     settings = ctx.get("settings")
     return settings if isinstance(settings, Settings) else get_settings()

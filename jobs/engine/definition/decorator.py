@@ -26,15 +26,28 @@ def job(
     aliases: Sequence[str] = (),
     dead_letter: bool = True,
 ) -> Callable[[F], F]:
-    """Makes `async def verb_noun(ctx, …)` a job; stands above `@retry`.
+    """Make `async def verb_noun(ctx, …)` a job. The decorator stands above `@retry`.
 
-    name: `domain.verb`, permanent: it is in the payloads of waiting jobs; a renamed job keeps its
-    old names as aliases. timeout: seconds for one try, which is tried again when they are over.
-    queue: for producers that import the job; others go by the name. keep_result: seconds, 0 for
-    not at all. dead_letter: False lets a failed job go without a trace but the log.
+    When a worker calls the coroutine, it validates the arguments and retries. When a test or
+    another job calls it, it runs as written.
 
-    Called by a worker, the coroutine checks its arguments and retries; called directly, as in a
-    test or from another job, it runs as written. Raises UsageError when the name is taken.
+    Args:
+        name: `domain.verb`, permanent: payloads of waiting jobs contain it.
+        timeout: Seconds for one execution, after which the job is retried; by default
+            TASK_TIMEOUT.
+        queue: The queue for producers that enqueue the function; by default the queue that the
+            name or the settings class determines.
+        keep_result: Seconds for which a result is kept, 0 for not at all; by default the worker's
+            setting.
+        aliases: Former names, under which waiting jobs still run.
+        dead_letter: Keep a dead letter if the job fails for good.
+
+    Returns:
+        The decorator. It keeps the function's signature.
+
+    Raises:
+        UsageError: The name is taken, or a worker could not serve the function: a method, a
+            `functools.partial`, a callable object, no `async def`, no context parameter.
     """
 
     def define(body: F) -> F:

@@ -1,4 +1,4 @@
-"""Job definitions: what `@job` records, the registry by name, and argument validation."""
+"""Job definitions: what `@job` records, and their registry by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,25 @@ from jobs.errors import UsageError
 from jobs.settings import Settings
 
 BACKSTOP: Final = 10.0
-"""Seconds that arq's own timeout, which ends a job for good, is longer than ours."""
+"""Seconds that arq's timeout, which ends a job for good, is longer than ours."""
 UNLIMITED_TRIES: Final = 1_000_000
-"""For arq, which would end a job outside of our reach; `@retry` does the counting."""
+"""arq's limit, out of reach: `@retry` counts, and arq would end the job without a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
-    """What `@job` was told. timeout, keep_result: seconds; None: the setting, the worker's own."""
+    """The definition of a job.
+
+    Attributes:
+        name: `domain.verb`, permanent.
+        body: The coroutine function.
+        policy: The retry policy.
+        timeout: Seconds for one execution; None for TASK_TIMEOUT.
+        queue: The queue for producers that enqueue the function; None for the name's queue.
+        keep_result: Seconds for which a result is kept; None for the worker's default.
+        aliases: Former names.
+        dead_letter: Keep a dead letter of a job that failed for good.
+    """
 
     name: str
     body: Body
@@ -53,12 +64,14 @@ class JobDefinition:
         return self._arguments().parameters
 
     def time_limit(self, settings: Settings) -> float:
+        """Return the seconds that one execution may take."""
         return settings.task_timeout if self.timeout is None else self.timeout
 
     def arq_functions(self, coroutine: Body, settings: Settings) -> list[Function]:
-        """The entries of arq's table of functions: one for the name and for each alias.
+        """Return the entries for arq's table of functions: one per name and alias.
 
-        Raises UsageError where no try could check its arguments.
+        Raises:
+            UsageError: The annotations do not allow arguments to be validated.
         """
         self._arguments()
         return [
@@ -78,25 +91,30 @@ _BY_NAME: Final[dict[str, JobDefinition]] = {}
 
 
 def definition_of(coroutine: object) -> JobDefinition | None:
-    """What `@job` was told about this coroutine function; None when it is not a job."""
+    """Return the definition of a coroutine function; None if it is not a job."""
     definition: JobDefinition | None = getattr(coroutine, "__job__", None)
     return definition
 
 
 def find_job(name: str) -> JobDefinition | None:
-    """The job of this name or alias, as far as its module has been imported."""
+    """Return the job with this name or alias; None if no imported module defines it."""
     return _BY_NAME.get(name)
 
 
 def register(definition: JobDefinition) -> None:
+    """Add a job to the registry.
+
+    Raises:
+        UsageError: Another function has the name.
+    """
     for name in (definition.name, *definition.aliases):
         known = _BY_NAME.get(name)
-        if known is not None and _place(known.body) != _place(definition.body):
+        if known is not None and _path(known.body) != _path(definition.body):
             raise UsageError(
-                f"two jobs are called {name}: {_place(known.body)} and {_place(definition.body)}"
+                f"two jobs are called {name}: {_path(known.body)} and {_path(definition.body)}"
             )
         _BY_NAME[name] = definition
 
 
-def _place(body: Body) -> str:
+def _path(body: Body) -> str:
     return f"{body.__module__}.{body.__qualname__}"

@@ -1,4 +1,4 @@
-"""When a failed job is tried again: a pure function of the error and of the tries used."""
+"""Retry policies: pure functions of an error and of the tries used."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,21 +14,25 @@ from jobs.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LONGEST_ASKED_WAIT: Final = timedelta(days=1)
-"""An outside service that asks for a longer wait than this is tried after it all the same."""
+MAX_REQUESTED_WAIT: Final = timedelta(days=1)
+"""The longest wait that a service can request."""
 
 _POLICY: Final = "__retry_policy__"
 _TOO_GENERAL: Final = (BaseException, Exception, RinglineError, JobError)
-"""Naming one of these in `on` does not make bad arguments worth a retry."""
+"""Classes in `on` that do not cover final errors, such as bad arguments."""
 
 
 def backoff(
     n: int, delay: float, cap: float, random: Callable[[], float] | None = None
 ) -> timedelta:
-    """The wait before retry number `n`, counted from 0: min(cap, delay * 2**n).
+    """Return the wait before retry number `n`: min(cap, delay * 2**n).
 
-    delay, cap: seconds. random: answers from 0 up to 1; when given, full jitter: a random part of
-    the wait (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+    Args:
+        n: The number of the retry, from 0.
+        delay: The first wait in seconds.
+        cap: The longest wait in seconds.
+        random: Returns a number from 0 up to 1; adds full jitter, a random part of the wait (AWS
+            Architecture Blog, "Exponential Backoff And Jitter", 2015).
     """
     seconds = backoff_delay(n, delay, cap)
     return timedelta(seconds=seconds * random() if random else seconds)
@@ -36,12 +40,17 @@ def backoff(
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when; what is None is the setting's value at run time.
+    """The number and the times of retries. A value of None is the setting at run time.
 
-    max_retries: tries after the first (TASK_MAX_RETRIES). delay, max_delay: seconds
-    (TASK_DEFAULT_RETRY_DELAY, TASK_MAX_RETRY_DELAY). on: another policy for some error classes;
-    the nearest base class counts, and naming a class makes it worth a retry. causes: judge the
-    causes of an error (`raise X from Y`) like the error itself, as where a library wraps errors.
+    Attributes:
+        max_retries: Executions after the first (TASK_MAX_RETRIES).
+        delay: Seconds before the first retry (TASK_DEFAULT_RETRY_DELAY).
+        max_delay: The longest wait in seconds (TASK_MAX_RETRY_DELAY).
+        jitter: Wait a random part of the delay.
+        on: Policies for some error classes. The nearest base class counts, and a class that is
+            named is retried.
+        causes: Judge the causes of an error (`raise X from Y`) like the error itself: for
+            libraries that wrap errors.
     """
 
     max_retries: int | None = None
@@ -58,10 +67,18 @@ class RetryPolicy:
         settings: Settings,
         random: Callable[[], float],
     ) -> timedelta | None:
-        """How long to wait after try `try_number` (from 1) ended in `error`; None: no more tries.
+        """Return the wait before the next execution.
 
-        A wait that the error asks for (`retry_after`) is honoured when it is the longer one, up to
-        a day.
+        A wait that the error requests (`retry_after`) counts if it is longer, up to a day.
+
+        Args:
+            error: The failure of the last execution.
+            try_number: The number of that execution, from 1.
+            settings: The values of what is None here.
+            random: Returns a number from 0 up to 1, for jitter.
+
+        Returns:
+            The wait; None if the job has failed for good.
         """
         policy = self._policy_for(error)
         if policy is None:
@@ -75,21 +92,21 @@ class RetryPolicy:
             settings.task_max_retry_delay if policy.max_delay is None else policy.max_delay,
             random if policy.jitter else None,
         )
-        return max(wait, _asked_wait(error))
+        return max(wait, _requested_wait(error))
 
     def _policy_for(self, error: BaseException) -> "RetryPolicy | None":
         final = isinstance(error, UsageError) or (
             isinstance(error, JobError) and not error.retryable
         )
         # as_job_error keeps the library's own error as the cause.
-        known_as = (error, error.__cause__) if isinstance(error, JobError) else (error,)
-        for kind in (base for one in known_as for base in type(one).__mro__):
+        errors = (error, error.__cause__) if isinstance(error, JobError) else (error,)
+        for kind in (base for candidate in errors for base in type(candidate).__mro__):
             if kind in self.on and not (final and kind in _TOO_GENERAL):
                 return self.on[kind]
         return None if final else self
 
 
-def _asked_wait(error: BaseException) -> timedelta:
+def _requested_wait(error: BaseException) -> timedelta:
     """Return the wait that an error requests; zero if it requests none that can be read.
 
     Libraries have `retry_after` as seconds, as a timedelta, or as the text of the HTTP header
@@ -101,19 +118,19 @@ def _asked_wait(error: BaseException) -> timedelta:
         return timedelta()
     if not math.isfinite(seconds):
         return timedelta()
-    return timedelta(seconds=min(max(seconds, 0), LONGEST_ASKED_WAIT.total_seconds()))
+    return timedelta(seconds=min(max(seconds, 0), MAX_REQUESTED_WAIT.total_seconds()))
 
 
-def _seconds(asked: Any) -> float:
-    if isinstance(asked, timedelta):
-        return asked.total_seconds()
-    if isinstance(asked, str) and not asked.strip().replace(".", "", 1).isdigit():
-        return parsedate_to_datetime(asked).timestamp() - time()
-    return float(asked or 0)
+def _seconds(retry_after: Any) -> float:
+    if isinstance(retry_after, timedelta):
+        return retry_after.total_seconds()
+    if isinstance(retry_after, str) and not retry_after.strip().replace(".", "", 1).isdigit():
+        return parsedate_to_datetime(retry_after).timestamp() - time()
+    return float(retry_after or 0)
 
 
 NO_RETRY: Final = RetryPolicy(max_retries=0)
-"""For `on`: errors of this class are never tried again."""
+"""For `on`: errors of the class are never retried."""
 
 
 def retry(
@@ -125,9 +142,20 @@ def retry(
     on: Mapping[type[BaseException], RetryPolicy] | None = None,
     causes: bool = False,
 ) -> Callable[[F], F]:
-    """Gives a job its retry policy; stands below `@job`. For the parameters see RetryPolicy.
+    """Give a job its retry policy. The decorator stands below `@job`.
 
     `@retry(max_retries=5, on={NotFoundError: RetryPolicy(delay=1), KeyError: NO_RETRY})`
+
+    Args:
+        max_retries: Executions after the first.
+        delay: Seconds before the first retry; each further wait doubles.
+        max_delay: The longest wait in seconds.
+        jitter: Wait a random part of the delay.
+        on: Policies for some error classes.
+        causes: Judge the causes of an error, too.
+
+    Raises:
+        UsageError: The decorator stands above `@job`.
     """
     policy = RetryPolicy(max_retries, delay, max_delay, jitter, dict(on or {}), causes)
 
@@ -141,6 +169,6 @@ def retry(
 
 
 def policy_of(function: Callable[..., object]) -> RetryPolicy:
-    """The policy that `@retry` gave, or the default one."""
+    """Return the policy of a function, or the default policy."""
     policy: RetryPolicy = getattr(function, _POLICY, None) or RetryPolicy()
     return policy

@@ -1,4 +1,4 @@
-"""A time limit that costs a dictionary entry: one timer for all that runs in an event loop."""
+"""Time limits: one event-loop timer for all limits of a loop."""
 
 import asyncio
 import math
@@ -10,10 +10,15 @@ from jobs.engine.definition.deadline_timer import DeadlineTimer
 
 
 class TimeLimit:
-    """`with TimeLimit(seconds):` cancels the task past its time and raises TimeoutError then.
+    """Cancels the task in `with TimeLimit(seconds):` after its time, and raises TimeoutError.
 
-    As asyncio.timeout, which sets and clears a timer of its own each time: about a third of what
-    it costs to run a job that does nothing.
+    `asyncio.timeout` does the same, but sets and clears a timer each time. That costs about a third
+    of the time that a no-op job takes.
+
+    Attributes:
+        seconds: The limit.
+        deadline: The end, in the event loop's time.
+        expired: The task was canceled.
     """
 
     __slots__ = ("_cancelling", "_limits", "deadline", "expired", "seconds", "task")
@@ -44,9 +49,10 @@ class TimeLimit:
             return
         ours = self.task.uncancel() <= self._cancelling
         if ours and kind is asyncio.CancelledError:
-            raise TimeoutError(f"ran past {self.seconds:g} s") from error
+            raise TimeoutError(f"exceeded {self.seconds:g} s") from error
 
     def end(self) -> None:
+        """Cancel the task."""
         self.expired = True
         self.task.cancel()
 
@@ -80,5 +86,5 @@ class _Limits:
         return min((limit.deadline for limit in self.running), default=math.inf)
 
 
-# Weak on both sides, since a timer holds its loop: a closed loop goes, and what belongs to it.
+# Weak on both sides: a timer holds its loop, and a closed loop must be collected with its limits.
 _OF_LOOP: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, ref[_Limits]]] = WeakKeyDictionary()

@@ -1,4 +1,4 @@
-"""Under arq's own worker a try reports its own end: the log line, the counters, the dead letter."""
+"""Executions under arq's worker: each reports its own outcome, counters and dead letter."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -36,16 +36,22 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 async def reported(
     job: JobDefinition, ctx: Mapping[str, Any], arguments: Arguments, attempt: Awaitable[Any]
 ) -> Any:
-    """Awaits `attempt` and reports how it ended; its result or error goes on to arq.
+    """Await an execution, report its outcome, and pass its result or error on to arq.
 
-    A cancelled try is reported as released: only arq knows whether it was aborted.
+    A canceled execution is reported as released: only arq knows whether it was aborted.
+
+    Args:
+        job: The job's definition.
+        ctx: The job's context.
+        arguments: The job's arguments.
+        attempt: The execution.
     """
     queue = queue_of(job, ctx)
     started = time()
     log_start(ctx["job_id"], job.name, queue, ctx["job_try"])
 
     def outcome(
-        ending: OutcomeKind,
+        kind: OutcomeKind,
         error: BaseException | None = None,
         retry_in: timedelta | None = None,
         fingerprint: str | None = None,
@@ -54,7 +60,7 @@ async def reported(
             job_id=ctx["job_id"],
             function=job.name,
             queue=queue,
-            kind=ending,
+            kind=kind,
             try_number=ctx["job_try"],
             enqueued=ctx["enqueue_time"].timestamp(),
             started=started,
@@ -74,27 +80,27 @@ async def reported(
         raise
     except Retry as retry:
         wait = timedelta(milliseconds=retry.defer_score or 0)
-        await _tell(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
+        await _report(redis, outcome(OutcomeKind.RETRIED, retry.__cause__, wait))
         raise
     except BaseException as error:
         if ends_the_process(error):
             raise
         remember_arguments(error, named_arguments(*arguments, job.parameters))
-        letter = await _keep(job, ctx, queue, arguments, error)
-        if letter is None:
-            await _tell(redis, outcome(OutcomeKind.DISCARDED, error))
+        dead_letter = await _keep_dead_letter(job, ctx, queue, arguments, error)
+        if dead_letter is None:
+            await _report(redis, outcome(OutcomeKind.DISCARDED, error))
         else:
-            await _tell(redis, outcome(OutcomeKind.DEAD, error, fingerprint=letter.fingerprint))
+            fingerprint = dead_letter.fingerprint
+            await _report(redis, outcome(OutcomeKind.DEAD, error, fingerprint=fingerprint))
         if not isinstance(error, Exception):  # arq's worker would exit with it
             raise JobExecutionFailed(f"{type(error).__name__}: {error_message(error)}") from error
         raise
-    await _tell(redis, outcome(OutcomeKind.DONE))
+    await _report(redis, outcome(OutcomeKind.DONE))
     return result
 
 
 def queue_of(job: JobDefinition, ctx: Mapping[str, Any]) -> str:
-    """The queue that the job came from: EngineSettings put it into the context; without it, the
-    one that the job's name means."""
+    """Return the queue of a job: from the context if EngineSettings has set it, else by name."""
     queue: str | None = ctx.get("queue")
     if queue is not None:
         return queue
@@ -103,11 +109,11 @@ def queue_of(job: JobDefinition, ctx: Mapping[str, Any]) -> str:
 
 
 def _alerts_by(redis: ArqRedis) -> Alerts:
-    """arq's worker has no observers, so they are made for its connections."""
+    """Return the alerts of a pool. arq's worker has no observers, so they belong to its pool."""
     return _ALERTS.setdefault(redis, Alerts(post_alert, redis))
 
 
-async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
+async def _report(redis: ArqRedis, outcome: Outcome) -> None:
     log_outcome(outcome)
     _alerts_by(redis)(outcome)
     try:
@@ -116,7 +122,7 @@ async def _tell(redis: ArqRedis, outcome: Outcome) -> None:
         logger.warning("counters_lost", job=outcome.function, error=str(error))
 
 
-async def _keep(
+async def _keep_dead_letter(
     job: JobDefinition,
     ctx: Mapping[str, Any],
     queue: str,
@@ -126,16 +132,16 @@ async def _keep(
     if not job.dead_letter:
         return None
     redis: ArqRedis = ctx["redis"]
-    letters = DeadLetterStore(redis)
+    store = DeadLetterStore(redis)
     enqueued_at: datetime = ctx["enqueue_time"]
-    payload = await letters.payload_of(ctx["job_id"]) or serialize_job(
+    payload = await store.payload_of(ctx["job_id"]) or serialize_job(
         job.name,
         *arguments,
         None,
         round(enqueued_at.timestamp() * 1000),
         serializer=redis.job_serializer,
     )
-    letter = DeadLetter.of(
+    dead_letter = DeadLetter.of(
         error,
         job_id=ctx["job_id"],
         function=job.name,
@@ -146,5 +152,5 @@ async def _keep(
         failed_at=datetime.now(UTC),
         parameters=job.parameters,
     )
-    await letters.add(letter)
-    return letter
+    await store.add(dead_letter)
+    return dead_letter

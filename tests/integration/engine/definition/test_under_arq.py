@@ -183,7 +183,7 @@ async def test_a_timeout_is_retried(pool: Pool) -> None:
 
 async def test_a_timeout_of_the_last_try_is_told_as_such(pool: Pool) -> None:
     failed = await run(pool, "stock.scripted", ["bug", "bug", "sleep"])
-    with pytest.raises(ProcessTimeoutError, match=r"stock\.scripted ran past its 0\.2 s"):
+    with pytest.raises(ProcessTimeoutError, match=r"stock\.scripted exceeded its time limit of 0\.2 s"):
         await failed.result()
 
 
@@ -233,7 +233,7 @@ async def test_a_retry_that_the_job_raises_itself_is_bounded(pool: Pool) -> None
     [
         ("unwritable", r"no file \udcff"),
         ("mute", "MuteError: "),
-        ("cancelled", "stock.scripted waited for what somebody else cancelled"),
+        ("cancelled", "stock.scripted waited for a task that something else canceled"),
     ],
 )
 async def test_what_is_hard_to_tell_is_retried_and_kept_like_any_error(

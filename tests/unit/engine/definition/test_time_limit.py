@@ -23,7 +23,7 @@ async def test_what_is_late_is_cancelled_and_told_as_a_timeout() -> None:
         finally:
             cleaned_up.set()
 
-    with pytest.raises(TimeoutError, match=r"ran past 0\.01 s"), TimeLimit(0.01) as limit:
+    with pytest.raises(TimeoutError, match=r"exceeded 0\.01 s"), TimeLimit(0.01) as limit:
         await body()
     assert cleaned_up.is_set()
     assert limit.expired

@@ -39,6 +39,8 @@ class Ended:
     enrolment: Enrolment
     lead: Lead
     campaign: Campaign
+    to_remove: Sequence[UUID] = ()
+    """All enrolments of the lead, if it is not to be called again."""
 
 
 @job("call.process_completed", timeout=30)
@@ -54,9 +56,9 @@ async def process_completed(ctx: JobContext, *call_ids: UUID) -> None:
         )
         await work.campaigns.save_enrolments([after_end(one, now) for one in ended])
         await work.leads.save(changed_leads(ended, now))
-        for one in ended:
+        for one in sorted(ended, key=lambda one: (one.lead.tenant, one.lead.e164)):
             if one.after.suppress:
-                await _suppress(work, one.lead, now)
+                await _suppress(work, one, now)
 
 
 async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
@@ -76,9 +78,7 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
         for call in calls.values()
     }
     after = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
-    suppressed = sorted({calls[id_].lead_id for id_, one in after.items() if one.suppress})
-    for lead_id in suppressed:
-        await work.calls.open_calls_of(lead_id)
+    suppressed = {calls[id_].lead_id for id_, one in after.items() if one.suppress}
     moved = {calls[id_].lead_id for id_, one in after.items() if one.lead_status is not None}
     unmoved = {call.lead_id for call in calls.values()} - moved
     leads = {
@@ -88,11 +88,14 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
             *await work.leads.get_many(unmoved),
         )
     }
+    to_remove = {
+        lead_id: [enrolment.id for enrolment in await work.campaigns.enrolments_of(lead_id)]
+        for lead_id in suppressed
+    }
+    # All at once, or they would not be locked in the order of their ids.
+    ids = {call.enrolment_id for call in calls.values()}.union(*to_remove.values())
     enrolments = {
-        enrolment.id: enrolment
-        for enrolment in await work.campaigns.enrolments(
-            {call.enrolment_id for call in calls.values()}, lock=True
-        )
+        enrolment.id: enrolment for enrolment in await work.campaigns.enrolments(ids, lock=True)
     }
     campaigns = {
         campaign.id: campaign
@@ -106,6 +109,7 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
             enrolments[call.enrolment_id],
             leads[call.lead_id],
             campaigns[call.campaign_id],
+            to_remove.get(call.lead_id, ()),
         )
         for call in calls.values()
     ]
@@ -164,8 +168,13 @@ def after_end(ended: Ended, now: datetime) -> Enrolment:
     return replace(counted, status=ENROLMENT.advance(enrolment.status, target), next_at=next_at)
 
 
-async def _suppress(work: Work, lead: Lead, now: datetime) -> None:
-    """Honours a do-not-call request: the suppression, and the end of all that was to come."""
+async def _suppress(work: Work, ended: Ended, now: datetime) -> None:
+    """Honours a do-not-call request: the suppression, and the end of all that was to come.
+
+    An open call that another transaction holds is left to `call.dispatch`, which finds the
+    suppression before it dials.
+    """
+    lead = ended.lead
     await work.leads.suppress(
         lead.tenant, lead.e164, reason="asked on a call", now=now, until=now + SUPPRESSED_FOR
     )
@@ -181,7 +190,7 @@ async def _suppress(work: Work, lead: Lead, now: datetime) -> None:
             for call in pending
         ]
     )
-    others = await work.campaigns.enrolments_of(lead.id, lock=True)
+    others = await work.campaigns.enrolments(ended.to_remove, lock=True)
     await work.campaigns.save_enrolments(
         [
             replace(

@@ -63,7 +63,7 @@ async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, ur
             await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
         raise
     async with ctx["store"].begin() as work:
-        await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
+        # The recording first, since it locks its call, and calls are locked before events.
         await work.calls.add_recording(
             Recording(
                 call_id=call_id,
@@ -74,6 +74,7 @@ async def ingest_recording(ctx: JobContext, call_id: UUID, recording_id: str, ur
                 stored_at=ctx["clock"].now(),
             )
         )
+        await work.calls.mark_fetched(call_id, recording_id, ctx["clock"].now())
     return path
 
 

@@ -113,7 +113,10 @@ class Campaigns(Protocol):
         """Those that exist, in the order of their ids."""
         ...
 
-    async def enrolments_of(self, lead_id: UUID, *, lock: bool = False) -> list[Enrolment]: ...
+    async def enrolments_of(self, lead_id: UUID) -> list[Enrolment]:
+        """Those of the lead in all campaigns, unlocked: to lock the enrolments of several leads
+        in one order, pass the ids of all to `enrolments`."""
+        ...
 
     async def save_enrolments(self, enrolments: Sequence[Enrolment]) -> None:
         """Raises StaleVersionError."""
@@ -162,7 +165,8 @@ class Calls(Protocol):
         ...
 
     async def open_calls_of(self, lead_id: UUID) -> list[Call]:
-        """The lead's calls that are scheduled and not dialled yet; locked."""
+        """The lead's calls that are scheduled and not dialled yet; locked, skipping those that
+        another transaction holds."""
         ...
 
     async def ended_since(self, campaign_id: UUID, since: datetime) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,7 +18,7 @@ from jobs import embedded
 from jobs.cli import main as command
 from jobs.embedded import databases
 from jobs.settings import get_settings
-from jobs.store.postgres import tables
+from jobs.store.postgres import migrate, tables
 from jobs.store.postgres.grants import PRIVILEGES
 from jobs.store.postgres.store import PostgresStore
 from tests.contract import (
@@ -207,4 +208,15 @@ def test_what_no_grant_would_bind_is_refused(roles: Roles, monkeypatch: pytest.M
             assert result.stderr.count("\n") == 1
     finally:
         get_settings.cache_clear()
+        asyncio.run(databases.drop(roles.admin_url, name))
+
+
+def test_several_processes_may_grant_at_once(roles: Roles) -> None:
+    name = f"{roles.database}_3"
+    asyncio.run(databases.create(roles.admin_url, name, template=roles.database))
+    url = databases.named(roles.admin_url, name)
+    try:
+        with ThreadPoolExecutor(4) as executor:
+            list(executor.map(lambda _: migrate.upgrade(url, grant_to=roles.app), range(8)))
+    finally:
         asyncio.run(databases.drop(roles.admin_url, name))

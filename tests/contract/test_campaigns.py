@@ -63,7 +63,7 @@ async def test_enrolling_again_adds_only_who_is_new(store: Store) -> None:
         assert await work.campaigns.progress(campaign.id) == {S.QUEUED: 3}
         assert await work.campaigns.progress(uuid4()) == {}
         first = enrolments[0]
-        assert await work.campaigns.enrolments_of(first.lead_id, lock=True) == [first]
+        assert await work.campaigns.enrolments_of(first.lead_id) == [first]
         assert await work.campaigns.enrolments([first.id, uuid4()]) == [first]
     assert (first.status, first.attempts, first.calls, first.tries, first.next_at) == (
         S.QUEUED, 0, 0, {}, None

@@ -181,8 +181,8 @@ async def spawn(
 def command(*args: str) -> list[str]:
     """A child's command: this interpreter, as a worker.
 
-    As under the `ringline` command, no module of the working folder takes the place of one of ours or
-    of Python's; but in a checkout that is not installed, ours are there and nowhere else.
+    As under the `ringline` command, no module of the working folder shadows one of ours or of
+    Python's. A checkout that is not installed is the exception: its modules are nowhere else.
     """
     safe = [] if Path.cwd() == _CHECKOUT else ["-P"]
     return [sys.executable, *safe, "-m", "jobs.worker", *args]

@@ -69,7 +69,7 @@ class MemoryCampaigns:
     async def enrolments(self, ids: Collection[UUID], *, lock: bool = False) -> list[Enrolment]:
         return by_id(self._state.enrolments, ids)
 
-    async def enrolments_of(self, lead_id: UUID, *, lock: bool = False) -> list[Enrolment]:
+    async def enrolments_of(self, lead_id: UUID) -> list[Enrolment]:
         found = [e for e in self._state.enrolments.values() if e.lead_id == lead_id]
         return sorted(found, key=lambda enrolment: enrolment.id)
 

@@ -63,6 +63,7 @@ _FIGURES = _BUCKET[3:]
 _PUT = insert_many(
     tables.metric_buckets,
     _BUCKET,
+    key=("campaign_id", "starts_at", "zone"),
     tail="ON CONFLICT (campaign_id, starts_at, zone) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _FIGURES),
 )
@@ -151,10 +152,9 @@ class PostgresAnalytics:
         return [_bucket(row) for row in rows]
 
     async def put(self, buckets: Sequence[Bucket]) -> None:
-        # In one order, or two rollups of the same buckets could wait for each other.
         rows = [
             {**bucket.key._asdict(), **{name: getattr(bucket, name) for name in _FIGURES}}
-            for bucket in sorted(buckets, key=lambda bucket: bucket.key)
+            for bucket in buckets
         ]
         await self._session.run(_PUT, {"rows": encode(rows)})
 

@@ -30,6 +30,7 @@ _CALL = ", ".join(names(tables.calls, without=("zone", "change_id")))
 _ADD = insert_many(
     tables.calls,
     _NEW,
+    key=("enrolment_id", "number"),
     created_at="CAST(:now AS timestamptz)",
     change_id=_THIS_CHANGE,
 )
@@ -60,7 +61,7 @@ _IN_FLIGHT = text(
 )
 _OPEN_OF_LEAD = text(
     f"SELECT {_CALL} FROM calls WHERE lead_id = :lead AND status = 'scheduled' "
-    "AND dialed_at IS NULL ORDER BY id FOR NO KEY UPDATE"
+    "AND dialed_at IS NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 )
 _ENDED = text(
     "SELECT count(*) FILTER (WHERE disposition = :carrier_failure), count(*) FROM calls "
@@ -77,6 +78,7 @@ _EVENT = ("provider_id", "kind", "sequence", "call_id", "payload", "received_at"
 _RECORD = insert_many(
     tables.call_events,
     _EVENT,
+    key=("provider_id", "kind", "sequence"),
     tail="ON CONFLICT (provider_id, kind, sequence) DO NOTHING "
     "RETURNING provider_id, kind, sequence",
 )
@@ -90,8 +92,9 @@ _UNAPPLIED = text(
     "ORDER BY sequence, id"
 )
 _MARK = text(
-    "UPDATE call_events SET applied_at = :now "
-    "WHERE id = ANY(CAST(:ids AS bigint[])) AND applied_at IS NULL"
+    "UPDATE call_events AS t SET applied_at = :now FROM (SELECT id FROM call_events "
+    "WHERE id = ANY(CAST(:ids AS bigint[])) AND applied_at IS NULL "
+    "ORDER BY id FOR NO KEY UPDATE) AS r WHERE t.id = r.id"
 )
 _LINK = text(
     "UPDATE call_events AS t SET call_id = r.call_id FROM (SELECT e.id, link.call_id "
@@ -112,9 +115,10 @@ _UNFETCHED = text(
     "AND e.received_at < :received_before ORDER BY e.received_at, e.id LIMIT :limit"
 )
 _MARK_FETCHED = text(
-    "UPDATE call_events SET fetched_at = :now WHERE kind = 'recording' AND fetched_at IS NULL "
-    "AND payload ->> 'recording_id' = :recording "
-    "AND provider_id = (SELECT provider_id FROM calls WHERE id = :call)"
+    "UPDATE call_events AS t SET fetched_at = :now FROM (SELECT id FROM call_events "
+    "WHERE kind = 'recording' AND fetched_at IS NULL AND payload ->> 'recording_id' = :recording "
+    "AND provider_id = (SELECT provider_id FROM calls WHERE id = :call) "
+    "ORDER BY id FOR NO KEY UPDATE) AS r WHERE t.id = r.id"
 )
 _ADD_RECORDING = text(
     "INSERT INTO recordings (call_id, provider_id, path, sha256, size, stored_at) "
@@ -181,10 +185,8 @@ class PostgresCalls:
 
     async def record_events(self, events: Sequence[NewEvent]) -> list[NewEvent]:
         by_key = {(e.provider_id, e.kind.value, e.sequence): e for e in reversed(events)}
-        # In one order, or two batches with the same repeated callbacks could wait for each other.
-        ordered = [by_key[key] for key in sorted(by_key)]
-        stored = await self._session.rows(_RECORD, {"rows": encode(ordered)})
-        return [by_key[key] for key in map(tuple, stored)]
+        stored = await self._session.rows(_RECORD, {"rows": encode(list(by_key.values()))})
+        return [by_key[key] for key in sorted(map(tuple, stored))]
 
     async def unapplied_events(self, call_ids: Collection[UUID]) -> list[CallEvent]:
         rows = await self._session.rows(_UNAPPLIED, {"ids": as_list(call_ids)})

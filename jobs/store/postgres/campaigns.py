@@ -47,7 +47,7 @@ _ENROL = text(
     "INSERT INTO enrolments (id, campaign_id, lead_id, created_at) "
     "SELECT id, :campaign, lead_id, :now "
     "FROM unnest(CAST(:ids AS uuid[]), CAST(:leads AS uuid[])) AS r (id, lead_id) "
-    "ON CONFLICT (campaign_id, lead_id) DO NOTHING"
+    "ORDER BY lead_id ON CONFLICT (campaign_id, lead_id) DO NOTHING"
 )
 _DUE = f"SELECT {_ENROLMENT} FROM enrolments WHERE campaign_id = :campaign AND {tables.TO_CALL} "
 _WAITED = text(
@@ -58,9 +58,7 @@ _UNTIMED = text(
 )
 _GET_ENROLMENTS = select_by_ids(tables.enrolments, _ENROLMENT)
 _LOCK_ENROLMENTS = select_by_ids(tables.enrolments, _ENROLMENT, lock=True)
-_OF_LEAD = f"SELECT {_ENROLMENT} FROM enrolments WHERE lead_id = :lead ORDER BY id"
-_GET_OF_LEAD = text(_OF_LEAD)
-_LOCK_OF_LEAD = text(f"{_OF_LEAD} FOR NO KEY UPDATE")
+_OF_LEAD = text(f"SELECT {_ENROLMENT} FROM enrolments WHERE lead_id = :lead ORDER BY id")
 _SAVE_ENROLMENTS = SaveMany(
     tables.enrolments, "enrolment", ("status", "attempts", "calls", "tries", "next_at")
 )
@@ -160,8 +158,8 @@ class PostgresCampaigns:
         rows = await self._session.rows(statement, {"ids": as_list(ids)})
         return [enrolment_of(row) for row in rows]
 
-    async def enrolments_of(self, lead_id: UUID, *, lock: bool = False) -> list[Enrolment]:
-        rows = await self._session.rows(_LOCK_OF_LEAD if lock else _GET_OF_LEAD, {"lead": lead_id})
+    async def enrolments_of(self, lead_id: UUID) -> list[Enrolment]:
+        rows = await self._session.rows(_OF_LEAD, {"lead": lead_id})
         return [enrolment_of(row) for row in rows]
 
     async def save_enrolments(self, enrolments: Sequence[Enrolment]) -> None:

@@ -33,6 +33,10 @@ _NEW = (
 _ADD = insert_many(
     tables.leads,
     _NEW,
+    key=("tenant", "e164"),
+    # A known number is left out beforehand, since ON CONFLICT would wait for a lead whose number
+    # is being changed to one of those that were just inserted.
+    where="NOT EXISTS (SELECT FROM leads l WHERE l.tenant = r.tenant AND l.e164 = r.e164)",
     created_at="CAST(:now AS timestamptz)",
     updated_at="CAST(:now AS timestamptz)",
     tail="ON CONFLICT (tenant, e164) DO NOTHING RETURNING e164, id",
@@ -55,8 +59,9 @@ _ADD_TAGS = text(
     "ORDER BY lead_id, key ON CONFLICT (lead_id, key) DO NOTHING"
 )
 _REMOVE_TAGS = text(
-    "DELETE FROM lead_tags WHERE lead_id = ANY(CAST(:ids AS uuid[])) "
-    "AND key = ANY(CAST(:keys AS text[]))"
+    "DELETE FROM lead_tags AS t USING (SELECT lead_id, key FROM lead_tags "
+    "WHERE lead_id = ANY(CAST(:ids AS uuid[])) AND key = ANY(CAST(:keys AS text[])) "
+    "ORDER BY lead_id, key FOR UPDATE) AS r WHERE t.lead_id = r.lead_id AND t.key = r.key"
 )
 _SUPPRESS = text(
     "INSERT INTO suppressions AS s (tenant, e164, reason, created_at, until) "
@@ -93,8 +98,6 @@ class PostgresLeads:
             }
             for lead in leads
         ]
-        # In one order, or two imports of the same numbers could wait for each other.
-        rows.sort(key=lambda row: (row["tenant"], row["e164"]))
         added = await self._session.rows(_ADD, {"rows": encode(rows), "now": now})
         return dict(added)
 

@@ -17,7 +17,7 @@ from jobs.store.postgres.session import database_errors, open_engine
 T = TypeVar("T")
 
 _LOCK = 0x52494E47
-"""The advisory lock under which one process at a time migrates."""
+"""The advisory lock under which one process at a time migrates and grants."""
 
 
 def upgrade(database_url: str, *, grant_to: str | None = None) -> None:
@@ -68,15 +68,13 @@ def _config() -> Config:
 
 
 def _upgrade(connection: Connection, grant_to: str | None) -> None:
-    _bring_up(connection)
-    if grant_to is not None:
-        grant(connection, grant_to)
-
-
-def _bring_up(connection: Connection) -> None:
-    config = _config()
-    if _revision(connection) == newest():
+    is_current = _revision(connection) == newest()
+    if is_current and grant_to is None:
         return
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if not is_current:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    if grant_to is not None:
+        grant(connection, grant_to)

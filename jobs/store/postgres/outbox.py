@@ -37,6 +37,7 @@ LEASE = timedelta(seconds=10)
 _ADD = insert_many(
     tables.outbox,
     ("id", "function", "args", "kwargs", "defer_until"),
+    key=("id",),
     created_at="clock_timestamp()",
 )
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")

@@ -41,13 +41,25 @@ def rows_of(table: Table) -> str:
 
 
 def insert_many(
-    table: Table, columns: Sequence[str], *, tail: str = "", **computed: str
+    table: Table,
+    columns: Sequence[str],
+    *,
+    key: Sequence[str],
+    where: str = "TRUE",
+    tail: str = "",
+    **computed: str,
 ) -> TextClause:
-    """Inserts `:rows`; `computed` are columns whose value is an expression over the row `r`."""
+    """Inserts `:rows`; `computed` are columns whose value is an expression over the row `r`.
+
+    The rows are inserted in the order of their unique key, so that two batches with the same new
+    rows cannot wait for each other.
+    """
     targets = ", ".join([*columns, *computed])
     values = ", ".join([*(f"r.{name}" for name in columns), *computed.values()])
+    order = ", ".join(f"r.{name}" for name in key)
     return text(
-        f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {rows_of(table)} r {tail}"
+        f"INSERT INTO {table.name} ({targets}) SELECT {values} FROM {rows_of(table)} r "
+        f"WHERE {where} ORDER BY {order} {tail}"
     )
 
 

@@ -1,5 +1,7 @@
-"""Bad input under a worker as `ringline worker` makes it: one line each, kept as a dead letter, and the
-others of the batch run."""
+"""Bad input under a worker as `ringline worker` makes it.
+
+Each bad job ends in one line and a dead letter, and the other jobs of its batch run.
+"""
 
 import asyncio
 import logging

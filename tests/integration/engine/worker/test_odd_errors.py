@@ -1,5 +1,7 @@
-"""Errors that are hard to tell, and endings that look like others: under a worker as `ringline worker`
-makes it, each job runs as often as its policy says."""
+"""Errors without a usable text, and ends that resemble each other.
+
+Under a worker as `ringline worker` makes it, each job runs as often as its policy allows.
+"""
 
 import asyncio
 import signal

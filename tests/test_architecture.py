@@ -58,6 +58,7 @@ LARGER_FILES = {
     "jobs/chaos/run.py": 330,
     "jobs/engine/client/pool.py": 450,
     "jobs/engine/connection/urls.py": 320,
+    "jobs/engine/queue/operations.py": 310,
     "jobs/engine/worker/executor.py": 330,
     "jobs/engine/worker/worker.py": 530,
     "jobs/voice/simulator/server.py": 310,

@@ -111,12 +111,8 @@ async def report_day(ctx: JobContext, day: date | None = None, zone: str = "UTC"
     yesterday = now.astimezone(load_zone(zone)).date() - timedelta(days=1)
     async with ctx["store"].begin() as work:
         if day is None:
-<<<<<<< HEAD
-            for days in range(1, BACKFILL_DAYS):
-=======
             # The earliest first: two jobs then write the reports that they share in one order.
-            for days in reversed(range(1, DAYS_MADE_UP_FOR)):
->>>>>>> locks
+            for days in reversed(range(1, BACKFILL_DAYS)):
                 earlier = yesterday - timedelta(days=days)
                 if await work.analytics.report(_day_name(earlier, zone)) is None:
                     await _save_day(work, earlier, zone, now)

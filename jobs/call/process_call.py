@@ -40,7 +40,7 @@ class Ended:
     lead: Lead
     campaign: Campaign
     to_remove: Sequence[UUID] = ()
-    """All enrolments of the lead, if it is not to be called again."""
+    """Ids of all enrollments of the lead, if it must not be called again."""
 
 
 @job("call.process_completed", timeout=30)
@@ -64,21 +64,13 @@ async def process_completed(ctx: JobContext, *call_ids: UUID) -> None:
                 for ended in ended_calls
             ]
         )
-<<<<<<< HEAD
         await work.campaigns.save_enrolments(
             [apply_call_to_enrollment(ended, now) for ended in ended_calls]
         )
         await work.leads.save(apply_calls_to_leads(ended_calls, now))
-        for ended in ended_calls:
+        for ended in sorted(ended_calls, key=lambda ended: (ended.lead.tenant, ended.lead.e164)):
             if ended.effects.suppress:
-                await _suppress(work, ended.lead, now)
-=======
-        await work.campaigns.save_enrolments([after_end(one, now) for one in ended])
-        await work.leads.save(changed_leads(ended, now))
-        for one in sorted(ended, key=lambda one: (one.lead.tenant, one.lead.e164)):
-            if one.after.suppress:
-                await _suppress(work, one, now)
->>>>>>> locks
+                await _suppress(work, ended, now)
 
 
 async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
@@ -97,19 +89,10 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
         call.id: disposition_of(call.status, call.answered_by, call.outcome, call.sip_code)
         for call in calls.values()
     }
-<<<<<<< HEAD
     effects = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
-    suppressed = sorted({calls[id_].lead_id for id_ in calls if effects[id_].suppress})
-    for lead_id in suppressed:
-        await work.calls.open_calls_of(lead_id)
+    suppressed = {calls[id_].lead_id for id_ in calls if effects[id_].suppress}
     changed = {calls[id_].lead_id for id_ in calls if effects[id_].lead_status is not None}
     unchanged = {call.lead_id for call in calls.values()} - changed
-=======
-    after = {id_: after_call(dispositions[id_], call.outcome) for id_, call in calls.items()}
-    suppressed = {calls[id_].lead_id for id_, one in after.items() if one.suppress}
-    moved = {calls[id_].lead_id for id_, one in after.items() if one.lead_status is not None}
-    unmoved = {call.lead_id for call in calls.values()} - moved
->>>>>>> locks
     leads = {
         lead.id: lead
         for lead in (
@@ -117,22 +100,14 @@ async def _load(work: Work, call_ids: Sequence[UUID]) -> list[Ended]:
             *await work.leads.get_many(unchanged),
         )
     }
-<<<<<<< HEAD
-    enrollments = {
-        enrollment.id: enrollment
-        for enrollment in await work.campaigns.enrolments(
-            {call.enrolment_id for call in calls.values()}, lock=True
-        )
-=======
     to_remove = {
-        lead_id: [enrolment.id for enrolment in await work.campaigns.enrolments_of(lead_id)]
+        lead_id: [enrollment.id for enrollment in await work.campaigns.enrolments_of(lead_id)]
         for lead_id in suppressed
     }
-    # All at once, or they would not be locked in the order of their ids.
+    # One statement locks all enrollments, so that they are locked in the order of their ids.
     ids = {call.enrolment_id for call in calls.values()}.union(*to_remove.values())
-    enrolments = {
-        enrolment.id: enrolment for enrolment in await work.campaigns.enrolments(ids, lock=True)
->>>>>>> locks
+    enrollments = {
+        enrollment.id: enrollment for enrollment in await work.campaigns.enrolments(ids, lock=True)
     }
     campaigns = {
         campaign.id: campaign
@@ -214,18 +189,13 @@ def apply_call_to_enrollment(ended: Ended, now: datetime) -> Enrolment:
     return replace(counted, status=ENROLLMENT.advance(enrollment.status, target), next_at=next_at)
 
 
-<<<<<<< HEAD
-async def _suppress(work: Work, lead: Lead, now: datetime) -> None:
-    """Suppress the number of a lead, and end its scheduled calls and enrollments."""
-=======
 async def _suppress(work: Work, ended: Ended, now: datetime) -> None:
-    """Honours a do-not-call request: the suppression, and the end of all that was to come.
+    """Suppress the number of a lead, and end its scheduled calls and enrollments.
 
     An open call that another transaction holds is left to `call.dispatch`, which finds the
     suppression before it dials.
     """
     lead = ended.lead
->>>>>>> locks
     await work.leads.suppress(
         lead.tenant, lead.e164, reason="asked on a call", now=now, until=now + SUPPRESSED_FOR
     )
@@ -241,11 +211,7 @@ async def _suppress(work: Work, ended: Ended, now: datetime) -> None:
             for call in pending
         ]
     )
-<<<<<<< HEAD
-    enrollments = await work.campaigns.enrolments_of(lead.id, lock=True)
-=======
-    others = await work.campaigns.enrolments(ended.to_remove, lock=True)
->>>>>>> locks
+    enrollments = await work.campaigns.enrolments(ended.to_remove, lock=True)
     await work.campaigns.save_enrolments(
         [
             replace(

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from jobs.analytics.report import DAYS_MADE_UP_FOR
-from jobs.campaign.status import moved
+from jobs.analytics.report import BACKFILL_DAYS
+from jobs.campaign.status import with_status
 from jobs.rules.dispositions import AnsweredBy, CallOutcome
 from jobs.rules.numbers import Tag
 from jobs.rules.policy import CampaignPolicy
@@ -101,7 +101,7 @@ async def set_up(store: Store, database_url: str, folder: Path) -> Scene:
         await _campaign(store, name) for name in ("scheduled", "dialed", "ended", "mixed")
     ]
     async with store.begin() as work:
-        for days in range(4, DAYS_MADE_UP_FOR):  # so that few reports are left to be made
+        for days in range(4, BACKFILL_DAYS):  # so that few reports are left to be made
             name = f"day:UTC:{(NOON - timedelta(days=1 + days)).date()}"
             await work.analytics.save_report(name, {}, NOON)
         draft = await work.campaigns.add("default", "draft", CampaignPolicy(), NOON)
@@ -145,7 +145,7 @@ def _callback(id_: UUID, sequence: int) -> ProviderEvent:
 async def _campaign(store: Store, name: str) -> Campaign:
     async with store.begin() as work:
         campaign = await work.campaigns.add("default", name, CampaignPolicy(), NOON)
-        await work.campaigns.save(moved(campaign, CampaignStatus.RUNNING, NOON))
+        await work.campaigns.save(with_status(campaign, CampaignStatus.RUNNING, NOON))
         await work.campaigns.enrol(campaign.id, LeadFilter(), NOON)
         return await work.campaigns.get(campaign.id)
 

@@ -214,7 +214,7 @@ def test_what_no_grant_would_bind_is_refused(roles: Roles, monkeypatch: pytest.M
 def test_several_processes_may_grant_at_once(roles: Roles) -> None:
     name = f"{roles.database}_3"
     asyncio.run(databases.create(roles.admin_url, name, template=roles.database))
-    url = databases.named(roles.admin_url, name)
+    url = databases.url_for(roles.admin_url, name)
     try:
         with ThreadPoolExecutor(4) as executor:
             list(executor.map(lambda _: migrate.upgrade(url, grant_to=roles.app), range(8)))

@@ -64,7 +64,7 @@ def place(
 ) -> Iterator[Place]:
     """One database for all tests of this file: no run changes it."""
     name, admin = f"test_{uuid4().hex}", embedded_servers.database_url
-    url, folder = databases.named(admin, name), tmp_path_factory.mktemp("scene")
+    url, folder = databases.url_for(admin, name), tmp_path_factory.mktemp("scene")
 
     async def make() -> Scene:
         await databases.create(admin, name, template=database_template)

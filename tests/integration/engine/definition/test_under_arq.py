@@ -183,7 +183,8 @@ async def test_a_timeout_is_retried(pool: Pool) -> None:
 
 async def test_a_timeout_of_the_last_try_is_told_as_such(pool: Pool) -> None:
     failed = await run(pool, "stock.scripted", ["bug", "bug", "sleep"])
-    with pytest.raises(ProcessTimeoutError, match=r"stock\.scripted exceeded its time limit of 0\.2 s"):
+    reason = r"stock\.scripted exceeded its time limit of 0\.2 s"
+    with pytest.raises(ProcessTimeoutError, match=reason):
         await failed.result()
 
 

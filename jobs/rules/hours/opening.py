@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from jobs.errors import ValidationError
 from jobs.rules.calendar import Spans
-from jobs.rules.hours.place import Place
+from jobs.rules.hours.place import NO_PLACE, Place
 from jobs.rules.hours.policy import HoursPolicy
 from jobs.rules.hours.readings import Candidate
 from jobs.rules.hours.reasons import why_closed
@@ -58,8 +58,8 @@ def is_open(place: Place, at: datetime, policy: HoursPolicy) -> Verdict:
         ValidationError: The time has no time zone.
     """
     _check_aware(at)
-    if place.obstacle is not None:
-        return Verdict(open=False, reasons=(place.obstacle,))
+    if not place.candidates:
+        return Verdict(open=False, reasons=(place.obstacle or NO_PLACE,))
     book = rulebook(policy)
     closed = [one for one in place.candidates if not _is_open_at(book, one, at)]
     reasons = (why_closed(book, candidate, at) for candidate in closed)
@@ -157,7 +157,7 @@ def _merge(pieces: Iterable[Window]) -> Iterator[Window]:
 
 def _pieces(place: Place, start: datetime, stop: datetime, policy: HoursPolicy) -> Iterator[Window]:
     """Yield the windows within [start, stop), cut at midnight UTC."""
-    if place.obstacle is not None:
+    if not place.candidates:
         return
     book = rulebook(policy)
     midnight = datetime.combine(start.date(), time(), UTC)

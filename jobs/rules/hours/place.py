@@ -1,8 +1,8 @@
 """Place of a lead: every region and zone in which its evidence allows the person to be.
 
 - Number, state and postal code name regions.
-- A zone names a clock. If no region named by them keeps this clock, the zone stands for every
-  region of its country that does.
+- A zone names a country and a clock. If no region named by them lies in this country and keeps this
+  clock, the zone stands for every region that does.
 - A country stands for an unknown part of it, unless a region named by other evidence lies in it.
 - A state or postal code that is not understood stands for an unknown part of the country.
 

@@ -129,7 +129,13 @@ def read_zone(zone: str, known: Collection[Candidate]) -> Reading:
     """
     if is_no_place(zone):
         return Reading(Source.ZONE, "a fixed offset and no place: it can only narrow the hours")
-    regions = tuple(region for region in regions_in(known) if keeps_clock(region, zone))
+    country = country_of(region_of_zone(zone) or "")
+    regions = tuple(
+        region
+        for region in regions_in(known)
+        # Toronto has the clock of New York, but hours of its own.
+        if country_of(region) == country and keeps_clock(region, zone)
+    )
     if regions:
         meaning = f"clock of {', '.join(regions)}"
     else:

@@ -190,6 +190,12 @@ def test_verdict_outside_daily_hours() -> None:
     assert "18:00 is outside 09:00-17:00 of the campaign" in reason
 
 
+def test_place_without_candidates_is_closed() -> None:
+    nowhere, noon = Place((), ()), utc("2026-11-30T12:00", NEW_YORK)
+    assert not is_open(nowhere, noon, HUMAN).open
+    assert next_open(nowhere, noon, HUMAN) is None
+
+
 def test_naive_time_is_refused() -> None:
     naive = datetime(2026, 11, 30)  # noqa: DTZ001
     place = evidence_of(number="+12125550100")

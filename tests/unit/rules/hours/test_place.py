@@ -48,8 +48,9 @@ def test_sources_that_disagree_all_count() -> None:
 
 def test_zone_with_the_clock_of_a_known_region_adds_no_region() -> None:
     assert regions(evidence_of(number=NEW_YORKER, zone="America/New_York")) == {"US-NY"}
-    assert regions(evidence_of(number=TORONTONIAN, zone="US/Eastern")) == {"CA-ON"}
-    assert regions(evidence_of(number=PARIS, zone="europe/berlin")) == {"FR"}
+    assert regions(evidence_of(number=NEW_YORKER, zone="us/eastern")) == {"US-NY"}
+    assert regions(evidence_of(number=NEW_YORKER, zone="EST5EDT")) == {"US-NY"}
+    assert regions(evidence_of(number=TORONTONIAN, zone="America/Montreal")) == {"CA-ON"}
 
 
 def test_zone_with_another_clock_stands_for_all_its_states() -> None:
@@ -160,9 +161,11 @@ def test_codes_are_read_in_the_country_of_other_evidence() -> None:
     assert regions(evidence_of(number="+17875550100", state="FL")) == {"US-PR", "US-FL"}
 
 
-def test_zone_with_a_known_clock_names_no_country() -> None:
+def test_zone_of_another_country_counts_even_with_the_same_clock() -> None:
     place = evidence_of(number="+390612345678", state="Lazio", zone="Europe/Berlin")
-    assert regions(place) == {"IT"}
+    assert regions(place) == {"IT", "DE"}
+    assert "CA-ON" in regions(evidence_of(number=NEW_YORKER, zone="America/Toronto"))
+    assert "US-MA" in regions(evidence_of(number=TORONTONIAN, zone="America/New_York"))
 
 
 def test_country_that_disagrees_counts() -> None:
@@ -170,8 +173,8 @@ def test_country_that_disagrees_counts() -> None:
     assert regions(evidence_of(number=NEW_YORKER, country="FR")) == {"US-NY", "FR"}
     place = evidence_of(number=TOLL_FREE, country="US", zone="America/New_York")
     assert regions(place) > {"US-NY", "US-MA"}
-    place = evidence_of(number=TORONTONIAN, country="US", zone="America/New_York")
-    assert ("US", "America/New_York") in pairs(place)
+    place = evidence_of(number=NEW_YORKER, country="FR", zone="America/New_York")
+    assert pairs(place) == {("US-NY", "America/New_York"), ("FR", "Europe/Paris")}
 
 
 def test_virginian_number_is_bound_by_virginia_wherever_the_person_is() -> None:

@@ -56,7 +56,7 @@ FILE_BUDGET = 300
 """Lines of one module."""
 LARGER_FILES = {
     "jobs/chaos/run.py": 330,
-    "jobs/engine/client/pool.py": 450,
+    "jobs/engine/client/pool.py": 480,
     "jobs/engine/connection/urls.py": 320,
     "jobs/engine/queue/operations.py": 310,
     "jobs/engine/worker/executor.py": 330,

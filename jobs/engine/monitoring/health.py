@@ -1,7 +1,7 @@
 """Worker heartbeats: one key per worker, plus arq's health-check key.
 
-All workers of a queue share arq's key, which `arq --check` reads. Every worker writes it every few seconds. A worker that stops
-removes it only if the key still holds what that worker wrote last.
+All workers of a queue share arq's key, which `arq --check` reads. Every worker writes it every few
+seconds. A worker that stops removes it only if the key still holds what that worker wrote last.
 """
 
 import asyncio

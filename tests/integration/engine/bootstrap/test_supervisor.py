@@ -238,8 +238,8 @@ async def test_a_change_ends_the_pause_after_a_death(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(supervisors, "FIRST_PAUSE", 1000)
-    monkeypatch.setattr(supervisors, "LONGEST_PAUSE", 1000)
+    monkeypatch.setattr(supervisors, "MIN_RESTART_DELAY", 1000)
+    monkeypatch.setattr(supervisors, "MAX_RESTART_DELAY", 1000)
     dies_once = "run() if lives else os.write(ready, b'1')"
     async with supervised(journal, dies_once, reload=True):
         await wait_until(lambda: "another one is started in 1000 s" in caplog.text)

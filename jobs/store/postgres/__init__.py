@@ -12,8 +12,8 @@
 - `migrate`: brings a database to the current schema.
 - `migrations`: the revisions of the schema.
 
-Statements lock rows in one order, or skip locked rows: campaigns, limits, calls, leads, enrollments,
-suppressions, outbox; within a table by key. tests/contract/test_lock_order.py runs every pair of
+Statements lock rows in one order, or skip locked rows: campaigns, limits, calls, leads,
+enrollments, suppressions, outbox; within a table by key. tests/contract/test_lock_order.py runs every pair of
 jobs side by side.
 """
 

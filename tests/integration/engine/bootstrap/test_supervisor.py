@@ -242,7 +242,7 @@ async def test_a_change_ends_the_pause_after_a_death(
     monkeypatch.setattr(supervisors, "MAX_RESTART_DELAY", 1000)
     dies_once = "run() if lives else os.write(ready, b'1')"
     async with supervised(journal, dies_once, reload=True):
-        await wait_until(lambda: "another one is started in 1000 s" in caplog.text)
+        await wait_until(lambda: "restarting it in 1000 s" in caplog.text)
         await saves.save()
         await journal.has("ready")
 

@@ -62,8 +62,8 @@ LARGER_FILES = {
     "jobs/engine/worker/executor.py": 330,
     "jobs/engine/worker/worker.py": 530,
     "jobs/voice/simulator/server.py": 310,
-    "jobs/store/model.py": 320,
-    "jobs/store/protocol.py": 330,
+    "jobs/store/model.py": 325,
+    "jobs/store/protocol.py": 430,
 }
 """Exceptions from FILE_BUDGET, by name."""
 LARGER_FOLDERS = {"jobs/engine/worker": 23, "jobs/rules": 18}

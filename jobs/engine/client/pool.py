@@ -171,7 +171,7 @@ class Pool(ArqRedis):
     def client(self) -> "Pool":
         """Return a pool over one connection, for use in `async with`.
 
-        Redis's WAIT concerns the writes of its own connection. The pool refuses jobs of queues on
+        Redis's WAIT concerns the writes of one connection. The pool refuses jobs of queues on
         other servers.
         """
         return self._like(self.connection_pool, self._url, single_connection_client=True)

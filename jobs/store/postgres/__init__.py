@@ -13,8 +13,8 @@
 - `migrations`: the revisions of the schema.
 
 Statements lock rows in one order, or skip locked rows: campaigns, limits, calls, leads,
-enrollments, suppressions, outbox; within a table by key. tests/contract/test_lock_order.py runs every pair of
-jobs side by side.
+enrollments, suppressions, outbox; within a table by key. tests/contract/test_lock_order.py runs
+every pair of jobs side by side.
 """
 
 from jobs.store.postgres.store import PostgresStore

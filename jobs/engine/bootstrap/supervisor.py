@@ -59,7 +59,7 @@ class Child:
 
     def _kill(self) -> None:
         if self.process.returncode is None:
-            logger.error("killing worker process that does not stop pid=%d", self.process.pid)
+            logger.error("killing worker process: it does not stop pid=%d", self.process.pid)
             self.signal(signal.SIGKILL)
 
 
@@ -149,7 +149,7 @@ class Supervisor:
                     else 0.0
                 )
                 logger.error(
-                    "worker process %d died (%s), restarting it in %g s",
+                    "restarting worker process: it died pid=%d cause=%s delay=%gs",
                     child.process.pid, _described(code), delay,
                 )  # fmt: skip
                 with contextlib.suppress(TimeoutError):

@@ -151,7 +151,7 @@ def _refuse_unknown(cls: type) -> None:
             continue
         near = difflib.get_close_matches(name, KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"{cls.__module__}.{cls.__qualname__}: unknown attribute {name}{hint}")
+        raise UsageError(f"{cls.__module__}.{cls.__qualname__}: unknown option {name}{hint}")
 
 
 def _refuse_shadowed(cls: type, functions: "JobFunctions", crons: Iterable[CronJob]) -> None:
@@ -194,7 +194,7 @@ def _queues(options: Mapping[str, Any]) -> dict[str, Any]:
     named = options.get("queues") or [options.get("queue_name") or ARQ_DEFAULT_QUEUE]
     first = options.get("queue_name") or named[0]
     if first not in named:
-        raise UsageError(f"queue_name is {first}, which is not among queues: set one of the two")
+        raise UsageError(f"queue_name {first} is not among queues: set only one of the two")
     queues = served_queues(named, _queue_names)
     canonical = {"queue_name": served_queues([first], _queue_names)[0]}
     return canonical if queues == named else {**canonical, "queues": queues}

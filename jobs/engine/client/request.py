@@ -74,7 +74,7 @@ def times(
         return 0, kept_ms
     if defer_until is not None:
         if defer_by:
-            raise UsageError("a job is deferred either by a time or until a moment, not both")
+            raise UsageError("pass either _defer_by or _defer_until, not both")
         delay = _milliseconds(_real_delay(_aware(defer_until), clock))
     else:
         delay = 0 if defer_by is None else _milliseconds(defer_by)

@@ -12,7 +12,7 @@ import pytest
 from arq.worker import func
 
 import jobs.engine.worker.executor
-import jobs.engine.worker.worker
+import jobs.engine.worker.shutdown
 from jobs.chaos.proxies import Link, State, Tap
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
@@ -82,7 +82,7 @@ async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
 async def test_a_worker_closes_though_redis_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (jobs.engine.worker.worker, jobs.engine.worker.executor):
+    for module in (jobs.engine.worker.shutdown, jobs.engine.worker.executor):
         monkeypatch.setattr(module, "CLOSING_TIMEOUT", 0.2)
     over, told = asyncio.Event(), asyncio.Event()
 

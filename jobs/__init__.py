@@ -15,11 +15,19 @@
         functions = [qualify_lead, qualify_pending]
         cron_jobs = [cron(qualify_pending, minute={0, 30})]
 
-- `jobs.context`: `JobContext` and `DomainSettings`, for jobs that use the store.
-- `jobs.engine`: the queue alone, without the domains and without PostgreSQL.
-- `jobs.errors`: the errors that decide whether a job is retried.
-- `jobs.settings`: the configuration of a process.
-- `jobs.testing`: helpers and fixtures for tests of jobs.
+- `context`: `JobContext` and `DomainSettings`, for jobs that use the store.
+- `engine`: the queue alone, without the domains and without PostgreSQL.
+- `errors`: the errors that decide whether a job is retried.
+- `settings`: the configuration of a process.
+- `testing`: helpers and fixtures for tests of jobs.
+- `lead`, `call`, `campaign`, `analytics`, `default`: the domains.
+- `rules`: what the domains agree on; pure functions and data.
+- `store`: rows, repositories, the unit of work and the outbox.
+- `inbox`: the provider's callbacks.
+- `voice`: voice providers.
+- `embedded`: Redis and PostgreSQL from wheels.
+- `clock`, `logs`, `privacy`, `batches`: business time, log configuration, masking, splitting.
+- `cli`, `worker`, `demo`, `chaos`: the commands.
 
 The names of this module load on first use, so `import jobs.errors` stays cheap.
 """

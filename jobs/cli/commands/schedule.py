@@ -95,7 +95,7 @@ def all_entries(now: datetime) -> list[Entry]:
 
 def _entry(cron: Cron, queue: str, now: datetime, zone: tzinfo) -> Entry:
     """Describe a cron; `zone` is the worker's, for a cron without a zone."""
-    times = cron.slots
+    times = cron.fire_times
     seconds = "*" if len(times.seconds) == 60 else ",".join(map(str, times.seconds))
     return Entry(
         name=cron.name,

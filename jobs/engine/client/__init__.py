@@ -1,1 +1,8 @@
-"""TODO-MAP."""
+"""The client: enqueues jobs, and waits for their results.
+
+- `pool`: arq's pool with queues by job name.
+- `pools`: `create_pool`.
+- `request`: a job to enqueue, with its times.
+- `batch`: many jobs in one script call.
+- `job`: the handle of an enqueued job.
+"""

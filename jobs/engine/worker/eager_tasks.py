@@ -101,7 +101,7 @@ else:
             return not self.task.cancelling() and not self.task.done()
 
         def is_untouched(self, outside: Context) -> bool:
-            """Whether nobody would find what another has left behind."""
+            """Return whether the next body would find nothing that another has left behind."""
             try:
                 return self.is_free and self.context == outside
             except Exception:  # noqa: BLE001 - whatever can be compared only by raising has changed
@@ -141,7 +141,7 @@ else:
             if body is None:
                 return
             if asyncio.isfuture(awaited):
-                # As when a task is cancelled that waits: what it waits for tells of it.
+                # As when a waiting task is canceled: the future that it waits for reports it.
                 if cancelled is not None and awaited.cancel(*cancelled.args):
                     cancelled = None
                 if awaited.done():

@@ -54,7 +54,7 @@ class Handoff:
         opened: Callable[[], None],
     ) -> None:
         self.listening = False
-        """Whether a handed-off job would arrive."""
+        """True while a handed-off job would arrive."""
         self._pool = pool
         self._channel = HANDED + worker
         self._take = take

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings
-from jobs.engine.client.pool import create_pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.definition.decorator import job
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
@@ -101,7 +101,7 @@ async def test_a_redis_that_refuses_is_one_line(redis_url: str) -> None:
     code, output = await arq(SETTINGS, "--burst", redis_url=wrong)
     assert code == 1
     (line,) = output.splitlines()
-    assert line.startswith("Error: the Redis at unix:///")
+    assert line.startswith("Error: cannot use Redis at unix:///")
     assert "secret" not in line
 
 

@@ -26,25 +26,20 @@ CHILD = """
 import os, signal, sys
 
 path, ready = sys.argv[1], int(sys.argv[-1])
-ending = False
+# Blocked signals wait for sigwait: none is lost between a check and a pause.
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM, signal.SIGUSR1}})
 
 def note(what):
     with open(path, "a") as journal:
         print(what, os.getpid(), file=journal)
 
-def end(*_):
-    global ending
-    ending = True
-
-signal.signal(signal.SIGTERM, lambda *_: note("told"))
-signal.signal(signal.SIGUSR1, end)
 lives = open(path).read().count("started")
 note("started")
 def run():
     os.write(ready, b"1")
     note("ready")
-    while not ending:
-        signal.pause()
+    while signal.sigwait([signal.SIGTERM, signal.SIGUSR1]) == signal.SIGTERM:
+        note("told")
 
 {script}
 """
@@ -224,7 +219,7 @@ async def test_a_stop_does_not_cut_off_what_a_change_lets_end(
 
 
 async def test_a_change_while_the_first_child_starts(journal: Journal, saves: Saves) -> None:
-    starting = "run() if lives else signal.pause()"
+    starting = "run() if lives else signal.sigwait([signal.SIGTERM])"
     async with supervised(journal, starting, processes=2, reload=True) as (_, running):
         await journal.has("started")
         await saves.save()
@@ -238,11 +233,11 @@ async def test_a_change_ends_the_pause_after_a_death(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(supervisors, "FIRST_PAUSE", 1000)
-    monkeypatch.setattr(supervisors, "LONGEST_PAUSE", 1000)
+    monkeypatch.setattr(supervisors, "MIN_RESTART_DELAY", 1000)
+    monkeypatch.setattr(supervisors, "MAX_RESTART_DELAY", 1000)
     dies_once = "run() if lives else os.write(ready, b'1')"
     async with supervised(journal, dies_once, reload=True):
-        await wait_until(lambda: "another one is started in 1000 s" in caplog.text)
+        await wait_until(lambda: "restarting it in 1000 s" in caplog.text)
         await saves.save()
         await journal.has("ready")
 

@@ -21,7 +21,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.clock import ScaledClock
-from jobs.engine.client.pool import BATCH, Pool, create_pool
+from jobs.engine.client.pool import BATCH, Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest, request
 from jobs.engine.connection.connect import NoRedisError
 from jobs.engine.connection.script_channel import ScriptChannel
@@ -322,7 +323,7 @@ def test_a_pool_of_another_event_loop_is_refused(redis_url: str) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         pool = first.run(create_pool(redis_url))
         first.run(pool.enqueue_job("double", 1))
-        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+        with pytest.raises(RuntimeError, match="only in the event loop that used it first"):
             second.run(pool.enqueue_job("double", 2))
         first.run(pool.aclose(close_connection_pool=True))
 

@@ -136,7 +136,7 @@ async def _count(letters: DeadLetterStore, wanted: int) -> bool:
 async def test_a_receiver_that_fails_holds_nobody_up(
     pool: Pool, redis_url: str, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(subject, "PATIENCE", 3.0)
+    monkeypatch.setattr(subject, "TIMEOUT", 3.0)
     async with receiver(monkeypatch, status) as server, running(worker_of(redis_url)):
         await pool.enqueue_job("alert.fail", 1)
         await wait_until(lambda: len(server.posted) == 1)

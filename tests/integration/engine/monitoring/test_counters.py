@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from jobs.engine import EngineSettings, job, retry
 from jobs.engine.bootstrap.workers import create_worker
-from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.pool import Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest
 from jobs.engine.monitoring.counters import (
     QueueStats,

@@ -180,13 +180,14 @@ async def test_slots_that_a_stock_worker_ran_were_not_missed(
 
 
 async def work_off(schedule: Cron, redis_url: str, moment: datetime) -> None:
-    """What a worker of ours does that starts at this moment, in a burst."""
+    """Run a worker in a burst that starts at this moment. One job at a time keeps their order."""
     worker = Worker(
         cron_jobs=[schedule],
         redis_pool=await connect(redis_url),
         clock=clock_at(moment),
         timezone=UTC,
         burst=True,
+        max_jobs=1,
     )
     await worker.main()
     await worker.close()

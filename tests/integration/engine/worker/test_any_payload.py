@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
-from jobs.engine.client.pool import create_pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.connection.urls import Address
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.inspection import left_behind

@@ -104,7 +104,7 @@ def test_a_function_listed_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("max_job", "did you mean max_jobs"), ("colour", "no worker knows colour")]
+    ("name", "hint"), [("max_job", "did you mean max_jobs"), ("colour", "unknown attribute colour")]
 )
 def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):

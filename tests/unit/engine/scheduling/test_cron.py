@@ -22,7 +22,7 @@ async def tick(ctx: object) -> None: ...
 
 def local_slots(schedule: Cron, start: datetime, count: int) -> list[str]:
     zone = schedule.zone or UTC
-    slots = islice(schedule.slots.after(start, zone), count)
+    slots = islice(schedule.fire_times.after(start, zone), count)
     return [f"{slot.astimezone(zone):%d %H:%M:%S %z}" for slot in slots]
 
 
@@ -56,7 +56,9 @@ def test_a_repeated_time_of_day_runs_once() -> None:
 def test_what_runs_every_so_often_goes_on_by_real_time(month: int, day: int) -> None:
     schedule = cron("lead.qualify_pending", minute={0, 15, 30, 45}, timezone=BERLIN)
     slots = list(
-        islice(schedule.slots.after(datetime(2026, month, day, tzinfo=UTC), ZoneInfo(BERLIN)), 40)
+        islice(
+            schedule.fire_times.after(datetime(2026, month, day, tzinfo=UTC), ZoneInfo(BERLIN)), 40
+        )
     )
     assert {b - a for a, b in pairwise(slots)} == {timedelta(minutes=15)}
 
@@ -103,7 +105,7 @@ async def test_a_job_function_stands_for_the_name_of_its_job(options: dict[str, 
     ("options", "says"),
     [
         ({"alone": True}, "alone=True is for jobs"),
-        ({"missed": "all", "unique": False}, "missed='all' goes by the ids"),
+        ({"missed": "all", "unique": False}, "missed='all' needs the ids"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(options: dict[str, Any], says: str) -> None:

@@ -305,7 +305,15 @@ class Worker(CountAttributes, arq.worker.Worker):
             f"j_retried={self.jobs_retried} j_ongoing={len(self.tasks)} queued={queued}"
         )
         text = f"{datetime.now(self.timezone):%b-%d %H:%M:%S} {counts}"
-        health = WorkerHealth.of(self, self._parts.operations.worker_id)
+        health = WorkerHealth(
+            worker_id=self._parts.operations.worker_id,
+            queues=self.queues,
+            running=len(self.tasks),
+            max_jobs=self.max_jobs,
+            complete=self.jobs_complete,
+            failed=self.jobs_failed,
+            retried=self.jobs_retried,
+        )
         await self._parts.health_keys.write(text, health)
         if self._last_health_check_log not in (None, counts):
             logger.info("recording health: %s", text)

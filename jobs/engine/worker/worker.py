@@ -1,8 +1,8 @@
 """Drop-in replacement for arq's worker: same constructor, same wire format.
 
 `Worker(...)` takes the parameters of `arq.worker.Worker` and behaves like it. It survives crashes
-and outages, and processes jobs in batches. Further features are off until a parameter of our own
-switches them on.
+and outages, and processes jobs in batches. Additional features are off until a parameter of this
+class switches them on.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ logger = logging.getLogger("arq.worker")
 
 
 class Worker(CountAttributes, arq.worker.Worker):
-    """Runs jobs.
+    """Worker with arq's interface.
 
     Args:
         functions: Functions and `arq.func(...)` entries, as in arq.
@@ -283,7 +283,11 @@ class Worker(CountAttributes, arq.worker.Worker):
         await self._claim(min(len(job_ids), self.max_jobs - len(self.tasks)))
 
     async def _poll_iteration(self) -> None:
-        """Take one turn of arq's loop. Raises TRANSIENT_ERRORS during an outage."""
+        """Run one turn of arq's loop.
+
+        Raises:
+            TRANSIENT_ERRORS: Redis is unavailable.
+        """
         await self._open()
         await super().heart_beat()
         await self._claim(self._parts.capacity.free())
@@ -370,7 +374,7 @@ class Worker(CountAttributes, arq.worker.Worker):
     # --- shutdown
 
     async def _drain(self) -> None:
-        """Wait for running jobs, and until Redis has their completions."""
+        """Wait until running jobs have ended and Redis has their completions."""
         while self.tasks:
             await asyncio.wait(list(self.tasks.values()))
         if self._opened:
@@ -381,7 +385,7 @@ class Worker(CountAttributes, arq.worker.Worker):
         super()._add_signal_handler(signum, handler)
 
     def handle_sig(self, signum: Signals) -> None:
-        """Cancel what runs. A second signal shortens the shutdown."""
+        """Cancel running jobs. A second signal shortens the shutdown."""
         if self._canceled:
             self._shutdown.hurry()
         self._cancel_running(signum)
@@ -417,7 +421,7 @@ class Worker(CountAttributes, arq.worker.Worker):
 
 
 def _signature() -> inspect.Signature:
-    """Return arq's parameters and ours, for code that looks up the known options."""
+    """Return the parameters of arq's worker and of `Worker`, for code that looks up options."""
     of_arq = inspect.signature(arq.worker.Worker).parameters
     of_ours = inspect.signature(Worker).parameters
     own = [p for p in of_ours.values() if p.kind is not p.VAR_KEYWORD and p.name not in of_arq]

@@ -76,25 +76,26 @@ async def reconciled(store: PostgresStore, campaign_id: UUID) -> bool:
 async def test_campaign_survives_the_loss_of_redis(
     redis_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = Random(SEED)
+    random = Random(SEED)
     clock = ScaledClock(START, 600, time.time())
-    folder = Path(
-        tempfile.mkdtemp(prefix="rl-")
-    )  # a short path: that of a socket has at most 107 bytes
-    ground = Environment(redis_url, database_url, folder)
+    # A short path, since that of a socket has at most 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="rl-"))
+    environment = Environment(redis_url, database_url, folder)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("JOBS_CLOCK", str(clock))
     get_settings.cache_clear()
     voice = Simulator(SeededPlan(SEED, recorded=0.3, callback_hours=(0.25, 1.5)), clock, seed=SEED)
-    environment = ground.variables(clock, tmp_path / "recordings")
+    variables = environment.variables(clock, tmp_path / "recordings")
     async with await create_pool(redis_url, clock=clock) as pool:
         store = await PostgresStore.open(database_url, publish=pool.enqueue_many, clock=clock)
-        async with serve(voice, ground.socket), workers(2, environment, tmp_path / "log"):
+        async with serve(voice, environment.socket), workers(2, variables, tmp_path / "log"):
             campaign_id = await started(store, clock)
             for _ in range(FLUSHES):
-                mark = (await voice.records()).accepted + order.randint(1, LEADS // 2)
-                await wait_until(partial(has_accepted, voice, mark), 60)
+                calls_before_flush = (await voice.records()).accepted + random.randint(
+                    1, LEADS // 2
+                )
+                await wait_until(partial(has_accepted, voice, calls_before_flush), 60)
                 await pool.flushdb()
             await wait_until(partial(reconciled, store, campaign_id), 90, interval=1)
             await voice.idle.wait()
@@ -110,4 +111,4 @@ async def test_campaign_survives_the_loss_of_redis(
     await voice.close()
     await asyncio.to_thread(folder.rmdir)
     get_settings.cache_clear()
-    assert [entry for entry in invariants if not entry.holds] == []
+    assert [invariant for invariant in invariants if not invariant.holds] == []

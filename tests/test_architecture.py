@@ -60,7 +60,7 @@ LARGER_FILES = {
     "jobs/engine/connection/urls.py": 320,
     "jobs/engine/queue/operations.py": 310,
     "jobs/engine/worker/executor.py": 330,
-    "jobs/engine/worker/worker.py": 530,
+    "jobs/engine/worker/worker.py": 440,
     "jobs/voice/simulator/server.py": 310,
     "jobs/store/model.py": 325,
     "jobs/store/protocol.py": 430,

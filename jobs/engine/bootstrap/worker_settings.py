@@ -22,8 +22,8 @@ from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served_queues
 from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.scheduling.cron import refuse_duplicate_names
-from jobs.engine.worker.options import Hook
-from jobs.engine.worker.worker import Observer, Worker
+from jobs.engine.worker.options import Hook, Observer
+from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError, as_command_error
 from jobs.settings import Settings, SettingsError, get_settings, load_settings
 

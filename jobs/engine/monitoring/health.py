@@ -4,14 +4,13 @@ All workers of a queue share arq's key, which `arq --check` reads. Every worker 
 seconds. A worker that stops removes it only if the key still holds what that worker wrote last.
 """
 
-import asyncio
 import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final
 
 import orjson
 from arq.connections import ArqRedis
@@ -30,13 +29,13 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHealth:
     """The state that a worker publishes with its heartbeat.
 
     Attributes:
         worker_id: Random id of the worker.
-        host: Host name.
+        host: Host name; by default that of this process, as `pid`.
         pid: Process id.
         queues: The queues that the worker serves.
         running: Jobs that run.
@@ -44,45 +43,19 @@ class WorkerHealth:
         complete: Executions that returned.
         failed: Executions that failed for good.
         retried: Executions that run again.
-        at: Time of the heartbeat.
+        at: Time of the heartbeat; by default now.
     """
 
     worker_id: str
-    host: str
-    pid: int
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
     queues: Sequence[str]
     running: int
     max_jobs: int
     complete: int
     failed: int
     retried: int
-    at: datetime
-
-    @classmethod
-    def of(cls, worker: "ObservedWorker", worker_id: str) -> "WorkerHealth":
-        return cls(
-            worker_id=worker_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=worker.queues,
-            running=len(worker.tasks),
-            max_jobs=worker.max_jobs,
-            complete=worker.jobs_complete,
-            failed=worker.jobs_failed,
-            retried=worker.jobs_retried,
-            at=datetime.now(UTC),
-        )
-
-
-class ObservedWorker(Protocol):
-    """The attributes of a worker that are published."""
-
-    queues: list[str]
-    tasks: dict[str, asyncio.Task[Any]]
-    max_jobs: int
-    jobs_complete: int
-    jobs_failed: int
-    jobs_retried: int
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class HealthKeys:

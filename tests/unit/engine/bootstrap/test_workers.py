@@ -172,3 +172,15 @@ def _called(name: str) -> Any:
 
     another.__qualname__ = name
     return another
+
+
+@pytest.mark.parametrize("value", [False, True])
+async def test_former_name_of_requeue_unknown_still_works(value: bool) -> None:
+    class Former(EngineSettings):
+        queue_name = "former_tasks"
+        functions = [send]
+        put_back_unknown = value
+
+    assert create_worker(Former, handle_signals=False).requeue_unknown is value
+    assert Worker([send], put_back_unknown=value, handle_signals=False).requeue_unknown is value
+    assert Worker([send], requeue_unknown=value, handle_signals=False).requeue_unknown is value

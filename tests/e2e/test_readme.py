@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,8 +176,8 @@ async def a_lead(url: str) -> str:
 
 def dead_letter(folder: Path) -> str:
     """Make a job fail permanently, and return its id."""
-    words = "ringline enqueue default.scripted --wait fail:ValidationError"
-    return run(folder, *words.split()).stdout.split()[0]
+    words = ("ringline", "enqueue", "lead.update", str(uuid.uuid4()), "{}", "--wait")
+    return run(folder, *words).stdout.split()[0]
 
 
 def test_a_job_moved_from_celery_runs(folder: Path) -> None:

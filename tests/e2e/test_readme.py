@@ -224,14 +224,6 @@ def test_pickles_of_arq_run_during_a_migration(folder: Path, redis_url: str) -> 
         assert must(folder, sys.executable, "-c", producer).strip() == "7"
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_the_tests_of_the_testing_page_pass(folder: Path, number: int) -> None:
-    examples = blocks(ROOT / "docs/testing.md", "python")
-    assert len(examples) == 3
-    (folder / "test_example.py").write_text(examples[number].code)
-    must(folder, sys.executable, "-m", "pytest", *PYTEST, "test_example.py")
-
-
 def test_the_settings_are_read_as_shown(folder: Path) -> None:
     (example,) = blocks(ROOT / "docs/settings.md", "python")
     assert must(folder, sys.executable, "-c", example.code).strip() == "3"

@@ -5,6 +5,7 @@ Usable without the domains and without PostgreSQL.
 
 from jobs.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pickles import PickleCounts, count_pickles
 from jobs.engine.client.pool import Pool, create_pool
 from jobs.engine.client.request import JobRequest, request
 from jobs.engine.connection.connect import NoRedisError
@@ -46,6 +47,7 @@ __all__ = [
     "NoRedisError",
     "Outcome",
     "OutcomeKind",
+    "PickleCounts",
     "Pool",
     "QueueNames",
     "QueueStats",
@@ -56,6 +58,7 @@ __all__ = [
     "SystemClock",
     "Worker",
     "backoff",
+    "count_pickles",
     "create_pool",
     "cron",
     "deserialize",

@@ -198,32 +198,6 @@ def test_a_job_moved_from_celery_runs(folder: Path) -> None:
         must(folder, sys.executable, "-c", code)
 
 
-def test_pickles_of_arq_run_during_a_migration(folder: Path, redis_url: str) -> None:
-    """arq's producer, its defaults; the reader of results accepts both serializers."""
-    page = ROOT / "docs/migrating-from-arq.md"
-    code = python(page, "Step by step")
-    settings = f"Lazy({redis_url!r})"
-    code = code.replace("RedisSettings()", settings)
-    code = f"from jobs.engine import LazyRedisSettings as Lazy\n{code}"
-    (folder / "mymodule.py").write_text(code)
-    producer = (
-        "import asyncio\n"
-        "from arq import create_pool\n"
-        "from jobs.engine import LazyRedisSettings, deserialize_or_unpickle\n"
-        "async def main():\n"
-        "    redis = await create_pool(\n"
-        f"        LazyRedisSettings({redis_url!r}), job_deserializer=deserialize_or_unpickle\n"
-        "    )\n"
-        "    job = await redis.enqueue_job('send_invoice', 7)\n"
-        "    print(await job.result(timeout=30))\n"
-        "    await redis.aclose(close_connection_pool=True)\n"
-        "asyncio.run(main())\n"
-    )
-    (command,) = commands(page)
-    with worker(folder, *shlex.split(command)[2:]):
-        assert must(folder, sys.executable, "-c", producer).strip() == "7"
-
-
 def test_the_settings_are_read_as_shown(folder: Path) -> None:
     (example,) = blocks(ROOT / "docs/settings.md", "python")
     assert must(folder, sys.executable, "-c", example.code).strip() == "3"

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from arq.connections import RedisSettings
+
 import jobs
 from jobs import (
     NO_RETRY,
@@ -29,7 +31,10 @@ from jobs.engine import (
     EngineSettings,
     Outcome,
     OutcomeKind,
+    PickleCounts,
     QueueStats,
+    count_pickles,
+    deserialize_or_unpickle,
     find_job,
     read_stats,
 )
@@ -113,6 +118,15 @@ async def produce(order_id: UUID) -> None:
         print(stats.length, retried, find_job("shop.bill"))  # noqa: T201  # the same
 
 
+async def migrate(settings: RedisSettings) -> None:
+    redis = await connect(
+        settings, default_queue_name="arq:queue", job_deserializer=deserialize_or_unpickle
+    )
+    left: PickleCounts = await count_pickles(redis)
+    print(left.jobs)  # noqa: T201  # the same
+    await redis.aclose()
+
+
 async def consume(pool: Pool) -> None:
     schedule: Cron = cron(sweep, second=None, real_time=True)
     worker = Worker(
@@ -166,6 +180,7 @@ async def mistakes(redis: Pool, worker: WorkerRunner, context: JobContext, order
 
     await jobs.connect()  # type: ignore[attr-defined]
     await connect(database="redis://localhost")  # type: ignore[call-arg]
+    await connect(default_queue_name=7)  # type: ignore[arg-type]
     await redis.enqueue_job(bill)  # type: ignore[call-arg, arg-type]
     await redis.enqueue_job(bill, "order")  # type: ignore[arg-type]
     await redis.enqueue_job(bill, order_id, urgent="yes")  # type: ignore[arg-type]

@@ -36,6 +36,7 @@ from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.names import served_queues
 from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
+from jobs.engine.queue.serializer import deserialize_or_unpickle
 from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.scheduling.scheduler import Scheduler
@@ -163,10 +164,9 @@ class Worker(arq.worker.Worker):
     async def main(self) -> None:
         # 1. Open: connect, and wire the parts together.
         await self._open()
-        if self.job_serializer is None:
+        if self.job_deserializer in (None, deserialize_or_unpickle):
             logger.warning(
-                "jobs are pickled, as arq does by default: whoever can write to Redis can run code "
-                "in this worker; pass job_serializer and job_deserializer for JSON"
+                "accepting pickles: whoever can write to Redis can run code in this worker"
             )
         logger.info(
             "Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions)
@@ -247,6 +247,7 @@ class Worker(arq.worker.Worker):
             CompletionEncoder(
                 counts=self._counts,
                 serializer=self.job_serializer,
+                like_payload=self.job_deserializer is deserialize_or_unpickle,
                 expires_extra_ms=self.expires_extra_ms,
                 unknown_keep_ms=defaults.keep_ms(),
                 counters=self.counters,

@@ -33,7 +33,7 @@ The names of this module load on first use, so `import jobs.errors` stays cheap.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from arq.connections import RedisSettings
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         request,
         retry,
     )
+    from jobs.engine.client.options import PoolOptions
 
 __all__ = [
     "NO_RETRY",
@@ -68,7 +69,10 @@ __all__ = [
 
 
 async def create_pool(
-    redis: "RedisSettings | str | None" = None, *, clock: "Clock | None" = None
+    redis: "RedisSettings | str | None" = None,
+    *,
+    clock: "Clock | None" = None,
+    **options: "Unpack[PoolOptions]",
 ) -> "Pool":
     """Connect a pool that enqueues jobs.
 
@@ -76,6 +80,8 @@ async def create_pool(
         redis: Redis of all queues: a URL, or arq's settings. None: REDIS_URL and TASK_QUEUE_URLS,
             else the embedded server of the working folder, which `ringline up` starts.
         clock: Clock of `_defer_until`. None: the clock of JOBS_CLOCK.
+        options: All other options of arq's `create_pool`; see `PoolOptions`. By default, jobs are
+            JSON, and jobs without a known queue go to TASK_DEFAULT_QUEUE.
 
     Returns:
         A connected pool. Close it with `aclose()`, or use it in `async with`.
@@ -93,6 +99,7 @@ async def create_pool(
     return await engine.create_pool(
         redis or engine.QueueUrls.from_settings(settings, redis_url(settings, start=False)),
         clock=clock or clock_from(settings.jobs_clock),
+        **options,
     )
 
 

@@ -15,6 +15,7 @@ only those above it:
 
 from jobs.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.bootstrap.worker_settings import EngineSettings
+from jobs.engine.client.pickles import PickleCounts, count_pickles
 from jobs.engine.client.pool import Pool
 from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest, request
@@ -57,6 +58,7 @@ __all__ = [
     "NoRedisError",
     "Outcome",
     "OutcomeKind",
+    "PickleCounts",
     "Pool",
     "QueueNames",
     "QueueStats",
@@ -67,6 +69,7 @@ __all__ = [
     "SystemClock",
     "Worker",
     "backoff",
+    "count_pickles",
     "create_pool",
     "cron",
     "deserialize",

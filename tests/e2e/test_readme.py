@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,8 +176,8 @@ async def a_lead(url: str) -> str:
 
 def dead_letter(folder: Path) -> str:
     """Make a job fail permanently, and return its id."""
-    words = "ringline enqueue default.scripted --wait fail:ValidationError"
-    return run(folder, *words.split()).stdout.split()[0]
+    words = ("ringline", "enqueue", "lead.update", str(uuid.uuid4()), "{}", "--wait")
+    return run(folder, *words).stdout.split()[0]
 
 
 def test_a_job_moved_from_celery_runs(folder: Path) -> None:
@@ -195,40 +196,6 @@ def test_a_job_moved_from_celery_runs(folder: Path) -> None:
     (command,) = commands(page)
     with worker(folder, *shlex.split(command)[2:]):
         must(folder, sys.executable, "-c", code)
-
-
-def test_pickles_of_arq_run_during_a_migration(folder: Path, redis_url: str) -> None:
-    """arq's producer, its defaults; the reader of results accepts both serializers."""
-    page = ROOT / "docs/migrating-from-arq.md"
-    code = python(page, "Step by step")
-    settings = f"Lazy({redis_url!r})"
-    code = code.replace("RedisSettings()", settings)
-    code = f"from jobs.engine import LazyRedisSettings as Lazy\n{code}"
-    (folder / "mymodule.py").write_text(code)
-    producer = (
-        "import asyncio\n"
-        "from arq import create_pool\n"
-        "from jobs.engine import LazyRedisSettings, deserialize_or_unpickle\n"
-        "async def main():\n"
-        "    redis = await create_pool(\n"
-        f"        LazyRedisSettings({redis_url!r}), job_deserializer=deserialize_or_unpickle\n"
-        "    )\n"
-        "    job = await redis.enqueue_job('send_invoice', 7)\n"
-        "    print(await job.result(timeout=30))\n"
-        "    await redis.aclose(close_connection_pool=True)\n"
-        "asyncio.run(main())\n"
-    )
-    (command,) = commands(page)
-    with worker(folder, *shlex.split(command)[2:]):
-        assert must(folder, sys.executable, "-c", producer).strip() == "7"
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_the_tests_of_the_testing_page_pass(folder: Path, number: int) -> None:
-    examples = blocks(ROOT / "docs/testing.md", "python")
-    assert len(examples) == 3
-    (folder / "test_example.py").write_text(examples[number].code)
-    must(folder, sys.executable, "-m", "pytest", *PYTEST, "test_example.py")
 
 
 def test_the_settings_are_read_as_shown(folder: Path) -> None:

@@ -94,7 +94,7 @@ def keyword(text: str) -> tuple[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Check that a built-in job has this name.
+    """Check that a known job has this name.
 
     Args:
         name: Name or alias of a job.
@@ -103,7 +103,7 @@ def check_name(name: str) -> None:
         UsageError: No job has this name. The message suggests similar names.
     """
     known = job_names()
-    if name in known:
+    if name in known or find_job(name) is not None:  # any job that this process has imported
         return
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"known jobs: {', '.join(sorted(known))}"

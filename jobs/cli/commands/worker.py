@@ -1,6 +1,7 @@
 """`ringline worker`: run the jobs of one or more queues, in one or more processes."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ ENGINE_DEFAULTS: Final = (
 )
 """Options that this command takes from `EngineSettings` for a settings class written for arq,
 unless the class sets them."""
+logger = logging.getLogger("jobs.cli")
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -73,6 +76,7 @@ def worker(
     classes = settings_classes(queues, QueueNames.from_settings(settings))
     if ready is None:
         start_servers(classes, settings)
+        warn_of_refused_pickles(classes)
     if processes > 1 or reload:
         child = command(queues, *child_options(max_jobs, lease, loglevel, burst=burst))
         watched = [Path.cwd()] if reload else []
@@ -161,6 +165,21 @@ def worker_options(
         name: value for name, value in defaults.items() if name not in set_by_class
     }
     return options | {name: value for name, value in overrides.items() if value is not None}
+
+
+def warn_of_refused_pickles(classes: Sequence[type]) -> None:
+    """Log a warning for each settings class that would pickle under arq's worker.
+
+    Args:
+        classes: Settings classes to run. This command reads only JSON unless a class says more.
+    """
+    for cls in classes:
+        if "job_deserializer" not in options_of(cls):
+            logger.warning(
+                "reading only JSON: pickles of arq's producers become dead letters, unless %s sets "
+                "job_deserializer (see docs/migrating-from-arq.md)",
+                f"{cls.__module__}.{cls.__qualname__}",
+            )
 
 
 def child_options(

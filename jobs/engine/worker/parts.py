@@ -18,6 +18,7 @@ from jobs.engine.monitoring.health import HealthKeys
 from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.operations import QueueOperations
 from jobs.engine.queue.outcome import Outcome
+from jobs.engine.queue.serializer import deserialize_or_unpickle
 from jobs.engine.worker.aborts import Aborts
 from jobs.engine.worker.capacity import Capacity
 from jobs.engine.worker.completer import Completer
@@ -150,6 +151,7 @@ def build_parts(
     encoder = CompletionEncoder(
         counts=counts,
         serializer=serializer,
+        like_payload=options.deserializer is deserialize_or_unpickle,
         expires_extra_ms=expires_extra_ms,
         unknown_keep_ms=options.defaults.keep_ms(),
         counters=counters,

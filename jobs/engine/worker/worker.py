@@ -31,6 +31,7 @@ from jobs.engine.monitoring.health import WorkerHealth
 from jobs.engine.queue import keys
 from jobs.engine.queue.claim import Claim, Completion
 from jobs.engine.queue.names import served_queues
+from jobs.engine.queue.serializer import deserialize_or_unpickle
 from jobs.engine.queue.servers import connect
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.scheduling.scheduler import Scheduler
@@ -116,10 +117,9 @@ class Worker(CountAttributes, arq.worker.Worker):
     async def main(self) -> None:
         # 1. Open: connect, and build the parts.
         await self._open()
-        if self.job_serializer is None:
+        if self.job_deserializer in (None, deserialize_or_unpickle):
             logger.warning(
-                "jobs are pickled, as arq does by default: whoever can write to Redis can run code "
-                "in this worker; pass job_serializer and job_deserializer for JSON"
+                "accepting pickles: whoever can write to Redis can run code in this worker"
             )
         logger.info(
             "Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from jobs.cli import main
 from jobs.context import DomainSettings, JobContext
 from jobs.default import WorkerSettings as DefaultSettings
+from jobs.default.scripted import ScriptedSettings
 from jobs.embedded.folder import Servers
 from jobs.embedded.redis_databases import leased_database
 from jobs.engine import JobRequest, Pool, QueueUrls, create_pool, job
@@ -182,7 +183,7 @@ def test_commands_cover_all_servers(
     monkeypatch.setenv("DATABASE_URL", database_url)
     with several(monkeypatch, redis_url, {"default": other_url}):
         made = jobs("enqueue", "default.scripted", "fail:ValidationError", "ok")
-        asyncio.run(work_off(DefaultSettings))
+        asyncio.run(work_off(DefaultSettings, ScriptedSettings))
         job_id = made.stdout.strip()
         assert job_id in jobs("failed", "list").stdout
         assert "ValidationError" in jobs("failed", "show", job_id).stdout

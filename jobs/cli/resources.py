@@ -1,14 +1,17 @@
 """Redis pools, stores and worker settings shared by the commands."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from jobs.clock import clock_from
 from jobs.context import DomainSettings
 from jobs.embedded.resolve import database_url, redis_url
 from jobs.engine import Pool, QueueUrls, create_pool
+from jobs.engine.queue.names import job_names, load_configured
 from jobs.errors import UsageError
 from jobs.settings import Settings, get_settings
 from jobs.store.postgres import migrate
@@ -37,6 +40,7 @@ async def open_pool() -> AsyncIterator[Pool]:
         ServerError: The embedded Redis cannot be started.
     """
     settings = get_settings()
+    configured_classes()
     urls = QueueUrls.from_settings(settings, redis_url(settings, start=True))
     pool = await create_pool(urls, clock=clock_from(settings.jobs_clock))
     try:
@@ -92,41 +96,59 @@ def settings_of(queue: str) -> type[DomainSettings]:
     """
     if queue not in _DOMAINS:
         raise UsageError(
-            f"no built-in settings class serves {queue}: "
-            "name your own class by its path, such as my_package.WorkerSettings"
+            f"no known settings class serves {queue}: name your own class by its path, such as "
+            "my_package.WorkerSettings, here or in TASK_WORKERS"
         )
     settings: type[DomainSettings] = import_module(_DOMAINS[queue]).WorkerSettings
     return settings
 
 
-def domain_settings() -> dict[str, type[DomainSettings]]:
-    """Return the built-in settings classes.
+def configured_classes() -> list[type]:
+    """Import the settings classes of TASK_WORKERS, from the working folder too.
 
     Returns:
-        Queue name to settings class, for all domains.
+        The classes, in order.
+
+    Raises:
+        UsageError: A path is bad, or an import fails.
     """
-    return {queue: settings_of(queue) for queue in _DOMAINS}
+    find_modules_here()
+    return load_configured(get_settings())
+
+
+def find_modules_here() -> None:
+    """Let imports find modules in the working folder, as with `python -m`."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def known_classes() -> list[type]:
+    """Return the settings classes that commands know.
+
+    Returns:
+        The built-in classes in the order of the domains, then those of TASK_WORKERS.
+    """
+    return list(dict.fromkeys([*map(settings_of, _DOMAINS), *configured_classes()]))
 
 
 def scheduled_jobs() -> list[str]:
-    """Return the names of all jobs that cron schedules enqueue.
+    """Return the names of the jobs that the cron schedules of the built-in domains enqueue.
 
     Returns:
         Job names in the order of the domains.
     """
     return [
         cron.coroutine.__qualname__
-        for settings in domain_settings().values()
+        for settings in map(settings_of, _DOMAINS)
         for cron in settings.cron_jobs or ()
     ]
 
 
-def job_names() -> frozenset[str]:
-    """Return the names of all built-in jobs.
+def known_jobs() -> frozenset[str]:
+    """Return the names of the jobs that commands know.
 
     Returns:
-        Job names, aliases included.
+        Job names, aliases included, of the built-in domains and of TASK_WORKERS.
     """
-    return frozenset(
-        name for settings in domain_settings().values() for name in settings.functions.names
-    )
+    return frozenset(name for cls in known_classes() for name in job_names(cls))

@@ -66,6 +66,18 @@ def test_a_bad_value_ends_in_one_line_that_names_it(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["billing", "billing.", ".x.Y", "a b.C", "billing.W;x.Y", "1.A"])
+def test_a_path_that_is_none_is_named(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_WORKERS", f"billing.WorkerSettings,{path}")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    assert str(caught.value) == (
+        f"TASK_WORKERS: {path!r} is not the path of a class, such as my_package.WorkerSettings"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "example"),
     [

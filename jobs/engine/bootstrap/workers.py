@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib import import_module
 from signal import Signals
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from arq.worker import Function, func
 
 from jobs.engine.bootstrap.worker_settings import Startup, own_hook
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.queue.names import job_names
 from jobs.engine.queue.servers import LazyRedisSettings, resolve
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.worker.worker import Worker
@@ -29,18 +29,6 @@ _BAKED: Final = {
     "max_tries": "max_tries",
 }
 """Options that are defaults for functions: written into each function, they may differ."""
-
-
-def load(path: str) -> type:
-    """The settings class at `package.module.WorkerSettings`. Raises UsageError."""
-    module, _, name = path.replace(":", ".").rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{path} cannot be imported: {error}") from error
-    if not isinstance(found, type):
-        raise UsageError(f"{path} is not a settings class")
-    return found
 
 
 def options_of(settings: type) -> dict[str, Any]:
@@ -62,7 +50,9 @@ def create_worker(*classes: type, **overrides: Any) -> Worker:
     """
     said = [options_of(one) for one in classes]
     options = said[0] if len(said) == 1 else _merged(classes, said, overrides)
-    return Worker(**options | overrides)
+    jobs = [name for cls in classes for name in job_names(cls)]
+    startup = Startup.around(options.get("on_startup"), _queues_of(options | overrides), jobs)
+    return Worker(**options | {"on_startup": startup} | overrides)
 
 
 def create_workers(*classes: type, **overrides: Any) -> list[Worker]:
@@ -103,7 +93,7 @@ def _merged(
     ]
     refuse_duplicate_names([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
-    merged["on_startup"] = Startup.around(in_turn(_hooks(said, "on_startup")), queues[0])
+    merged["on_startup"] = in_turn(_hooks(said, "on_startup"))
     merged["on_shutdown"] = in_turn(_hooks(said, "on_shutdown"), all_of_them=True)
     done = {*merged, *_BAKED, *overrides, "queue_name"}
     for name in {name for options in said for name in options} - done:

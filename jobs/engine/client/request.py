@@ -11,6 +11,7 @@ from arq.utils import to_ms
 from jobs.clock import Clock
 from jobs.engine.definition.job import definition_of
 from jobs.engine.definition.round_trip import require_round_trip
+from jobs.engine.queue.names import LOCAL
 from jobs.errors import UsageError
 
 P = ParamSpec("P")
@@ -86,7 +87,7 @@ def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
     """What a function is called as a job, and its queue, if it says one."""
     definition = definition_of(function)
     if definition is None:
-        return function.__qualname__, None
+        return function.__qualname__, LOCAL.queue_of(function)
     return definition.name, definition.queue
 
 

@@ -1,7 +1,11 @@
-"""Redis pools, stores and worker settings shared by the commands."""
+"""Redis pools, stores and worker settings shared by the commands.
+
+Commands that do something start the embedded servers (`open_pool`, `open_store`). Commands that
+only look never do (`read_pool`, `read_store`): an empty new server would look like an all-clear.
+"""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -10,9 +14,11 @@ from typing import Final
 from jobs.clock import clock_from
 from jobs.context import DomainSettings
 from jobs.embedded.resolve import database_url, redis_url
-from jobs.engine import Pool, QueueUrls, create_pool
+from jobs.engine import JobRequest, NoRedisError, Pool, QueueUrls, create_pool
+from jobs.engine.connection.urls import Address
 from jobs.engine.queue.names import job_names, load_configured
-from jobs.errors import UsageError
+from jobs.errors import DatabaseError, ServerError, UsageError
+from jobs.privacy.masking import mask_url
 from jobs.settings import Settings, get_settings
 from jobs.store.postgres import migrate
 from jobs.store.postgres.store import PostgresStore
@@ -40,13 +46,41 @@ async def open_pool() -> AsyncIterator[Pool]:
         ServerError: The embedded Redis cannot be started.
     """
     settings = get_settings()
-    configured_classes()
-    urls = QueueUrls.from_settings(settings, redis_url(settings, start=True))
-    pool = await create_pool(urls, clock=clock_from(settings.jobs_clock))
+    pool = await _connect(settings, redis_url(settings, start=True))
     try:
         yield pool
     finally:
         await pool.aclose()
+
+
+@asynccontextmanager
+async def read_pool() -> AsyncIterator[tuple[Pool, str]]:
+    """Open a pool for a command that only looks: it starts no server.
+
+    Returns:
+        A context manager with the pool and the name of its Redis, without passwords; leaving it
+        closes the pool.
+
+    Raises:
+        ServerError: No Redis is running. The message says how to start or name one.
+    """
+    settings = get_settings()
+    url = redis_url(settings, start=False)
+    try:
+        pool = await _connect(settings, url)
+    except NoRedisError as error:
+        remedy = "start it, or correct REDIS_URL" if settings.redis_url else "run `ringline up`"
+        raise ServerError(f"{error}; {remedy}") from error
+    try:
+        yield pool, name_of_redis(settings, url)
+    finally:
+        await pool.aclose()
+
+
+async def _connect(settings: Settings, url: str) -> Pool:
+    configured_classes()
+    urls = QueueUrls.from_settings(settings, url)
+    return await create_pool(urls, clock=clock_from(settings.ringline_clock))
 
 
 @asynccontextmanager
@@ -66,12 +100,72 @@ async def open_store() -> AsyncIterator[PostgresStore]:
     url = await _ready_database(settings)
     async with open_pool() as pool:
         store = await PostgresStore.open(
-            url, publish=pool.enqueue_many, clock=clock_from(settings.jobs_clock)
+            url, publish=pool.enqueue_many, clock=clock_from(settings.ringline_clock)
         )
         try:
             yield store
         finally:
             await store.close()
+
+
+@asynccontextmanager
+async def read_store() -> AsyncIterator[tuple[PostgresStore, str]]:
+    """Open a store for a command that only looks: it starts no server and migrates nothing.
+
+    Returns:
+        A context manager with the store and the name of its database, without passwords; leaving
+        it closes the store.
+
+    Raises:
+        ServerError: No PostgreSQL is running. The message says how to start or name one.
+    """
+    settings = get_settings()
+    url = database_url(settings, start=False)
+    clock = clock_from(settings.ringline_clock)
+    try:
+        store = await PostgresStore.open(url, publish=_refuse_jobs, clock=clock)
+    except DatabaseError as error:
+        remedy = "correct DATABASE_URL" if settings.database_url else "run `ringline up`"
+        raise ServerError(
+            f"{error}; if PostgreSQL is not running, start it, or {remedy}"
+        ) from error
+    try:
+        yield store, name_of_database(settings, url)
+    finally:
+        await store.close()
+
+
+async def _refuse_jobs(_: Sequence[JobRequest]) -> None:
+    raise RuntimeError("a command that only reads enqueued a job")
+
+
+def name_of_redis(settings: Settings, default: str) -> str:
+    """Return the name of the Redis servers, without passwords.
+
+    Args:
+        settings: The settings: REDIS_URL may be unset, TASK_QUEUE_URLS may name more servers.
+        default: URL of the default server.
+    """
+    if settings.redis_url is None:
+        first = f"embedded Redis in {settings.ringline_home.absolute()}"
+    else:
+        options = Address.of(default).options
+        numbered = f" db {options['db']}" if "path" in options and "db" in options else ""
+        first = f"Redis {mask_url(default)}{numbered}"
+    others = QueueUrls.from_settings(settings, default).all()[1:]
+    return ", ".join([first, *map(mask_url, others)])
+
+
+def name_of_database(settings: Settings, url: str) -> str:
+    """Return the name of the database, without passwords.
+
+    Args:
+        settings: The settings; DATABASE_URL may be unset.
+        url: URL of the database.
+    """
+    if settings.database_url is None:
+        return f"embedded PostgreSQL in {settings.ringline_home.absolute()}"
+    return f"PostgreSQL {mask_url(url)}"
 
 
 async def _ready_database(settings: Settings) -> str:

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
             `redis_url`.
         database_url: PostgreSQL, as `postgresql://…`. None: the embedded server of the working
             folder.
-        jobs_home: Folder of the embedded servers and their data.
+        ringline_home: Folder of the embedded servers and their data.
         task_workers: Paths of your own settings classes, separated by commas, such as
             `billing.WorkerSettings`. Commands and pools learn their queues and jobs.
         task_domains: Prefixes of job names, as a JSON list. The jobs of each go to the queue
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         recordings_url: Store of call recordings: a folder, or the URL of an object store.
         voice_url: Voice provider: `simulator:` (in this process) or
             `simulator+unix:/path/of/socket`.
-        jobs_clock: Business clock that runs faster than real time, as `START@RATE@EPOCH`; see
+        ringline_clock: Business clock that runs faster than real time, as `START@RATE@EPOCH`; see
             `jobs.clock`. None: the machine's clock.
         log_level: Lowest level of the logged events.
         log_format: `console` for people, `json` for log collectors.
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     task_queue_urls: dict[str, SecretStr] = {}
     database_url: SecretStr | None = None
-    jobs_home: Path = Path(".jobs")
+    ringline_home: Path = Path(".jobs")
 
     task_workers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_paths)] = ()
     task_domains: frozenset[str] = frozenset({"lead", "call", "campaign", "analytics"})
@@ -114,6 +114,6 @@ class Settings(BaseSettings):
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     recordings_url: SecretStr = SecretStr("recordings")
     voice_url: SecretStr = SecretStr("simulator:")
-    jobs_clock: str | None = None
+    ringline_clock: str | None = None
     log_level: LogLevel = "INFO"
     log_format: Literal["console", "json"] = "console"

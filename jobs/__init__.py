@@ -79,7 +79,7 @@ async def create_pool(
     Args:
         redis: Redis of all queues: a URL, or arq's settings. None: REDIS_URL and TASK_QUEUE_URLS,
             else the embedded server of the working folder, which `ringline up` starts.
-        clock: Clock of `_defer_until`. None: the clock of JOBS_CLOCK.
+        clock: Clock of `_defer_until`. None: the clock of RINGLINE_CLOCK.
         options: All other options of arq's `create_pool`; see `PoolOptions`. By default, jobs are
             JSON, and jobs without a known queue go to TASK_DEFAULT_QUEUE.
 
@@ -98,7 +98,7 @@ async def create_pool(
     settings = get_settings()
     return await engine.create_pool(
         redis or engine.QueueUrls.from_settings(settings, redis_url(settings, start=False)),
-        clock=clock or clock_from(settings.jobs_clock),
+        clock=clock or clock_from(settings.ringline_clock),
         **options,
     )
 

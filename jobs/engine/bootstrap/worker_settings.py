@@ -2,9 +2,10 @@
 
 import difflib
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, cast, overload
+from typing import Any, ClassVar, Final, TypeVar, cast, overload
 
 from arq.connections import ArqRedis
 from arq.cron import CronJob
@@ -13,20 +14,31 @@ from arq.worker import Function, func
 
 from jobs.engine.client.pool import Pool
 from jobs.engine.definition.arguments import Body
-from jobs.engine.definition.job import definition_of
+from jobs.engine.definition.job import definition_of, find_job
 from jobs.engine.monitoring.alerts import post_alert
 from jobs.engine.monitoring.log_masking import mask_logs_of_worker
 from jobs.engine.monitoring.outcome_log import OutcomeLog
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
-from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames, served_queues
+from jobs.engine.queue.names import (
+    DEFAULT_EXPIRY_MS,
+    LOCAL,
+    QueueNames,
+    names_of,
+    served_queues,
+)
 from jobs.engine.queue.serializer import deserialize, serialize
 from jobs.engine.queue.servers import LazyRedisSettings, RedisUrl, configured_url
 from jobs.engine.scheduling.cron import refuse_duplicate_names
 from jobs.engine.worker.options import Hook, Observer
 from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError, as_command_error
-from jobs.settings import Settings, SettingsError, get_settings, load_settings
+from jobs.settings import SettingsError, get_settings, load_settings
 
+logger = logging.getLogger("jobs.worker")
+
+T = TypeVar("T")
+
+_SHOWN_JOBS: Final = 3
 _ARQ_WORKER: Final = Worker.__mro__[1]
 _ARQ_PARAMETERS: Final = frozenset(inspect.signature(_ARQ_WORKER).parameters)
 _OUR_PARAMETERS: Final = frozenset(inspect.signature(Worker).parameters) - {"arq_options"}
@@ -79,8 +91,10 @@ class EngineSettings:
         _refuse_unknown(cls)
         cls._own = dict(vars(cls))
         options = _options(cls)
+        has_queue = "queue_name" in options or "queues" in options
         options |= _queues(options)
         queue = options["queue_name"]
+        queues = options.get("queues") or [queue]
         found = options.get("redis_settings") or LazyRedisSettings(options["redis_url"])
         if isinstance(found, LazyRedisSettings):
             found = LazyRedisSettings(found.url, queue)
@@ -89,7 +103,10 @@ class EngineSettings:
         crons = options["cron_jobs"] or ()
         _refuse_shadowed(cls, options["functions"], crons)
         refuse_duplicate_names(crons)
-        options["on_startup"] = Startup.around(options["on_startup"], queue)
+        if has_queue and "<locals>" not in cls.__qualname__:
+            LOCAL.list_jobs(options["functions"].given_jobs(), tuple(queues))
+        names = options["functions"].names
+        options["on_startup"] = Startup.around(options["on_startup"], queues, names)
         cls._flattened = options
         for name, value in options.items():
             setattr(cls, name, value)  # arq ignores inherited attributes
@@ -105,7 +122,7 @@ class JobFunctions(Sequence[Function]):
         if isinstance(coroutines, JobFunctions):
             coroutines = coroutines.functions
         self.functions: list[Function | Body | str] = list(coroutines)
-        names = [name for function in self.functions for name in _names(function)]
+        names = [name for function in self.functions for name in names_of(function)]
         duplicates = {name for name in names if names.count(name) > 1}
         if duplicates:
             raise UsageError(f"functions lists {min(duplicates)} twice")
@@ -124,6 +141,15 @@ class JobFunctions(Sequence[Function]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def given_jobs(self) -> Iterator[object]:
+        """Yield the names of jobs; of other functions the function itself, since their names are
+        not unique among modules."""
+        for entry in self.functions:
+            if definition_of(entry) is not None:
+                yield from names_of(entry)
+            elif not isinstance(entry, Function | str):
+                yield entry
+
     def _made(self) -> list[Function]:
         settings = _read(get_settings)
         made: list[Function] = []
@@ -134,15 +160,6 @@ class JobFunctions(Sequence[Function]):
             else:
                 made += job.arq_functions(function, settings)
         return made
-
-
-def _names(one: Function | Body | str) -> Sequence[str]:
-    job = definition_of(one)
-    if job is not None:
-        return (job.name, *job.aliases)
-    if isinstance(one, str):
-        return (one,)
-    return (one.name if isinstance(one, Function) else one.__qualname__,)
 
 
 def _refuse_unknown(cls: type) -> None:
@@ -205,33 +222,70 @@ def _queue_names() -> QueueNames:
     return QueueNames.from_settings(_read(load_settings))
 
 
-def _read(settings: Callable[[], Settings]) -> Settings:
+def _read(read: Callable[[], T]) -> T:
     try:
-        return settings()
-    except SettingsError as error:
+        return read()
+    except (SettingsError, UsageError) as error:
         raise as_command_error(error, exit_code=2) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """A startup hook: masks logs, puts the queue into the context, and calls the class's hook."""
+    """Start hook of a worker: masks its logs, warns of jobs that are enqueued elsewhere, puts its
+    queue into the context, then runs the hook of the settings class.
+
+    Attributes:
+        hook: Hook of the settings class.
+        queues: Queues that the worker serves.
+        jobs: Names of its jobs.
+    """
 
     hook: Hook | None
-    queue: str
+    queues: tuple[str, ...]
+    jobs: tuple[str, ...]
 
     @classmethod
-    def around(cls, hook: Hook | None, queue: str) -> "Startup":
-        return cls(hook.hook if isinstance(hook, cls) else hook, queue)
+    def around(cls, hook: Hook | None, queues: Sequence[str], jobs: Iterable[str]) -> "Startup":
+        """Return a start hook that ends with `hook`, which may be a start hook itself."""
+        return cls(own_hook(hook), tuple(queues), tuple(jobs))
 
     async def __call__(self, ctx: dict[Any, Any]) -> None:
         mask_logs_of_worker()
+        warn_of_unserved(self.jobs, self.queues)
         redis: ArqRedis = ctx["redis"]
         # The default queue of a pool that arq's worker made is the worker's, which may differ from
         # the class's. The default queue of a pool that was passed to it means nothing.
         passed = isinstance(redis, Pool) or redis.default_queue_name == ARQ_DEFAULT_QUEUE
-        ctx["queue"] = self.queue if passed else redis.default_queue_name
+        ctx["queue"] = self.queues[0] if passed else redis.default_queue_name
         if self.hook is not None:
             await self.hook(ctx)
+
+
+def warn_of_unserved(jobs: Iterable[str], queues: Sequence[str]) -> None:
+    """Log a warning about jobs that other processes enqueue in queues that a worker does not serve.
+
+    Args:
+        jobs: Names of the worker's jobs.
+        queues: Queues that the worker serves.
+    """
+    names = _read(QueueNames.discover).without_local()
+    elsewhere: dict[str, list[str]] = {}
+    for name in sorted(jobs):
+        definition = find_job(name)
+        own = None if definition is None else definition.queue
+        queue = names.of_job(name) if own is None else names.canonical(own)
+        if queue not in queues:
+            elsewhere.setdefault(queue, []).append(name)
+    for queue, unserved in elsewhere.items():
+        more = len(unserved) - _SHOWN_JOBS
+        logger.warning(
+            "jobs enqueued by name go to a queue that this worker does not serve jobs=%s queue=%s "
+            "served=%s: set TASK_WORKERS to its settings class in all processes, or "
+            "@job(queue=...) to a served queue",
+            ",".join(unserved[:_SHOWN_JOBS]) + (f" and {more} more" * (more > 0)),
+            queue,
+            ",".join(queues),
+        )
 
 
 def own_hook(hook: Hook | None) -> Hook | None:

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from signal import Signals
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from arq.worker import Function, func
 
 from jobs.engine.bootstrap.worker_settings import Startup, own_hook
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.queue.names import job_names
 from jobs.engine.queue.servers import LazyRedisSettings, resolve
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
 from jobs.engine.worker.options import Hook
@@ -29,22 +29,6 @@ _FUNCTION_DEFAULTS: Final = {
     "max_tries": "max_tries",
 }
 """Options that are defaults of functions. Written into each function, they may differ by class."""
-
-
-def load(path: str) -> type:
-    """Return the settings class at `package.module.WorkerSettings`.
-
-    Raises:
-        UsageError: There is no settings class.
-    """
-    module, _, name = path.replace(":", ".").rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{path} cannot be imported: {error}") from error
-    if not isinstance(found, type):
-        raise UsageError(f"{path} is not a settings class")
-    return found
 
 
 def options_of(settings: type) -> dict[str, Any]:
@@ -72,7 +56,9 @@ def create_worker(*classes: type, **overrides: Any) -> Worker:
     """
     by_class = [options_of(settings) for settings in classes]
     options = by_class[0] if len(by_class) == 1 else _merged(classes, by_class, overrides)
-    return Worker(**options | overrides)
+    jobs = [name for cls in classes for name in job_names(cls)]
+    startup = Startup.around(options.get("on_startup"), _queues_of(options | overrides), jobs)
+    return Worker(**options | {"on_startup": startup} | overrides)
 
 
 def create_workers(*classes: type, **overrides: Any) -> list[Worker]:
@@ -128,7 +114,7 @@ def _merged(
     ]
     refuse_duplicate_names([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
-    merged["on_startup"] = Startup.around(in_turn(_hooks(by_class, "on_startup")), queues[0])
+    merged["on_startup"] = in_turn(_hooks(by_class, "on_startup"))
     merged["on_shutdown"] = in_turn(_hooks(by_class, "on_shutdown"), all_of_them=True)
     done = {*merged, *_FUNCTION_DEFAULTS, *overrides, "queue_name"}
     for name in {name for options in by_class for name in options} - done:

@@ -84,7 +84,7 @@ class Pool(ArqRedis):
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.queues = queues or QueueNames.from_settings()
+        self.queues = queues or QueueNames.discover()
         self._urls = urls if urls is not None and urls.others else None  # else all queues are here
         self._url = url
         self._owner = self

@@ -10,6 +10,7 @@ from arq.typing import SecondsTimedelta
 from jobs.clock import Clock
 from jobs.engine.definition.job import definition_of
 from jobs.engine.definition.round_trip import require_round_trip
+from jobs.engine.queue.names import LOCAL
 from jobs.errors import UsageError
 
 P = ParamSpec("P")
@@ -127,7 +128,7 @@ def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
     """Return the job name of a function, and its queue if `@job` names one."""
     definition = definition_of(function)
     if definition is None:
-        return function.__qualname__, None
+        return function.__qualname__, LOCAL.queue_of(function)
     return definition.name, definition.queue
 
 

@@ -83,7 +83,7 @@ async def test_campaign_survives_the_loss_of_redis(
     environment = Environment(redis_url, database_url, folder)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("JOBS_CLOCK", str(clock))
+    monkeypatch.setenv("RINGLINE_CLOCK", str(clock))
     get_settings.cache_clear()
     voice = Simulator(SeededPlan(SEED, recorded=0.3, callback_hours=(0.25, 1.5)), clock, seed=SEED)
     variables = environment.variables(clock, tmp_path / "recordings")

@@ -13,6 +13,7 @@ Local time
 - `localtime`: UTC intervals of constant offset, and the start of a local day
 - `calendar`: time spans within a day, and holidays
 - `windows`: calling windows by region
+- `hours`: calling hours by region, from tables of the law, with the place of a lead
 
 Calls and campaigns
 

@@ -58,7 +58,8 @@ def create_worker(*classes: type, **overrides: Any) -> Worker:
     options = by_class[0] if len(by_class) == 1 else _merged(classes, by_class, overrides)
     jobs = [name for cls in classes for name in job_names(cls)]
     startup = Startup.around(options.get("on_startup"), _queues_of(options | overrides), jobs)
-    return Worker(**options | {"on_startup": startup} | overrides)
+    parameters: dict[str, Any] = {**options, "on_startup": startup, **overrides}
+    return Worker(**parameters)
 
 
 def create_workers(*classes: type, **overrides: Any) -> list[Worker]:

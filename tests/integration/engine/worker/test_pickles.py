@@ -16,7 +16,7 @@ from arq.worker import create_worker as create_arq_worker
 
 from jobs.cli.commands.worker import worker_options
 from jobs.cli.errors import as_click_error
-from jobs.engine import EngineSettings, job
+from jobs.engine import EngineSettings, count_pickles, job
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.client.pool import Pool
 from jobs.engine.connection.urls import Address
@@ -149,12 +149,29 @@ async def test_pool_refuses_pickled_jobs_and_results(pool: Pool, mark: Path) -> 
         assert "refused a pickle" in as_click_error(caught.value).format_message()
 
 
-async def test_pickled_job_of_an_arq_pool_runs_if_pickles_are_enabled(
+async def test_results_have_the_format_of_their_job_if_pickles_are_enabled(
     redis_url: str, pool: Pool
 ) -> None:
+    """An arq pool reads only pickles, and our pool reads only JSON."""
     arq_pool: arq.ArqRedis = await connect(redis_url)
     async with arq_pool:
-        job = await arq_pool.enqueue_job("pickle.work", 7, _queue_name=QUEUE)
-    assert job is not None
-    await run(redis_url, Migrating)
-    assert await job_of(pool, job.job_id).result(timeout=1) == 7
+        pickled = await arq_pool.enqueue_job("pickle.work", 7, _queue_name=QUEUE)
+        plain = await pool.enqueue_job("pickle.work", 8, _queue_name=QUEUE)
+        assert pickled is not None
+        assert plain is not None
+        await run(redis_url, Migrating)
+        assert await pickled.result(timeout=1) == 7
+        assert await plain.result(timeout=1) == 8
+
+
+async def test_pickles_are_counted_without_being_loaded(pool: Pool, mark: Path) -> None:
+    await put(pool, trapped(mark))
+    await pool.enqueue_job("pickle.work", 1, _queue_name=QUEUE)
+    await pool.set(RESULT + "done", trapped(mark))
+    assert await count_pickles(pool) == (1, 1, 0)
+
+
+async def test_pickled_dead_letters_are_counted(redis_url: str, pool: Pool, mark: Path) -> None:
+    await put(pool, trapped(mark))
+    await run(redis_url, Careful)
+    assert await count_pickles(pool) == (0, 0, 1)

@@ -15,17 +15,25 @@
         functions = [qualify_lead, qualify_pending]
         cron_jobs = [cron(qualify_pending, minute={0, 30})]
 
-- `jobs.context`: `JobContext` and `DomainSettings`, for jobs that use the store.
-- `jobs.engine`: the queue alone, without the domains and without PostgreSQL.
-- `jobs.errors`: the errors that decide whether a job is retried.
-- `jobs.settings`: the configuration of a process.
-- `jobs.testing`: helpers and fixtures for tests of jobs.
+- `context`: `JobContext` and `DomainSettings`, for jobs that use the store.
+- `engine`: the queue alone, without the domains and without PostgreSQL.
+- `errors`: the errors that decide whether a job is retried.
+- `settings`: the configuration of a process.
+- `testing`: helpers and fixtures for tests of jobs.
+- `lead`, `call`, `campaign`, `analytics`, `default`: the domains.
+- `rules`: what the domains agree on; pure functions and data.
+- `store`: rows, repositories, the unit of work and the outbox.
+- `inbox`: the provider's callbacks.
+- `voice`: voice providers.
+- `embedded`: Redis and PostgreSQL from wheels.
+- `clock`, `logs`, `privacy`, `batches`: business time, log configuration, masking, splitting.
+- `cli`, `worker`, `demo`, `chaos`: the commands.
 
 The names of this module load on first use, so `import jobs.errors` stays cheap.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from arq.connections import RedisSettings
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
         request,
         retry,
     )
+    from jobs.engine.client.options import PoolOptions
 
 __all__ = [
     "NO_RETRY",
@@ -60,14 +69,19 @@ __all__ = [
 
 
 async def create_pool(
-    redis: "RedisSettings | str | None" = None, *, clock: "Clock | None" = None
+    redis: "RedisSettings | str | None" = None,
+    *,
+    clock: "Clock | None" = None,
+    **options: "Unpack[PoolOptions]",
 ) -> "Pool":
     """Connect a pool that enqueues jobs.
 
     Args:
         redis: Redis of all queues: a URL, or arq's settings. None: REDIS_URL and TASK_QUEUE_URLS,
             else the embedded server of the working folder, which `ringline up` starts.
-        clock: Clock of `_defer_until`. None: the clock of JOBS_CLOCK.
+        clock: Clock of `_defer_until`. None: the clock of RINGLINE_CLOCK.
+        options: All other options of arq's `create_pool`; see `PoolOptions`. By default, jobs are
+            JSON, and jobs without a known queue go to TASK_DEFAULT_QUEUE.
 
     Returns:
         A connected pool. Close it with `aclose()`, or use it in `async with`.
@@ -84,7 +98,8 @@ async def create_pool(
     settings = get_settings()
     return await engine.create_pool(
         redis or engine.QueueUrls.from_settings(settings, redis_url(settings, start=False)),
-        clock=clock or clock_from(settings.jobs_clock),
+        clock=clock or clock_from(settings.ringline_clock),
+        **options,
     )
 
 

@@ -67,7 +67,7 @@ class SystemClock:
 class ScaledClock:
     """Clock that runs `rate` times as fast as real time: start + rate * (real - epoch).
 
-    All processes of a run share one clock through the setting JOBS_CLOCK (`START@RATE@EPOCH`).
+    All processes of a run share one clock through the setting RINGLINE_CLOCK (`START@RATE@EPOCH`).
 
     Attributes:
         start: Business time at `epoch`, with its UTC offset.
@@ -106,10 +106,12 @@ class ScaledClock:
             start, rate, epoch = text.split("@")
             clock = cls(datetime.fromisoformat(start), float(rate), float(epoch))
         except ValueError:
-            raise SettingsError(f"JOBS_CLOCK: expected START@RATE@EPOCH, got {text!r}") from None
+            raise SettingsError(
+                f"RINGLINE_CLOCK: expected START@RATE@EPOCH, got {text!r}"
+            ) from None
         if clock.start.tzinfo is None or not MIN_RATE <= clock.rate <= MAX_RATE:
             raise SettingsError(
-                "JOBS_CLOCK: START needs a UTC offset, and RATE must be from "
+                "RINGLINE_CLOCK: START needs a UTC offset, and RATE must be from "
                 f"{MIN_RATE:g} to {MAX_RATE:,.0f}"
             )
         try:
@@ -118,14 +120,14 @@ class ScaledClock:
             in_range = False
         if not in_range:
             raise SettingsError(
-                f"JOBS_CLOCK: the current business time must be between the years {MIN_YEAR} and "
-                f"{MAX_YEAR}: {text!r}"
+                "RINGLINE_CLOCK: the current business time must be between the years "
+                f"{MIN_YEAR} and {MAX_YEAR}: {text!r}"
             )
         return clock
 
 
 def clock_from(setting: str | None) -> Clock:
-    """Return the clock that the setting JOBS_CLOCK describes.
+    """Return the clock that the setting RINGLINE_CLOCK describes.
 
     Args:
         setting: START@RATE@EPOCH (see `ScaledClock.parse`); empty or None for the machine's clock.

@@ -82,7 +82,7 @@ async def open_context(ctx: dict[Any, Any]) -> None:
     if "store" in ctx:
         return
     settings = get_settings()
-    clock = clock_from(settings.jobs_clock)
+    clock = clock_from(settings.ringline_clock)
     urls = QueueUrls.from_settings(settings, resolve.redis_url(settings, start=False))
     pool = Pool.sharing(ctx["redis"], clock=clock, urls=urls, url=urls.of(ctx["queue"]))
     store = await PostgresStore.open(

@@ -1,4 +1,4 @@
-"""The provider's callbacks: stored first, applied by a job afterwards."""
+"""The inbox: stores the provider's callbacks, which a job applies afterward."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,10 +19,15 @@ log = structlog.get_logger(__name__)
 
 
 async def receive(store: Store, clock: Clock, events: Sequence[ProviderEvent]) -> None:
-    """Stores the events that are new, and enqueues `call.apply_event` for their calls.
+    """Store new events, and enqueue `call.apply_event` for their calls.
 
-    When it returns, the events are safe: a provider may be told so. One that has no form to be
-    stored in is left out, since it would come again and hold up the others for ever.
+    When the function returns, the events are durable and can be acknowledged. An event that cannot
+    be stored is left out: the provider would send it again and again, and block the others.
+
+    Args:
+        store: The store.
+        clock: The time of receipt.
+        events: Callbacks.
     """
     now = clock.now()
     rows = [
@@ -41,7 +46,7 @@ async def receive(store: Store, clock: Clock, events: Sequence[ProviderEvent]) -
 
 
 def _can_be_stored(event: ProviderEvent) -> bool:
-    """Whether PostgreSQL has a form for it: no NUL, no half of a character, no huge number."""
+    """Return whether PostgreSQL can store an event: no NUL, no lone surrogate, no huge number."""
     try:
         orjson.dumps((event.provider_id, event.payload), default=dict)
         texts = (event.provider_id, *event.payload, *map(str, event.payload.values()))

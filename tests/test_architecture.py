@@ -56,14 +56,14 @@ FILE_BUDGET = 300
 """Lines of one module."""
 LARGER_FILES = {
     "jobs/chaos/run.py": 330,
-    "jobs/engine/client/pool.py": 450,
-    "jobs/engine/connection/urls.py": 320,
+    "jobs/engine/client/pool.py": 480,
+    "jobs/engine/connection/urls.py": 330,
     "jobs/engine/queue/operations.py": 310,
     "jobs/engine/worker/executor.py": 330,
-    "jobs/engine/worker/worker.py": 530,
+    "jobs/engine/worker/worker.py": 440,
     "jobs/voice/simulator/server.py": 310,
-    "jobs/store/model.py": 320,
-    "jobs/store/protocol.py": 330,
+    "jobs/store/model.py": 325,
+    "jobs/store/protocol.py": 430,
 }
 """Exceptions from FILE_BUDGET, by name."""
 LARGER_FOLDERS = {"jobs/engine/worker": 23, "jobs/rules": 18}

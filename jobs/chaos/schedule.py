@@ -171,6 +171,7 @@ def plan(seed: int, minutes: float, *, flush: bool = False) -> Schedule:
 
 def _sequence(kinds: Sequence[Kind], count: int, random: Random) -> Iterable[Kind]:
     """Yield `count` kinds: all of them in a random order, then again in another order."""
+    order: Sequence[Kind] = ()
     for number in range(count):
         if number % len(kinds) == 0:
             order = random.sample(kinds, len(kinds))

@@ -13,6 +13,14 @@ from jobs.chaos.proxies import Link, State
 from jobs.chaos.schedule import Peer
 from jobs.engine.bootstrap.supervisor import Child, command, spawn
 
+QUEUES: Final = ",".join(
+    (
+        *(f"{domain}_tasks" for domain in ("lead", "call", "campaign", "analytics")),
+        "default",
+        "jobs.default.scripted.ScriptedSettings",
+    )
+)
+"""All queues, with the scripted jobs of the workload."""
 RESTART_DELAY: Final = 0.3
 """Seconds until a worker that exited is started again."""
 STOP_TIMEOUT: Final = 15.0
@@ -129,8 +137,8 @@ class Worker:
 
     def _command(self) -> Sequence[str]:
         if not self.skew:
-            return command("all")
-        return [sys.executable, "-m", "jobs.chaos.clock_skew", str(self.skew), "all"]
+            return command(QUEUES)
+        return [sys.executable, "-m", "jobs.chaos.clock_skew", str(self.skew), QUEUES]
 
 
 class Fleet:

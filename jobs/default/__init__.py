@@ -1,8 +1,9 @@
-"""Default queue: upkeep of the other queues, and jobs for testing a worker.
+"""Default queue: upkeep of the other queues, and a job that shows whether a worker responds.
 
 - `housekeeping`: `default.relay_outbox` publishes follow-ups left in the outbox;
   `default.housekeeping` discards old dead letters
-- `scripted`: `default.ping` returns "pong"; `default.scripted` plays a script
+- `ping`: `default.ping` returns "pong"
+- `scripted`: `default.scripted` plays a script; only workers with `ScriptedSettings` serve it
 
 Schedules: relay every 15 seconds, housekeeping daily at 03:30, both in real time.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 from jobs.context import DomainSettings, open_context
 from jobs.default.housekeeping import purge_dead_letters, relay_outbox
-from jobs.default.scripted import ping, run_script
+from jobs.default.ping import ping
 from jobs.engine import cron
 
 
@@ -29,7 +30,7 @@ class WorkerSettings(DomainSettings):
     """Settings of the default queue: `arq jobs.default.WorkerSettings`."""
 
     queue_name = "default"
-    functions = [ping, run_script, relay_outbox, purge_dead_letters]
+    functions = [ping, relay_outbox, purge_dead_letters]
     cron_jobs = [
         cron("default.relay_outbox", second={0, 15, 30, 45}, real_time=True),
         cron("default.housekeeping", hour=3, minute=30, real_time=True),

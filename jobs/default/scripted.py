@@ -1,4 +1,8 @@
-"""Jobs for testing a worker: one returns at once, one plays a script."""
+"""Job that plays a script, for tests of workers and for chaos runs.
+
+A script can kill its worker, so the worker of `default` does not serve it. To switch it on, name
+`ScriptedSettings` beside the other settings of a worker.
+"""
 
 import asyncio
 import builtins
@@ -6,15 +10,8 @@ import os
 import signal
 
 from jobs import errors
-from jobs.context import JobContext
+from jobs.context import DomainSettings, JobContext
 from jobs.engine import job, retry
-
-
-@job("default.ping", timeout=5)
-@retry()
-async def ping(ctx: JobContext) -> str:
-    """Return "pong"."""
-    return "pong"
 
 
 @job("default.scripted", timeout=60)
@@ -44,6 +41,16 @@ async def run_script(ctx: JobContext, *steps: str) -> int:
     step = steps[min(number, len(steps)) - 1] if steps else "ok"
     await _play_step(step, f"try {number} of the script")
     return number
+
+
+class ScriptedSettings(DomainSettings):
+    """Settings that add `default.scripted` to a worker of the default queue.
+
+    `ringline worker default,jobs.default.scripted.ScriptedSettings`
+    """
+
+    queue_name = "default"
+    functions = [run_script]
 
 
 async def _play_step(step: str, message: str) -> None:

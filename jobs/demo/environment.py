@@ -59,7 +59,7 @@ class Environment:
             "DATABASE_URL": self.database_url,
             "VOICE_URL": f"simulator+unix:{self.socket}",
             "RECORDINGS_URL": str(recordings),
-            "JOBS_CLOCK": str(clock),
+            "RINGLINE_CLOCK": str(clock),
             "TASK_LEASE": str(lease),
             "LOG_FORMAT": "json",
         }

@@ -104,12 +104,12 @@ class Folder:
         if status.st_uid != os.geteuid():
             raise ServerError(
                 f"{self.path} belongs to another user (uid {status.st_uid}, this process runs as "
-                f"uid {os.geteuid()}); run as that user, or set JOBS_HOME to a folder of your own"
+                f"uid {os.geteuid()}); run as that user, or set RINGLINE_HOME to your own folder"
             )
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ServerError(
-                f"other users may write to {self.path}; run `chmod go-w` on it, or set JOBS_HOME "
-                "to another folder"
+                f"other users may write to {self.path}; run `chmod go-w` on it, or set "
+                "RINGLINE_HOME to another folder"
             )
 
     @contextmanager
@@ -120,7 +120,7 @@ class Folder:
         except OSError as error:
             raise ServerError(
                 f"the embedded servers cannot use the folder {self.path}: "
-                f"{error.strerror or error}; set JOBS_HOME to a folder of your own, "
+                f"{error.strerror or error}; set RINGLINE_HOME to a folder of your own, "
                 "or REDIS_URL and DATABASE_URL to servers of your own"
             ) from error
 

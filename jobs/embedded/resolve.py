@@ -10,7 +10,7 @@ def redis_url(settings: Settings, *, start: bool) -> str:
     """Return REDIS_URL, or the URL of the embedded Redis if it is not set.
 
     Args:
-        settings: The settings; `jobs_home` is the folder of the embedded servers.
+        settings: The settings; `ringline_home` is the folder of the embedded servers.
         start: Start the embedded servers if they are not running.
 
     Raises:
@@ -26,7 +26,7 @@ def database_url(settings: Settings, *, start: bool) -> str:
     """Return DATABASE_URL, or the URL of the embedded PostgreSQL if it is not set.
 
     Args:
-        settings: The settings; `jobs_home` is the folder of the embedded servers.
+        settings: The settings; `ringline_home` is the folder of the embedded servers.
         start: Start the embedded servers if they are not running.
 
     Raises:
@@ -40,11 +40,11 @@ def database_url(settings: Settings, *, start: bool) -> str:
 
 def _embedded(settings: Settings, name: str, *, start: bool) -> Servers:
     if start:
-        return use(settings.jobs_home)
-    servers = find(settings.jobs_home)
+        return use(settings.ringline_home)
+    servers = find(settings.ringline_home)
     if servers is None:
         raise ServerError(
             f"{name} is not set, and no embedded servers are running in "
-            f"{settings.jobs_home.absolute()}; start them with `ringline up`"
+            f"{settings.ringline_home.absolute()}: set {name}, or start them with `ringline up`"
         )
     return servers

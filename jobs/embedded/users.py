@@ -184,7 +184,7 @@ def _launch_holder(folder: Folder) -> Servers:
                 )
         finally:
             os.close(send)
-        launcher.wait()  # it forks the holder process and exits, so the holder is no child to reap
+        launcher.wait()  # it forks the holder process and exits, so no child is left to wait for
         if not select.select([reports], [], [], START_TIMEOUT)[0]:
             raise _start_failure(folder)
         text = reports.read()

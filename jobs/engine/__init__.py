@@ -1,11 +1,23 @@
-"""The queue: arq's API and wire format, with retries, dead letters, exact recovery and speed.
+"""The engine: arq's API and wire format, with retries, dead letters, exact recovery and speed.
 
-Usable without the domains and without PostgreSQL.
+It works without the domains and without PostgreSQL. Its packages, from the ground up; each imports
+only those above it:
+
+- `connection`: the link to Redis; knows nothing of jobs.
+- `queue`: the wire format, and the only place with Redis keys.
+- `monitoring`: counters, logs, alerts and heartbeats.
+- `definition`: `@job`, `@retry`, and one execution of a job.
+- `client`: enqueues jobs.
+- `scheduling`: jobs at fire times.
+- `worker`: claims jobs, runs them, and sends their ends to Redis.
+- `bootstrap`: from settings classes to running processes.
 """
 
 from jobs.clock import Clock, ScaledClock, SystemClock
 from jobs.engine.bootstrap.worker_settings import EngineSettings
-from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.pickles import PickleCounts, count_pickles
+from jobs.engine.client.pool import Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest, request
 from jobs.engine.connection.connect import NoRedisError
 from jobs.engine.definition.decorator import job
@@ -46,6 +58,7 @@ __all__ = [
     "NoRedisError",
     "Outcome",
     "OutcomeKind",
+    "PickleCounts",
     "Pool",
     "QueueNames",
     "QueueStats",
@@ -56,6 +69,7 @@ __all__ = [
     "SystemClock",
     "Worker",
     "backoff",
+    "count_pickles",
     "create_pool",
     "cron",
     "deserialize",

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,15 @@ from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from jobs.settings.model import Settings
 
-OUR_PREFIXES: Final = ("TASK_", "JOBS_")
-"""Prefixes reserved for our variables. Other names may belong to another program."""
+OUR_PREFIXES: Final = ("TASK_", "RINGLINE_")
+"""Prefixes of our variables. Other programs may use them too, so only a near miss is an error."""
+
+_RENAMED: Final = {"JOBS_CLOCK": "RINGLINE_CLOCK", "JOBS_HOME": "RINGLINE_HOME"}
+_SIMILARITY: Final = 0.77
+"""Ratio of difflib from which a name counts as misspelled, its prefix aside: RETRIES is a near miss
+of MAX_RETRIES, REDIS_PORT is none of REDIS_URL."""
+_SERVICE: Final = re.compile(r"_(SERVICE_(HOST|PORT)|PORT)(_\w+)?$")
+"""Ends of the variables that Kubernetes sets in each pod, such as TASK_SERVICE_HOST."""
 
 _JSON_EXAMPLES: Final = {
     "TASK_DOMAINS": '["lead", "call"]',
@@ -36,12 +44,12 @@ def load_settings(**overrides: object) -> Settings:
         The settings at this moment.
 
     Raises:
-        SettingsError: A value is bad, `.env` is not UTF-8, or a variable begins with a prefix in
-            `OUR_PREFIXES` and is not a setting.
+        SettingsError: A value is bad, `.env` is not UTF-8, or the name of a variable is an old name
+            or a near miss of a setting.
     """
     env_file = overrides.get("_env_file", Settings.model_config.get("env_file"))
     try:
-        _refuse_unknown(env_file)
+        _refuse_misspelled(env_file)
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -54,17 +62,28 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f"{env_file}: not UTF-8 text; save the file as UTF-8") from None
 
 
-def _refuse_unknown(env_file: object) -> None:
+def _refuse_misspelled(env_file: object) -> None:
     """Raise SettingsError for a misspelled name, which would leave its setting at the default."""
     known = {name.upper() for name in Settings.model_fields}
     names = set(os.environ)
     if isinstance(env_file, str | Path):
         names.update(dotenv_values(env_file))
     for name in sorted(names):
-        if name.upper().startswith(OUR_PREFIXES) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"{name}: unknown setting{hint}")
+        upper = name.upper()
+        if upper in _RENAMED:
+            raise SettingsError(f"{name}: renamed to {_RENAMED[upper]}")
+        if not upper.startswith(OUR_PREFIXES) or upper in known or _SERVICE.search(upper):
+            continue
+        stems = {_stem(setting): setting for setting in known}
+        near = difflib.get_close_matches(_stem(upper), stems, n=1, cutoff=_SIMILARITY)
+        if near:
+            raise SettingsError(f"{name}: unknown setting; did you mean {stems[near[0]]}?")
+
+
+def _stem(name: str) -> str:
+    """Return a name without our prefix."""
+    prefix = next((prefix for prefix in OUR_PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix)
 
 
 @cache

@@ -1,18 +1,21 @@
 """`Settings`: the type, bounds and default value of each environment variable."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LONGEST: Final = 365 * 86_400
 """Seconds: a year. Redis and PostgreSQL reject times near the limits of their integers."""
 
 BoundedSeconds = Annotated[float, Field(allow_inf_nan=False, le=LONGEST)]
 """A finite number of seconds, at most a year."""
+_PATH: Final = re.compile(r"(?!\d)\w+(\.(?!\d)\w+)*[.:](?!\d)\w+")
+"""Path of a class: a module, then a name after a dot or a colon."""
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 """Names of the standard library's log levels."""
 
@@ -22,6 +25,22 @@ def _http_url(url: SecretStr) -> SecretStr:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PydanticCustomError("url", "expected an http:// or https:// URL")
     return url
+
+
+def _split_paths(paths: object) -> object:
+    """Split and check the value of TASK_WORKERS."""
+    words = paths.split(",") if isinstance(paths, str) else paths
+    if not isinstance(words, list | tuple):
+        return words
+    stripped = tuple(dict.fromkeys(str(word).strip() for word in words if str(word).strip()))
+    for path in stripped:
+        if not _PATH.fullmatch(path):
+            raise PydanticCustomError(
+                "path",
+                "{path} is not the path of a class, such as my_package.WorkerSettings",
+                {"path": repr(path)},
+            )
+    return stripped
 
 
 class Settings(BaseSettings):
@@ -37,10 +56,13 @@ class Settings(BaseSettings):
             `redis_url`.
         database_url: PostgreSQL, as `postgresql://…`. None: the embedded server of the working
             folder.
-        jobs_home: Folder of the embedded servers and their data.
+        ringline_home: Folder of the embedded servers and their data.
+        task_workers: Paths of your own settings classes, separated by commas, such as
+            `billing.WorkerSettings`. Commands and pools learn their queues and jobs.
         task_domains: Prefixes of job names, as a JSON list. The jobs of each go to the queue
-            `<domain>_tasks`.
-        task_default_queue: Queue of jobs whose name has no prefix in `task_domains`.
+            `<domain>_tasks`, unless a settings class lists them.
+        task_default_queue: Queue of jobs that no settings class lists and whose name has no prefix
+            in `task_domains`.
         task_default_retry_delay: Delay before the first retry, in seconds. Each further retry
             doubles the delay.
         task_max_retries: Number of retries after the first try.
@@ -60,7 +82,7 @@ class Settings(BaseSettings):
         recordings_url: Store of call recordings: a folder, or the URL of an object store.
         voice_url: Voice provider: `simulator:` (in this process) or
             `simulator+unix:/path/of/socket`.
-        jobs_clock: Business clock that runs faster than real time, as `START@RATE@EPOCH`; see
+        ringline_clock: Business clock that runs faster than real time, as `START@RATE@EPOCH`; see
             `jobs.clock`. None: the machine's clock.
         log_level: Lowest level of the logged events.
         log_format: `console` for people, `json` for log collectors.
@@ -73,8 +95,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     task_queue_urls: dict[str, SecretStr] = {}
     database_url: SecretStr | None = None
-    jobs_home: Path = Path(".jobs")
+    ringline_home: Path = Path(".jobs")
 
+    task_workers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_paths)] = ()
     task_domains: frozenset[str] = frozenset({"lead", "call", "campaign", "analytics"})
     task_default_queue: str = "default"
     task_default_retry_delay: Annotated[BoundedSeconds, Field(ge=0)] = 5
@@ -91,6 +114,6 @@ class Settings(BaseSettings):
     default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "US"
     recordings_url: SecretStr = SecretStr("recordings")
     voice_url: SecretStr = SecretStr("simulator:")
-    jobs_clock: str | None = None
+    ringline_clock: str | None = None
     log_level: LogLevel = "INFO"
     log_format: Literal["console", "json"] = "console"

@@ -1,4 +1,4 @@
-"""Row ids: UUID version 7 (RFC 9562), which sort by the time they were made."""
+"""Row ids: UUID version 7 (RFC 9562), which sort by the time of their creation."""
 
 import secrets
 from collections.abc import Callable
@@ -8,13 +8,15 @@ from uuid import UUID
 from jobs.clock import Clock
 
 _TAIL_BITS = 74
-"""What a version 7 id holds besides its 48 bits of time, its version and its variant."""
+"""Bits of a version 7 id besides its 48 bits of time, its version and its variant."""
 
 
 class TimeOrderedIds:
-    """Makes ids, each greater than the one before, also within one millisecond.
+    """Creates ids, each greater than the one before, within one millisecond, too.
 
-    entropy: answers an integer of that many random bits.
+    Args:
+        clock: The time of the ids.
+        entropy: Returns an integer with a number of random bits.
     """
 
     def __init__(self, clock: Clock, entropy: Callable[[int], int] = secrets.randbits) -> None:
@@ -32,12 +34,12 @@ class TimeOrderedIds:
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """No id that was made at `moment`, or later, is less."""
+    """Return the smallest id of a moment: no id created at that time or later is less."""
     return _with_version(int(moment.timestamp() * 1000) << _TAIL_BITS)
 
 
 def _with_version(value: int) -> UUID:
-    """Puts version 7 and the RFC's variant between the bits of a 122-bit number."""
+    """Insert version 7 and the RFC's variant into a 122-bit number."""
     tail = value & ((1 << 62) - 1)
     middle = (value >> 62) & 0xFFF
     return UUID(int=(value >> _TAIL_BITS) << 80 | 0x7 << 76 | middle << 64 | 0b10 << 62 | tail)

@@ -1,9 +1,9 @@
-"""The rows as frozen records: what crosses the border between the store and the domains.
+"""Rows as frozen records, which the store and the domains exchange.
 
-Every moment is timezone-aware UTC. A record's `version` is the one it was read with; saving it
-raises it by one, and a save of an outdated version is a StaleVersionError.
+Every time is timezone-aware UTC. A record keeps the `version` that it was read with. Saving raises
+the version by one; saving an outdated version raises StaleVersionError.
 
-What is personal of a lead is left out of a record's repr, which ends up in logs and errors.
+Personal data is left out of the repr of a record, which ends up in logs and errors.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ Attribute = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class NewLead:
-    """A person to be added; `e164` is normalised already, and unique within the tenant."""
+    """A person to add. The number is normalized, and unique within the tenant."""
 
     e164: str = field(repr=False)
     tenant: str = "default"
@@ -68,7 +68,7 @@ class Lead:
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """The IANA zones in which the lead may be; none when that is unknown."""
+        """The IANA zones in which the lead may be; empty if they are unknown."""
         return zones_of(
             timezone=self.timezone,
             state=self.state,
@@ -78,29 +78,29 @@ class Lead:
 
     @property
     def region(self) -> str | None:
-        """ISO 3166, such as `US-AL`; None when it is unknown."""
+        """The ISO 3166 region, such as `US-AL`; None if it is unknown."""
         return region_of(state=self.state, postal_code=self.postal_code, e164=self.e164)
 
     def window(self, rules: WindowRules) -> LocalWindow:
-        """When this lead may be called under `rules`."""
+        """Return the calling window of the lead under `rules`."""
         return LocalWindow(rules, self.zones, self.region)
 
 
 @dataclass(frozen=True, slots=True)
 class LeadFilter:
-    """Which leads of a tenant; every condition given must hold. Tags are keys."""
+    """A filter over the leads of a tenant. Every condition that is set must hold; tags are keys."""
 
     tenant: str = "default"
     tags: frozenset[str] = frozenset()
-    """All of these."""
+    """The lead has all of these."""
     temperatures: frozenset[Temperature] = frozenset()
-    """One of these, where any is named."""
+    """The lead has one of these; empty for any."""
     source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A list of leads to be called under one policy."""
+    """A list of leads that are called under one policy."""
 
     id: UUID
     tenant: str
@@ -123,19 +123,19 @@ class Enrolment:
     lead_id: UUID
     status: EnrolmentStatus
     attempts: int
-    """Calls that count towards the attempt cap."""
+    """Calls that count toward the cap on attempts."""
     calls: int
-    """Calls made so far; the number of the last one."""
+    """Calls so far, which is the number of the last call."""
     tries: Mapping[Disposition, int]
-    """How often each disposition has ended a call."""
+    """Calls by the disposition that ended them."""
     next_at: datetime | None
-    """The first moment of the next call, while one is to come."""
+    """The earliest time of the next call, if there is one."""
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """One attempt to be made. (enrolment_id, number) is unique: one call an attempt."""
+    """A call to schedule. (enrolment_id, number) is unique: one call per attempt."""
 
     id: UUID
     tenant: str
@@ -143,15 +143,15 @@ class NewCall:
     enrolment_id: UUID
     lead_id: UUID
     number: int
-    """1 for the enrolment's first call."""
+    """1 for the first call of the enrollment."""
     scheduled_for: datetime
     zone: str = ""
-    """Whose clock the figures go by: the called party's IANA zone, or "" where it is unknown."""
+    """The called party's IANA zone, for figures by local time; "" if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt. Its `id` is the idempotency key that the provider is given."""
+    """A call. Its `id` is the idempotency key of the request to the provider."""
 
     id: UUID
     tenant: str
@@ -162,11 +162,11 @@ class Call:
     status: CallStatus
     scheduled_for: datetime
     dialed_at: datetime | None
-    """When the intent was written; the provider was asked after that."""
+    """The time at which the intent was written, before the request to the provider."""
     requests: int
-    """How often the provider was asked; more than one only after it refused."""
+    """Requests to the provider; more than one only after a refusal."""
     refused_until: datetime | None
-    """Set while the provider's last answer was a refusal: asking again is safe after it."""
+    """Set after a refusal: from this time on, another request is safe."""
     provider_id: str | None
     sequence: int
     """The highest sequence number of an applied status event; -1 before the first."""
@@ -181,13 +181,13 @@ class Call:
     disposition: Disposition | None
     callback_at: datetime | None
     processed_at: datetime | None
-    """When the call's end was carried over to its enrolment."""
+    """The time at which the call's end was applied to its enrollment."""
     created_at: datetime
     version: int
 
 
 class EventKind(StrEnum):
-    """What a provider's callback tells of."""
+    """The kind of a provider's callback."""
 
     STATUS = "status"
     MACHINE_DETECTION = "machine-detection"
@@ -198,7 +198,13 @@ class EventKind(StrEnum):
 class NewEvent:
     """A provider's callback, as received. (provider_id, kind, sequence) is unique.
 
-    call_id: the attempt, which travels in the callback's URL; None where it did not.
+    Attributes:
+        provider_id: The provider's id of the call.
+        kind: The kind of the callback.
+        sequence: The provider's sequence number.
+        call_id: The call, from the callback's URL; None if the URL had none.
+        payload: The callback's content.
+        received_at: The time of receipt.
     """
 
     provider_id: str
@@ -224,11 +230,11 @@ class CallEvent:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A call's recording, as it lies in the recordings folder."""
+    """A stored recording of a call."""
 
     call_id: UUID
     provider_id: str
-    """The provider's name of the recording; unique."""
+    """The provider's id of the recording; unique."""
     path: str
     sha256: str
     size: int
@@ -237,17 +243,17 @@ class Recording:
 
 
 class BucketKey(NamedTuple):
-    """A quarter of an hour, in UTC, of one campaign and one zone of the called parties."""
+    """A quarter of an hour in UTC, for one campaign and one zone of the called parties."""
 
     campaign_id: UUID
     starts_at: datetime
     zone: str
-    """The leads' IANA zone, or "" where it is unknown."""
+    """The leads' IANA zone; "" if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Sums and counts over the calls whose `dialed_at` lies in the bucket and that were placed."""
+    """Sums and counts over the placed calls whose `dialed_at` lies in the bucket."""
 
     key: BucketKey
     attempts: int
@@ -271,17 +277,17 @@ class Breakdown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CampaignTotals:
-    """A campaign's figures, read from enrolments and calls (not from the buckets)."""
+    """The figures of a campaign, from enrollments and calls instead of buckets."""
 
     leads: int
-    """Enrolled."""
+    """Enrolled leads."""
     leads_tried: int
     leads_reached: int
-    """Reached by a human-answered call."""
+    """Leads that a human-answered call reached."""
     attempts: int
     """Calls that the provider accepted."""
     ended: int
-    """Of these, in a terminal state."""
+    """Accepted calls that have ended."""
     answered: int
     answered_by_human: int
     conversions: int
@@ -293,23 +299,23 @@ class CampaignTotals:
 
 
 class Attempt(NamedTuple):
-    """One call of an enrolment, as far as a history needs it."""
+    """A call of an enrollment, as a history needs it."""
 
     status: CallStatus
     disposition: Disposition | None
-    """None until the call's end was carried over to its enrolment."""
+    """None until the call's end was applied to its enrollment."""
     outcome: CallOutcome | None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to some leads of a campaign, all in the same way."""
+    """Leads of a campaign with the same course of calls."""
 
     leads: int
-    """How many they are."""
+    """The number of leads."""
     lead: LeadStatus
     enrolment: EnrolmentStatus
     calls: int
-    """As the enrolment counts them."""
+    """Calls, as the enrollment counts them."""
     attempts: tuple[Attempt, ...]
-    """The calls that are there, by their number."""
+    """The calls in the order of their numbers."""

@@ -1,7 +1,7 @@
-"""What a store offers: PostgreSQL and the in-memory twin both do, and pass the same contract suite.
+"""Protocols of the store. PostgreSQL and the in-memory twin pass the same contract suite.
 
-Methods take many rows at once where a job may have many, so that a batch costs one round trip.
-Rows are locked in the order of their ids, so that two batches cannot deadlock.
+Methods take many rows at once, so that a batch costs one round trip. Rows are locked in the order
+of their ids, so that two batches cannot deadlock.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,159 +34,221 @@ from jobs.store.model import (
 
 
 class Leads(Protocol):
-    """People, their tags, and whom not to call."""
+    """Leads, their tags, and suppressed numbers."""
 
     async def add(self, leads: Sequence[NewLead], now: datetime) -> Mapping[str, UUID]:
-        """Adds those whose (tenant, e164) is new; answers the ids of the added, by e164."""
+        """Add leads whose (tenant, e164) is new; return the ids of the added leads by e164."""
         ...
 
     async def get(self, lead_id: UUID) -> Lead:
-        """Raises NotFoundError."""
+        """Return one record.
+
+        Raises:
+            NotFoundError: It does not exist.
+        """
         ...
 
     async def get_many(self, ids: Collection[UUID], *, lock: bool = False) -> list[Lead]:
-        """Those that exist, in the order of their ids."""
+        """Return the records that exist, in the order of their ids."""
         ...
 
-    async def find(self, tenant: str, e164: str) -> Lead | None: ...
+    async def find(self, tenant: str, e164: str) -> Lead | None:
+        """Return the lead with a number."""
+        ...
 
-    async def ids(self, where: LeadFilter) -> list[UUID]: ...
+    async def ids(self, where: LeadFilter) -> list[UUID]:
+        """Return the ids of the leads that a filter selects."""
+        ...
 
     async def save(self, leads: Sequence[Lead]) -> None:
-        """Writes every mutable column. Raises StaleVersionError when one was changed since."""
+        """Write every mutable column.
+
+        Raises:
+            StaleVersionError: A record was changed since it was read.
+        """
         ...
 
     async def pending_qualification(self, ruleset_version: str, limit: int) -> list[UUID]:
-        """Leads never scored by this rule set whose status may still change by a score."""
+        """Return leads that this rule set has not scored and whose status a score may change."""
         ...
 
-    async def tags(self, ids: Collection[UUID]) -> Mapping[UUID, frozenset[Tag]]: ...
+    async def tags(self, ids: Collection[UUID]) -> Mapping[UUID, frozenset[Tag]]:
+        """Return the tags of leads."""
+        ...
 
     async def add_tags(self, ids: Collection[UUID], tags: Collection[Tag]) -> int:
-        """How many were new; a tag that is there keeps its display name."""
+        """Add tags, and return the number of new ones. An existing tag keeps its display name."""
         ...
 
-    async def remove_tags(self, ids: Collection[UUID], keys: Collection[str]) -> int: ...
+    async def remove_tags(self, ids: Collection[UUID], keys: Collection[str]) -> int:
+        """Remove tags by key; return the number removed."""
+        ...
 
     async def suppress(
         self, tenant: str, e164: str, *, reason: str, now: datetime, until: datetime
     ) -> None:
-        """Do not call this number; the later `until` wins."""
+        """Suppress a number. The later `until` wins."""
         ...
 
     async def suppressed(self, tenant: str, e164s: Collection[str], now: datetime) -> set[str]:
-        """Which of the numbers are suppressed at `now`."""
+        """Return the numbers that are suppressed at `now`."""
         ...
 
 
 class Campaigns(Protocol):
-    """Campaigns and their enrolments."""
+    """Campaigns and their enrollments."""
 
     async def add(self, tenant: str, name: str, policy: CampaignPolicy, now: datetime) -> Campaign:
-        """A draft. Raises ConflictError when the tenant has a campaign of that name."""
+        """Add a draft.
+
+        Raises:
+            ConflictError: The tenant has a campaign of that name.
+        """
         ...
 
     async def get(self, campaign_id: UUID, *, lock: bool = False) -> Campaign:
-        """Raises NotFoundError."""
+        """Return one record.
+
+        Raises:
+            NotFoundError: It does not exist.
+        """
         ...
 
-    async def get_many(self, ids: Collection[UUID]) -> list[Campaign]: ...
+    async def get_many(self, ids: Collection[UUID]) -> list[Campaign]:
+        """Return the campaigns that exist, in the order of their ids."""
+        ...
 
-    async def find(self, tenant: str, name: str) -> Campaign | None: ...
+    async def find(self, tenant: str, name: str) -> Campaign | None:
+        """Return the campaign with a name."""
+        ...
 
-    async def with_status(self, status: CampaignStatus) -> list[Campaign]: ...
+    async def with_status(self, status: CampaignStatus) -> list[Campaign]:
+        """Return the campaigns in a state."""
+        ...
 
     async def save(self, campaign: Campaign) -> None:
-        """Raises StaleVersionError."""
+        """Write every mutable column.
+
+        Raises:
+            StaleVersionError: A record was changed since it was read.
+        """
         ...
 
     async def enrol(self, campaign_id: UUID, where: LeadFilter, now: datetime) -> int:
-        """Queues the leads that are not enrolled yet; answers how many were added."""
+        """Enroll leads that are not enrolled yet; return the number added."""
         ...
 
     async def due(self, campaign_id: UUID, now: datetime, limit: int) -> list[Enrolment]:
-        """Queued, or waiting with `next_at` reached; the earliest first; locked, skipping those
-        that another transaction holds."""
+        """Return enrollments that are queued, or whose `next_at` has come, the earliest first.
+
+        They are locked; those that another transaction holds are skipped.
+        """
         ...
 
     async def enrolments(self, ids: Collection[UUID], *, lock: bool = False) -> list[Enrolment]:
-        """Those that exist, in the order of their ids."""
+        """Return the records that exist, in the order of their ids."""
         ...
 
     async def enrolments_of(self, lead_id: UUID) -> list[Enrolment]:
-        """Those of the lead in all campaigns, unlocked: to lock the enrolments of several leads
-        in one order, pass the ids of all to `enrolments`."""
+        """Return the enrollments of a lead in all campaigns, unlocked.
+
+        To lock the enrollments of several leads in one order, pass all ids to `enrolments`.
+        """
         ...
 
     async def save_enrolments(self, enrolments: Sequence[Enrolment]) -> None:
-        """Raises StaleVersionError."""
+        """Write every mutable column.
+
+        Raises:
+            StaleVersionError: A record was changed since it was read.
+        """
         ...
 
     async def move_enrolments(
         self, campaign_id: UUID, old: Collection[EnrolmentStatus], new: EnrolmentStatus
     ) -> int:
-        """All of a campaign's enrolments in one of the states `old` become `new`."""
+        """Move all enrollments of a campaign from the states `old` to `new`; return the number."""
         ...
 
-    async def progress(self, campaign_id: UUID) -> Mapping[EnrolmentStatus, int]: ...
+    async def progress(self, campaign_id: UUID) -> Mapping[EnrolmentStatus, int]:
+        """Return the number of enrollments by state."""
+        ...
 
 
 class Calls(Protocol):
-    """Attempts, the provider's events, and recordings."""
+    """Calls, the provider's events, and recordings."""
 
     async def add(self, calls: Sequence[NewCall], now: datetime) -> None:
-        """Scheduled calls. Raises ConflictError when an attempt has a call already."""
+        """Add scheduled calls.
+
+        Raises:
+            ConflictError: An attempt already has a call.
+        """
         ...
 
     async def get(self, call_id: UUID) -> Call:
-        """Raises NotFoundError."""
+        """Return one record.
+
+        Raises:
+            NotFoundError: It does not exist.
+        """
         ...
 
     async def get_many(self, ids: Collection[UUID], *, lock: bool = False) -> list[Call]:
-        """Those that exist, in the order of their ids."""
+        """Return the records that exist, in the order of their ids."""
         ...
 
     async def by_provider_id(self, provider_ids: Collection[str]) -> Mapping[str, UUID]:
-        """The ids of the calls that are linked to these provider ids."""
+        """Return the ids of the calls that are linked to provider ids."""
         ...
 
     async def save(self, calls: Sequence[Call]) -> None:
-        """Raises StaleVersionError; ConflictError when a provider id is linked twice."""
+        """Write every mutable column.
+
+        Raises:
+            StaleVersionError: A call was changed since it was read.
+            ConflictError: A provider id is linked twice.
+        """
         ...
 
     async def dials(
         self, tenant: str, lead_ids: Collection[UUID], since: datetime
     ) -> Mapping[UUID, int]:
-        """How often each lead (one number each) was dialled since then, in all campaigns."""
+        """Return the calls to each lead since a time, over all campaigns."""
         ...
 
     async def in_flight(self, campaign_id: UUID) -> int:
-        """Calls that are scheduled or not ended yet."""
+        """Return the number of calls that are scheduled or have not ended."""
         ...
 
     async def open_calls_of(self, lead_id: UUID) -> list[Call]:
-        """The lead's calls that are scheduled and not dialled yet; locked, skipping those that
-        another transaction holds."""
+        """Return the scheduled calls of a lead that are not dialed yet.
+
+        They are locked; those that another transaction holds are skipped.
+        """
         ...
 
     async def ended_since(self, campaign_id: UUID, since: datetime) -> tuple[int, int]:
-        """(carrier failures, calls) that ended since then: what the breaker looks at. Calls that no
-        provider was ever asked for say nothing of the carriers, and are left out."""
+        """Return (carrier failures, calls) that ended since a time, for the breaker.
+
+        Calls without a request to a provider say nothing about carriers and are left out.
+        """
         ...
 
     async def record_events(self, events: Sequence[NewEvent]) -> list[NewEvent]:
-        """Stores those not seen before; answers them."""
+        """Store events that are new; return them."""
         ...
 
     async def unapplied_events(self, call_ids: Collection[UUID]) -> list[CallEvent]:
-        """Of these calls (by call id, or by a linked provider id); in order of sequence."""
+        """Return the unapplied events of calls, by call id or linked provider id, by sequence."""
         ...
 
-    async def mark_applied(self, event_ids: Collection[int], now: datetime) -> None: ...
+    async def mark_applied(self, event_ids: Collection[int], now: datetime) -> None:
+        """Mark events as applied."""
+        ...
 
     async def link_events(self, links: Mapping[str, UUID]) -> set[UUID]:
-        """Gives events that came without a call id their call, by provider id; answers the
-        calls that got any."""
+        """Link events without a call id to calls, by provider id; return the calls that got any."""
         ...
 
     async def overdue(
@@ -197,88 +259,117 @@ class Calls(Protocol):
         limit: int,
         after: UUID | None = None,
     ) -> list[Call]:
-        """Calls that should have moved on: still scheduled though due before the first moment,
-        dialled before the second and not ended, or ended and not processed. In the order of
-        their ids, those greater than `after`."""
+        """Return calls that should have moved on, in the order of their ids.
+
+        Args:
+            scheduled_before: Calls that are still scheduled though due before this time.
+            dialed_before: Calls dialed before this time that have not ended, or whose end is not
+                processed.
+            limit: The number of calls at most.
+            after: Only calls with greater ids.
+        """
         ...
 
     async def with_unapplied_events(
         self, received_before: datetime, limit: int, after: UUID | None = None
     ) -> list[Call]:
-        """In the order of their ids, those greater than `after`."""
+        """Return calls with unapplied events, in the order of their ids, after `after`."""
         ...
 
     async def unfetched_recordings(
         self, *, received_after: datetime, received_before: datetime, limit: int
     ) -> list[CallEvent]:
-        """Applied events, with their call, that tell of a recording that was not fetched."""
+        """Return applied events about recordings that were not fetched, with their call."""
         ...
 
     async def mark_fetched(self, call_id: UUID, recording_id: str, now: datetime) -> None:
-        """Nothing is left to do about this recording of the call."""
+        """Mark a recording of a call as stored or given up."""
         ...
 
     async def add_recording(self, recording: Recording) -> bool:
-        """False when this recording was stored before."""
+        """Add a recording; return False if it was stored before."""
         ...
 
-    async def recordings(self, call_id: UUID) -> list[Recording]: ...
+    async def recordings(self, call_id: UUID) -> list[Recording]:
+        """Return the recordings of a call."""
+        ...
 
 
 class Analytics(Protocol):
-    """Rollups, and the figures that reports are made of."""
+    """Rollups, and the figures of reports."""
 
     async def touched_buckets(self, after: int, overlap: int) -> tuple[set[BucketKey], int]:
-        """The buckets of the calls written after change number `after - overlap`, and the
-        change number up to which every call was seen, however long its transaction took."""
+        """Return buckets that have changed, and a new cursor.
+
+        Args:
+            after: The cursor of the last rollup, a change number.
+            overlap: Change numbers before it that are looked at again.
+
+        Returns:
+            The buckets of the calls written since, and the change number up to which every call was
+            seen, however long its transaction took.
+        """
         ...
 
     async def cursor(self, name: str) -> int:
-        """0 before the first time."""
+        """Return a cursor; 0 before the first move."""
         ...
 
-    async def move_cursor(self, name: str, position: int) -> None: ...
+    async def move_cursor(self, name: str, position: int) -> None:
+        """Move a cursor."""
+        ...
 
     async def compute(self, keys: Collection[BucketKey]) -> list[Bucket]:
-        """The buckets as the calls say now; zeros where no call is left."""
+        """Compute buckets from the calls; zeros for buckets without calls."""
         ...
 
     async def put(self, buckets: Sequence[Bucket]) -> None:
-        """Replaces the stored buckets of the same keys."""
+        """Replace the stored buckets with the same keys."""
         ...
 
     async def buckets(
         self, campaign_id: UUID | None, start: datetime | None, end: datetime | None
     ) -> list[Bucket]:
-        """Stored buckets with start <= starts_at < end."""
+        """Return stored buckets with start <= starts_at < end."""
         ...
 
-    async def totals(self, campaign_id: UUID) -> CampaignTotals: ...
+    async def totals(self, campaign_id: UUID) -> CampaignTotals:
+        """Return the figures of a campaign."""
+        ...
 
     async def columns(self, campaign_id: UUID) -> list[str]:
-        """The names of the attributes of the campaign's leads."""
+        """Return the names of the attributes of a campaign's leads."""
         ...
 
     async def breakdown(self, campaign_id: UUID, column: str) -> list[Breakdown]:
-        """For each value of an attribute of the leads (or of `status`, `state`, `timezone`,
-        `temperature`, `source`); leads from the enrolments, the rest from the calls. A lead
-        without the value, or whose value is None, is counted under ""."""
+        """Return the figures of a campaign by value of a column.
+
+        Args:
+            campaign_id: The campaign.
+            column: An attribute of the leads, or `status`, `state`, `timezone`, `temperature` or
+                `source`.
+
+        Returns:
+            Leads from the enrollments, the rest from the calls. Leads without a value count
+            under "".
+        """
         ...
 
     async def histories(self, campaign_id: UUID) -> list[History]:
-        """Every lead of the campaign with its calls; those of the same history counted together,
-        the most frequent history first."""
+        """Return the histories of a campaign's leads, the most frequent first."""
         ...
 
     async def save_report(self, name: str, body: Mapping[str, object], now: datetime) -> None:
-        """Replaces the report of that name."""
+        """Replace the report of a name."""
         ...
 
-    async def report(self, name: str) -> Mapping[str, object] | None: ...
+    async def report(self, name: str) -> Mapping[str, object] | None:
+        """Return the report of a name."""
+        ...
 
 
 class Work(Protocol):
-    """One transaction. Follow-up jobs that are enqueued in it commit with it."""
+    """A transaction. Follow-up jobs that it enqueues commit with it."""
 
     @property
     def leads(self) -> Leads: ...
@@ -292,35 +383,46 @@ class Work(Protocol):
     def enqueue(
         self, function: str, /, *args: object, defer_until: datetime | None = None, **kwargs: object
     ) -> UUID:
-        """A follow-up job, published right after the commit; answers its job id."""
+        """Enqueue a follow-up job, which is published after the commit; return its job id."""
         ...
 
 
 class Store(Protocol):
-    """Where the truth lies."""
+    """The store: the source of truth."""
 
     def begin(self) -> AbstractAsyncContextManager[Work]:
-        """A transaction: a clean exit commits and publishes, an exception rolls back."""
+        """Open a transaction: a clean exit commits and publishes, an exception rolls back."""
         ...
 
     async def relay(self, older_than: timedelta, limit: int = 1000) -> int:
-        """Publishes what a crash left in the outbox, the oldest first; answers how many jobs.
+        """Publish jobs that a crash left in the outbox, the oldest first.
 
-        0 also while another process is at it. older_than: real time since the job was written.
+        Args:
+            older_than: Real time since the job was written.
+            limit: The number of jobs at most.
+
+        Returns:
+            The number of jobs; 0 also while another process relays.
         """
         ...
 
     def keep_relaying(self) -> None:
-        """From now on, until it is closed, this store looks for what was left by itself whenever
-        some process has written follow-ups, and has it published within about two seconds."""
+        """Relay in the background until the store is closed.
+
+        Jobs that a crash left are published within about two seconds.
+        """
         ...
 
-    async def outbox_size(self) -> int: ...
+    async def outbox_size(self) -> int:
+        """Return the number of unpublished jobs."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
 
 
 class Publish(Protocol):
-    """Puts jobs into their queues, in order; publishing one twice must be harmless."""
+    """Enqueues jobs in order. Publishing a job twice must be harmless."""
 
     async def __call__(self, jobs: Sequence[JobRequest], /) -> object: ...

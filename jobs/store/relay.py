@@ -1,8 +1,8 @@
-"""The relay: has what other processes left in the outbox published within about two seconds.
+"""The relay: publishes jobs that other processes left in the outbox, within about two seconds.
 
-It sleeps until it is told that follow-ups were written, by whatever process. Rows of a healthy
-process are gone before they are old enough to look at; what is found is what a crash left. The job
-`default.relay_outbox`, a cron, is the fallback for notices that got lost: it looks at all rows.
+It sleeps until a notification that some process has written follow-up jobs. A healthy process
+deletes its rows before they are old enough for the relay, which finds only what a crash left. The
+job `default.relay_outbox`, a cron, looks at all rows, in case a notification is lost.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from typing import Final
 import structlog
 
 NOTIFY_EVERY: Final = 1.0
-"""Seconds in which one process tells the relays of its follow-ups once, not at each commit."""
+"""Seconds between two notifications of one process, which does not notify at each commit."""
 LOOK_EVERY: Final = 1.0
-"""Seconds between two looks, while there is a reason to look."""
+"""Seconds between two looks after a notification."""
 LOOKS: Final = 3
-"""After a notice: a row written up to NOTIFY_EVERY after it is OLD_ENOUGH at the last one."""
+"""Looks per notification: a row written up to NOTIFY_EVERY later is OLD_ENOUGH at the last."""
 OLD_ENOUGH: Final = timedelta(seconds=1)
-"""Real time after which nobody is likely to be about to publish a row any more."""
+"""Real time after which the process that wrote a row has probably failed to publish it."""
 RECENT: Final = timedelta(minutes=5)
-"""Real time that a look goes back, unless the one before failed. Dead rows that PostgreSQL may not
-remove, since an old transaction is open, would make looks at all rows slower and slower."""
+"""Real time that a look goes back, unless the last look failed. While an old transaction is open,
+PostgreSQL keeps dead rows, and looks at all rows would get slower and slower."""
 LONGEST_PAUSE: Final = 15.0
 
 Listening = Callable[[], AbstractAsyncContextManager[asyncio.Event]]
@@ -33,11 +33,12 @@ log = structlog.get_logger(__name__)
 
 
 async def keep_relaying(listening: Listening, look: Look) -> None:
-    """Looks whenever it is told to, for as long as it is left to run.
+    """Look for jobs after each notification, until canceled.
 
-    listening: opens an event that is set when follow-ups were written. look: publishes what was
-    left, of all rows or of the recent ones only; when that fails, it is called again, after longer
-    and longer pauses, until it succeeds.
+    Args:
+        listening: Opens an event that is set when follow-up jobs were written. look: Publishes
+        jobs, of all rows or of recent ones. After a failure it is called again, with
+            growing delays.
     """
     everything = True
     async with listening() as written:

@@ -8,6 +8,7 @@ loads the fixtures by itself.
 `clock`      a business clock that only tests move
 `running`    one execution of a job, as in a worker
 `enqueued`   a pool that records jobs, and the assertion on enqueued jobs
+`workers`    workers in the process of a test
 `voice`      a fixed plan and a recording sink for the voice simulator
 `waiting`    waiting for a condition, with a timeout
 `plugin`     pytest plugin: all fixtures
@@ -20,11 +21,13 @@ from jobs.testing.context import make_context
 from jobs.testing.enqueued import RecordedPool, assert_enqueued
 from jobs.testing.running import run_job
 from jobs.testing.waiting import wait_until
+from jobs.testing.workers import WorkerRunner
 
 __all__ = [
     "FrozenClock",
     "MemoryStore",
     "RecordedPool",
+    "WorkerRunner",
     "assert_enqueued",
     "make_context",
     "run_job",

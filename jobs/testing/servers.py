@@ -128,6 +128,6 @@ def _run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def _run_in_thread(function: Callable[[T], object], argument: T) -> None:
-    """Call a function in another thread, where it can run an event loop of its own."""
+    """Call a function in another thread, where it can run another event loop."""
     with ThreadPoolExecutor(1) as executor:
         executor.submit(function, argument).result()

@@ -45,7 +45,7 @@ from tests.contract.scene import Scene, provider_id, set_up
 from tests.contract.store_jobs import JOBS, Voice
 
 DOMAINS: Final = (analytics, call, campaign, default, lead)
-WITHOUT_STORE: Final = {"default.ping", "default.scripted", "default.housekeeping"}
+WITHOUT_STORE: Final = {"default.ping", "default.housekeeping"}
 """Jobs that do not touch the store."""
 
 
@@ -257,7 +257,7 @@ async def waits(stage: Stage, name: str, lock: Held) -> bool:
 
 
 def test_no_job_is_left_out() -> None:
-    jobs = [job for domain in DOMAINS for job in domain.WorkerSettings.functions.given]
+    jobs = [job for domain in DOMAINS for job in domain.WorkerSettings.functions.functions]
     names = {definition.name for job in jobs if (definition := definition_of(job))}
     assert names - {name.partition(",")[0] for name in JOBS} == WITHOUT_STORE
 

@@ -19,7 +19,7 @@ async def test_a_worker_that_stops_leaves_the_others_health_alone(
     kind: Kind, redis: ArqRedis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Defect 15: one key for all workers of a queue, deleted by whichever exits first."""
-    monkeypatch.setattr(health, "LONGEST_INTERVAL", 0.5)
+    monkeypatch.setattr(health, "MAX_INTERVAL", 0.5)
     one = kind([quick], redis_pool=await connect(redis_url))
     two = kind([quick], redis_pool=await connect(redis_url))
     async with running(one):

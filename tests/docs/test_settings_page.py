@@ -15,7 +15,7 @@ ROWS = {row[0].strip("`"): row for row in tables(ROOT / "docs/settings.md", "var
 def shown(default: object) -> str:
     """Return the default as the page shows it."""
     match default:
-        case None:
+        case None | ():
             return "unset"
         case SecretStr():
             return f"`{default.get_secret_value()}`"

@@ -11,6 +11,7 @@ from redis import Redis
 
 from jobs.cli import main
 from jobs.default import WorkerSettings
+from jobs.default.scripted import ScriptedSettings
 from jobs.engine.bootstrap.workers import create_worker, serve
 from jobs.engine.connection.urls import Address
 from jobs.settings import get_settings
@@ -41,7 +42,9 @@ def run_jobs(redis_url: str) -> None:
 
     async def burst() -> None:
         redis = Address.of(redis_url).arq_settings()
-        await serve(create_worker(WorkerSettings, redis_settings=redis, burst=True))
+        await serve(
+            create_worker(WorkerSettings, ScriptedSettings, redis_settings=redis, burst=True)
+        )
 
     asyncio.run(burst())
 

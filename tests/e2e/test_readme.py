@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,7 @@ def folder(tmp_path: Path, redis_url: str, database_url: str) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(folder), "PYTHONPATH": str(folder)}
+    return {"PATH": path, "HOME": str(folder)}
 
 
 def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
@@ -108,10 +109,21 @@ def test_the_tour_works_when_pasted(tmp_path: Path, shell: str) -> None:
     assert (tmp_path / "out/report/report.html").exists()
 
 
-def test_the_new_job_runs_under_both_commands(folder: Path) -> None:
+def a_campaign(folder: Path) -> str:
+    """Create a campaign and return its id."""
     must(folder, "ringline", "lead", "import", "people.csv", "--source", "spring")
     made = must(folder, "ringline", "campaign", "create", "spring", "--source", "spring")
-    campaign_id = made.split()[0]
+    return made.split()[0]
+
+
+def waiting(folder: Path) -> dict[str, int]:
+    """Return the number of waiting jobs by queue."""
+    queues = json.loads(must(folder, "ringline", "status", "--json"))["queues"]
+    return {one["queue"]: one["waiting"] for one in queues}
+
+
+def test_the_new_job_runs_under_both_commands(folder: Path) -> None:
+    campaign_id = a_campaign(folder)
     code = (
         "import asyncio, sys, uuid, jobs, billing\n"
         "async def main():\n"
@@ -123,8 +135,45 @@ def test_the_new_job_runs_under_both_commands(folder: Path) -> None:
     for command in (["ringline", "worker"], ["arq"]):
         must(folder, sys.executable, "-c", code, campaign_id)
         must(folder, *command, "billing.WorkerSettings", "--burst")
-    queues = json.loads(must(folder, "ringline", "status", "--json"))["queues"]
-    assert {one["queue"]: one["waiting"] for one in queues}["analytics_tasks"] == 2
+    assert waiting(folder)["analytics_tasks"] == 2
+
+
+@pytest.mark.parametrize("queues", ["billing_tasks", "all", "default,billing.WorkerSettings"])
+def test_the_new_job_runs_by_its_name(folder: Path, queues: str) -> None:
+    """The commands of the README, with the variable in `.env`."""
+    example = [one.code for one in blocks(README, "console") if one.heading == "Write a job"]
+    export, _, enqueue = "".join(example).splitlines()
+    with (folder / ".env").open("a") as file:
+        file.write(export.removeprefix("export ") + "\n")
+    words = enqueue.partition(" #")[0].replace("CAMPAIGN_ID", a_campaign(folder)).split()
+    assert waiting(folder)["billing_tasks"] == 0
+    must(folder, *words[:-1])
+    assert waiting(folder)["billing_tasks"] == 1
+    with worker(folder, queues):
+        assert must(folder, *words).splitlines()[1] == "0"
+
+
+def test_a_worker_warns_of_jobs_that_go_to_another_queue(folder: Path) -> None:
+    for command in (["ringline", "worker"], ["arq"]):
+        done = run(folder, *command, "billing.WorkerSettings", "--burst")
+        (warning,) = [line for line in done.stderr.splitlines() if "does not serve" in line]
+        assert "jobs=billing.invoice queue=default" in warning
+        assert "TASK_WORKERS" in warning
+    with (folder / ".env").open("a") as file:
+        file.write("TASK_WORKERS=billing.WorkerSettings\n")
+    for command in (["ringline", "worker"], ["arq"]):
+        done = run(folder, *command, "billing.WorkerSettings", "--burst")
+        assert "does not serve" not in done.stderr
+
+
+def test_a_bad_path_of_a_settings_class_ends_in_one_line(folder: Path) -> None:
+    (folder / ".env").write_text("TASK_WORKERS=biling.WorkerSettings\n")
+    done = run(folder, "ringline", "status")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "ringline: TASK_WORKERS: biling.WorkerSettings cannot be imported: "
+        "No module named 'biling'\n"
+    )
 
 
 def test_the_new_jobs_test_passes(folder: Path) -> None:
@@ -175,8 +224,8 @@ async def a_lead(url: str) -> str:
 
 def dead_letter(folder: Path) -> str:
     """Make a job fail permanently, and return its id."""
-    words = "ringline enqueue default.scripted --wait fail:ValidationError"
-    return run(folder, *words.split()).stdout.split()[0]
+    words = ("ringline", "enqueue", "lead.update", str(uuid.uuid4()), "{}", "--wait")
+    return run(folder, *words).stdout.split()[0]
 
 
 def test_a_job_moved_from_celery_runs(folder: Path) -> None:
@@ -195,40 +244,6 @@ def test_a_job_moved_from_celery_runs(folder: Path) -> None:
     (command,) = commands(page)
     with worker(folder, *shlex.split(command)[2:]):
         must(folder, sys.executable, "-c", code)
-
-
-def test_pickles_of_arq_run_during_a_migration(folder: Path, redis_url: str) -> None:
-    """arq's producer, its defaults; the reader of results accepts both serializers."""
-    page = ROOT / "docs/migrating-from-arq.md"
-    code = python(page, "Step by step")
-    settings = f"Lazy({redis_url!r})"
-    code = code.replace("RedisSettings()", settings)
-    code = f"from jobs.engine import LazyRedisSettings as Lazy\n{code}"
-    (folder / "mymodule.py").write_text(code)
-    producer = (
-        "import asyncio\n"
-        "from arq import create_pool\n"
-        "from jobs.engine import LazyRedisSettings, deserialize_or_unpickle\n"
-        "async def main():\n"
-        "    redis = await create_pool(\n"
-        f"        LazyRedisSettings({redis_url!r}), job_deserializer=deserialize_or_unpickle\n"
-        "    )\n"
-        "    job = await redis.enqueue_job('send_invoice', 7)\n"
-        "    print(await job.result(timeout=30))\n"
-        "    await redis.aclose(close_connection_pool=True)\n"
-        "asyncio.run(main())\n"
-    )
-    (command,) = commands(page)
-    with worker(folder, *shlex.split(command)[2:]):
-        assert must(folder, sys.executable, "-c", producer).strip() == "7"
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_the_tests_of_the_testing_page_pass(folder: Path, number: int) -> None:
-    examples = blocks(ROOT / "docs/testing.md", "python")
-    assert len(examples) == 3
-    (folder / "test_example.py").write_text(examples[number].code)
-    must(folder, sys.executable, "-m", "pytest", *PYTEST, "test_example.py")
 
 
 def test_the_settings_are_read_as_shown(folder: Path) -> None:

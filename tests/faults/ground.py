@@ -71,7 +71,7 @@ class Ground:
             "DATABASE_URL": self.database_url,
             "VOICE_URL": f"simulator+unix:{self.folder / 'voice.sock'}",
             "RECORDINGS_URL": str(self.folder / "recordings"),
-            "JOBS_CLOCK": str(self.clock.line),
+            "RINGLINE_CLOCK": str(self.clock.line),
             "TASK_DEFAULT_RETRY_DELAY": "0.1",
         }
 

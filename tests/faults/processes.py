@@ -16,8 +16,9 @@ from uuid import UUID
 
 from jobs import call, lead
 from jobs.clock import ScaledClock
-from jobs.engine.bootstrap.workers import Hook, create_worker, in_turn, serve
+from jobs.engine.bootstrap.workers import create_worker, in_turn, serve
 from jobs.engine.connection.urls import Address
+from jobs.engine.worker.options import Hook
 from jobs.logs import configure
 from jobs.settings import get_settings
 from jobs.voice import SeededPlan, Simulator, Trouble

@@ -1,4 +1,4 @@
-"""What many tests of workers need."""
+"""Fixtures for tests of workers."""
 
 from collections.abc import AsyncIterator
 
@@ -10,13 +10,13 @@ from tests.integration.workers import OwnRedis, own_redis
 
 @pytest.fixture
 async def pool(redis_url: str) -> AsyncIterator[Pool]:
-    """A producer on the test's own Redis."""
+    """Yield a producer pool on the database of this test."""
     async with await create_pool(redis_url) as pool:
         yield pool
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[OwnRedis]:
-    """A Redis that only this test has, to be killed, frozen and changed."""
+    """Yield a Redis server of this test only, to be killed, frozen and started again."""
     async with own_redis() as server:
         yield server

@@ -1,4 +1,4 @@
-"""Workers for tests: run in this process, or as processes of their own that can be killed."""
+"""Workers for tests: run in this process, or in separate processes that can be killed."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def connect(url: str) -> ArqRedis:
-    """A plain arq pool: a stock producer."""
+    """Return an unmodified arq pool."""
     redis = ArqRedis(ConnectionPool.from_url(url))
     redis.auto_close_connection_pool = True
     return redis
@@ -34,7 +34,7 @@ async def connect(url: str) -> ArqRedis:
 
 @asynccontextmanager
 async def running(worker: arq.worker.Worker) -> AsyncIterator[None]:
-    """The worker at work beside the block; closed afterwards, its own errors raised."""
+    """Run the worker during the block; then close it, and raise its errors."""
     task = asyncio.create_task(worker.async_run())
     try:
         yield
@@ -42,21 +42,21 @@ async def running(worker: arq.worker.Worker) -> AsyncIterator[None]:
         worker.handle_sig(signal.SIGUSR1)
         await asyncio.wait([task])
         pool = worker.pool
-        stock = type(worker) is arq.worker.Worker
+        is_arqs = type(worker) is arq.worker.Worker
         try:
-            # arq's worker raises what it cancelled, if that was a job at its very end.
-            with suppress(*[asyncio.CancelledError] if stock else []):
+            # arq's worker raises the cancellation of a job that was about to end.
+            with suppress(*[asyncio.CancelledError] if is_arqs else []):
                 await worker.close()
         finally:
             await pool.aclose(close_connection_pool=True)
-            if stock:
-                _collect_what_it_left()
+            if is_arqs:
+                _collect_open_connections()
         if not task.cancelled():
             task.result()
 
 
-def _collect_what_it_left() -> None:
-    """arq's worker, stopped in the midst of a pipeline, leaves its connection open."""
+def _collect_open_connections() -> None:
+    """Collect the connection that arq's worker leaves open if it is stopped in a pipeline."""
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()
 
@@ -70,17 +70,17 @@ def process(
     grace: float = 10,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Popen[bytes]]:
-    """`python -m jobs.worker` with settings classes of `scripted_settings.py`."""
+    """Run `python -m jobs.worker` with settings classes of `scripted_settings.py`."""
     paths = ",".join(f"tests.integration.scripted_settings.{name}" for name in settings.split(","))
     command = [sys.executable, "-m", "jobs.worker", paths, str(processes), *options]
-    whole = {
+    variables = {
         **os.environ,
         "REDIS_URL": url,
         "TASK_SHUTDOWN_GRACE": str(grace),
         "LOG_LEVEL": "WARNING",
         **environment,
     }
-    child = Popen(command, env=whole, cwd=ROOT)  # noqa: S603 - our own
+    child = Popen(command, env=variables, cwd=ROOT)  # noqa: S603 - a fixed command
     try:
         yield child
     finally:
@@ -90,22 +90,28 @@ def process(
 
 
 class OwnRedis:
-    """A Redis of one test, with an append-only file, that can be killed and started again."""
+    """Redis server of one test, with an append-only file; it can be killed and started again."""
 
     def __init__(self) -> None:
         self.folder = Path(mkdtemp(prefix="rl-"))
         self.url = f"unix://{self.folder}/redis.sock"
         self._server = self._start()
 
-    def _start(self, **more: str) -> Popen[bytes]:
-        options = {"port": "0", "unixsocket": "redis.sock", "save": "", "appendonly": "yes", **more}
-        words = [
-            word
+    def _start(self, **overrides: str) -> Popen[bytes]:
+        options = {
+            "port": "0",
+            "unixsocket": "redis.sock",
+            "save": "",
+            "appendonly": "yes",
+            **overrides,
+        }
+        arguments = [
+            argument
             for name, value in options.items()
-            for word in (f"--{name.replace('_', '-')}", value)
+            for argument in (f"--{name.replace('_', '-')}", value)
         ]
-        command = [str(binaries.redis_server()), *words]
-        return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - our own
+        command = [str(binaries.redis_server()), *arguments]
+        return Popen(command, cwd=self.folder, stdout=DEVNULL)  # noqa: S603 - a fixed command
 
     def kill(self) -> None:
         self._server.kill()
@@ -121,12 +127,12 @@ class OwnRedis:
         self._server = self._start(**options)
 
     async def ready(self) -> None:
-        """Wait until it answers."""
+        """Wait until the server replies."""
         async with Redis.from_url(self.url) as redis:
-            await wait_until(lambda: _answers(redis))
+            await wait_until(lambda: _replies(redis))
 
 
-async def _answers(redis: Redis) -> bool:
+async def _replies(redis: Redis) -> bool:
     try:
         return bool(await redis.ping())
     except RedisError:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from arq.connections import RedisSettings
+
 import jobs
 from jobs import (
     NO_RETRY,
@@ -27,13 +29,27 @@ from jobs.engine import (
     DeadLetterFilter,
     DeadLetterStore,
     EngineSettings,
+    Outcome,
+    OutcomeKind,
+    PickleCounts,
     QueueStats,
+    count_pickles,
+    deserialize_or_unpickle,
     find_job,
     read_stats,
 )
 from jobs.errors import ConflictError, ExternalServiceError, NotFoundError
 from jobs.settings import Settings, SettingsError, get_settings, load_settings
-from jobs.testing import FrozenClock, MemoryStore, assert_enqueued, make_context, run_job
+from jobs.testing import (
+    FrozenClock,
+    MemoryStore,
+    RecordedPool,
+    WorkerRunner,
+    assert_enqueued,
+    make_context,
+    run_job,
+    wait_until,
+)
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_retries=2, delay=0.5, max_delay=60, jitter=True)
@@ -102,6 +118,15 @@ async def produce(order_id: UUID) -> None:
         print(stats.length, retried, find_job("shop.bill"))  # noqa: T201  # the same
 
 
+async def migrate(settings: RedisSettings) -> None:
+    redis = await connect(
+        settings, default_queue_name="arq:queue", job_deserializer=deserialize_or_unpickle
+    )
+    left: PickleCounts = await count_pickles(redis)
+    print(left.jobs)  # noqa: T201  # the same
+    await redis.aclose()
+
+
 async def consume(pool: Pool) -> None:
     schedule: Cron = cron(sweep, second=None, real_time=True)
     worker = Worker(
@@ -128,11 +153,34 @@ async def check_bill(order_id: UUID) -> None:
     print(result, direct)  # noqa: T201  # the same
 
 
-async def mistakes(redis: Pool, context: JobContext, order_id: UUID) -> None:
+async def check_fixtures(
+    pool: Pool,
+    worker: WorkerRunner,
+    ringline_settings: Settings,
+    job_context: JobContext,
+    redis_url: str,
+    database_url: str,
+) -> None:
+    async with await connect(redis_url) as redis:
+        await redis.enqueue_job(close_day)
+    outcomes: list[Outcome] = await worker(ShopSettings, PlainSettings, until=60, max_jobs=1)
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.DONE]
+    async with worker.running(ShopSettings) as seen:
+        await wait_until(lambda: seen, timeout=5)
+    recorded = RecordedPool()
+    await recorded.enqueue_job(close_day)
+    await assert_enqueued(recorded, "shop.close_day")
+    await assert_enqueued(pool, "shop.close_day")
+    await run_job(close_day, job_context)
+    print(database_url, ringline_settings.redis_url)  # noqa: T201  # the same
+
+
+async def mistakes(redis: Pool, worker: WorkerRunner, context: JobContext, order_id: UUID) -> None:
     from jobs import no_such_name  # type: ignore[attr-defined]  # noqa: F401
 
     await jobs.connect()  # type: ignore[attr-defined]
     await connect(database="redis://localhost")  # type: ignore[call-arg]
+    await connect(default_queue_name=7)  # type: ignore[arg-type]
     await redis.enqueue_job(bill)  # type: ignore[call-arg, arg-type]
     await redis.enqueue_job(bill, "order")  # type: ignore[arg-type]
     await redis.enqueue_job(bill, order_id, urgent="yes")  # type: ignore[arg-type]
@@ -147,4 +195,8 @@ async def mistakes(redis: Pool, context: JobContext, order_id: UUID) -> None:
     retry(max_retries="many")  # type: ignore[arg-type]
     await bill(context, "order")  # type: ignore[arg-type]
     context["redis"].no_such_method()  # type: ignore[attr-defined]
+    await worker(bill)  # type: ignore[arg-type]
+    await worker(ShopSettings, until="now")  # type: ignore[arg-type]
+    worker.running(ShopSettings).cancel()  # type: ignore[attr-defined]
+    await run_job(bill, context, "order")  # type: ignore[arg-type]
     load_settings().no_such_setting  # type: ignore[attr-defined]  # noqa: B018

@@ -38,7 +38,7 @@ def test_business_time_converts_to_real_delay() -> None:
 
 @pytest.mark.parametrize("text", ["", "now", "2026-01-01@2@3", f"{START.isoformat()}@0@1", "a@b@c"])
 def test_bad_clock_is_rejected_in_one_line(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^JOBS_CLOCK: "):
+    with pytest.raises(SettingsError, match=r"^RINGLINE_CLOCK: "):
         ScaledClock.parse(text)
 
 

@@ -66,6 +66,18 @@ def test_a_bad_value_ends_in_one_line_that_names_it(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["billing", "billing.", ".x.Y", "a b.C", "billing.W;x.Y", "1.A"])
+def test_a_path_that_is_none_is_named(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASK_WORKERS", f"billing.WorkerSettings,{path}")
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+
+    assert str(caught.value) == (
+        f"TASK_WORKERS: {path!r} is not the path of a class, such as my_package.WorkerSettings"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value", "example"),
     [
@@ -85,15 +97,52 @@ def test_what_has_to_be_json_is_shown_by_an_example(
     assert "secret" not in str(caught.value)
 
 
-def test_a_misspelt_name_is_refused(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASK_MAX_RETRYS", "5")
-    with pytest.raises(SettingsError, match="did you mean TASK_MAX_RETRIES"):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TASK_MAX_RETRYS", "TASK_MAX_RETRIES"),
+        ("TASK_RETRIES", "TASK_MAX_RETRIES"),
+        ("task_worker", "TASK_WORKERS"),
+        ("TASK_HOME", "RINGLINE_HOME"),
+        ("RINGLINE_HOM", "RINGLINE_HOME"),
+        ("RINGLINE_LEASE", "TASK_LEASE"),
+        ("RINGLINE_REDIS_URL", "REDIS_URL"),
+    ],
+)
+def test_a_near_miss_of_a_name_is_refused(
+    name: str, meant: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / ".env").write_text(f"{name}=x\n")
+    with pytest.raises(SettingsError, match=f"^{name}: unknown setting; did you mean {meant}\\?$"):
         load_settings()
 
-    monkeypatch.delenv("TASK_MAX_RETRYS")
-    (elsewhere / ".env").write_text("JOBS_HOM=x\n")
-    with pytest.raises(SettingsError, match="did you mean JOBS_HOME"):
+    (elsewhere / ".env").unlink()
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"did you mean {meant}"):
         load_settings()
+
+
+@pytest.mark.parametrize("name", ["CLOCK", "HOME"])
+def test_an_old_name_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"JOBS_{name}", "x")
+    with pytest.raises(SettingsError, match=f"^JOBS_{name}: renamed to RINGLINE_{name}$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("service", ["jobs", "task", "ringline", "ringline-redis", "task-workers"])
+def test_the_variables_of_a_kubernetes_service_are_ignored(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = service.upper().replace("-", "_")
+    for end in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
+        monkeypatch.setenv(f"{prefix}_{end}", "10.0.0.1")
+    assert load_settings().task_max_retries == 3
+
+
+@pytest.mark.parametrize("name", ["TASK_ID", "TASK_NAME", "TASK_DEFINITION", "JOBS_HOM", "JOBS_X"])
+def test_a_name_of_another_program_is_ignored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    assert load_settings().task_max_retries == 3
 
 
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

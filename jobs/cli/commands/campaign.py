@@ -14,7 +14,7 @@ from rich.table import Table
 from jobs.campaign.status import Action, set_status
 from jobs.cli.output import CONSOLE
 from jobs.cli.params import TENANT
-from jobs.cli.resources import open_store
+from jobs.cli.resources import open_store, read_store
 from jobs.clock import clock_from
 from jobs.context import JobContext
 from jobs.errors import NotFoundError, UsageError
@@ -73,7 +73,7 @@ def create(
     )
 
     async def run() -> tuple[Campaign, int]:
-        now = clock_from(get_settings().jobs_clock).now()
+        now = clock_from(get_settings().ringline_clock).now()
         async with open_store() as store, store.begin() as work:
             created = await work.campaigns.add(tenant, name, rules, now)
             return created, await work.campaigns.enrol(created.id, where, now)
@@ -104,7 +104,7 @@ def _add_action(action: Action, summary: str) -> None:
             async with open_store() as store:
                 async with store.begin() as work:
                     found = await find_campaign(work, tenant, name)
-                clock = clock_from(get_settings().jobs_clock)
+                clock = clock_from(get_settings().ringline_clock)
                 # `set_status` is a job, but as a plain coroutine it needs only these two.
                 ctx = cast("JobContext", {"store": store, "clock": clock})
                 status = await set_status(ctx, found.id, action)
@@ -126,16 +126,17 @@ _add_action(Action.CANCEL, "Cancel the campaign and its enrollments permanently.
 def show(name: str, tenant: str, as_json: bool) -> None:
     """Show a campaign's status and totals."""
 
-    async def run() -> tuple[Campaign, CampaignTotals]:
-        async with open_store() as store, store.begin() as work:
+    async def run() -> tuple[Campaign, CampaignTotals, str]:
+        async with read_store() as (store, source), store.begin() as work:
             found = await find_campaign(work, tenant, name)
-            return found, await work.analytics.totals(found.id)
+            return found, await work.analytics.totals(found.id), source
 
-    found, totals = asyncio.run(run())
+    found, totals, source = asyncio.run(run())
     fields = _fields(found, totals)
     if as_json:
         click.echo(json.dumps({**fields, "policy": found.policy.model_dump(mode="json")}))
         return
+    click.echo(source)
     table = Table.grid(padding=(0, 2))
     for name, value in fields.items():
         table.add_row(_LABELS.get(name, name.replace("_", " ")), _text(value))

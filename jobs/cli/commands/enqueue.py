@@ -12,7 +12,7 @@ from arq.jobs import Job, ResultNotFound
 
 from jobs.cli import interruptible
 from jobs.cli.params import DURATION
-from jobs.cli.resources import job_names, open_pool
+from jobs.cli.resources import known_jobs, open_pool
 from jobs.engine import find_job, serialize
 from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.errors import UsageError, ValidationError
@@ -94,7 +94,7 @@ def keyword(text: str) -> tuple[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Check that a built-in job has this name.
+    """Check that a job of the built-in domains or of TASK_WORKERS has this name.
 
     Args:
         name: Name or alias of a job.
@@ -102,12 +102,13 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: No job has this name. The message suggests similar names.
     """
-    known = job_names()
-    if name in known:
+    known = known_jobs()
+    if name in known or find_job(name) is not None:  # any job that this process has imported
         return
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"known jobs: {', '.join(sorted(known))}"
-    raise UsageError(f"unknown job {name!r}: {hint}")
+    own = "for a job of your own, set TASK_WORKERS to its settings class"
+    raise UsageError(f"unknown job {name!r}: {hint}; {own}")
 
 
 def check_arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

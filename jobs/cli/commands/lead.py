@@ -65,7 +65,7 @@ def import_file(
             async with open_store() as store:
                 return await import_leads(
                     store,
-                    clock_from(settings.jobs_clock),
+                    clock_from(settings.ringline_clock),
                     file,
                     tenant=tenant,
                     region=region or settings.default_region,

@@ -33,7 +33,7 @@ def report(campaign: str, tenant: str, zone: str, out: Path) -> None:
     """
 
     async def run() -> Path:
-        now = clock_from(get_settings().jobs_clock).now()
+        now = clock_from(get_settings().ringline_clock).now()
         async with open_store() as store:
             await roll_up(store)
             async with store.begin() as work:

@@ -8,8 +8,9 @@ import click
 from rich.table import Table
 
 from jobs.cli.output import CONSOLE
-from jobs.cli.resources import domain_settings
+from jobs.cli.resources import known_classes
 from jobs.clock import clock_from
+from jobs.engine.queue.names import queues_of
 from jobs.engine.scheduling.cron import Cron
 from jobs.engine.scheduling.timezones import local_zone
 from jobs.settings import get_settings
@@ -54,9 +55,9 @@ def schedule(context: click.Context, as_json: bool) -> None:
 def list_schedules(as_json: bool) -> None:
     """List cron schedules and their next fire times.
 
-    Fire times follow the business clock (JOBS_CLOCK).
+    Fire times follow the business clock (RINGLINE_CLOCK).
     """
-    now = clock_from(get_settings().jobs_clock).now()
+    now = clock_from(get_settings().ringline_clock).now()
     entries = sorted(all_entries(now), key=lambda entry: entry.next_run)
     if as_json:
         for entry in entries:
@@ -78,24 +79,29 @@ def list_schedules(as_json: bool) -> None:
 
 
 def all_entries(now: datetime) -> list[Entry]:
-    """Return the cron schedules of all domains.
+    """Return the cron schedules of the built-in domains and of TASK_WORKERS.
 
     Args:
         now: Business time, with a zone.
 
     Returns:
-        The schedules in the order of the domains, each with its first fire time after `now`.
+        The schedules in the order of the classes, each with its first fire time after `now`.
     """
     return [
-        _entry(Cron.adopt(cron), queue, now, getattr(domain, "timezone", None) or local_zone())
-        for queue, domain in domain_settings().items()
-        for cron in domain.cron_jobs or ()
+        _entry(Cron.adopt(cron), queues_of(cls)[0], now, _zone_of(cls))
+        for cls in known_classes()
+        for cron in getattr(cls, "cron_jobs", None) or ()
     ]
+
+
+def _zone_of(cls: type) -> tzinfo:
+    zone: tzinfo | None = getattr(cls, "timezone", None)
+    return zone or local_zone()
 
 
 def _entry(cron: Cron, queue: str, now: datetime, zone: tzinfo) -> Entry:
     """Describe a cron; `zone` is the worker's, for a cron without a zone."""
-    times = cron.slots
+    times = cron.fire_times
     seconds = "*" if len(times.seconds) == 60 else ",".join(map(str, times.seconds))
     return Entry(
         name=cron.name,

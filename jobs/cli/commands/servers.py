@@ -22,7 +22,7 @@ def up(export: bool) -> None:
 
     The servers run until `ringline down`.
     """
-    home = get_settings().jobs_home
+    home = get_settings().ringline_home
     servers = embedded.up(home)
     if export:
         click.echo(f"export REDIS_URL={shlex.quote(servers.redis_url)}")
@@ -34,7 +34,7 @@ def up(export: bool) -> None:
 @click.command()
 def down() -> None:
     """Stop this folder's embedded servers, even if they are in use."""
-    home = get_settings().jobs_home
+    home = get_settings().ringline_home
     if embedded.down(home):
         click.echo(f"the servers of {home.absolute()} have stopped")
     else:

@@ -1,6 +1,7 @@
 """`ringline worker`: run the jobs of one or more queues, in one or more processes."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,14 @@ from typing import Any, Final
 import click
 
 from jobs.cli.params import Number
-from jobs.cli.resources import settings_of
+from jobs.cli.resources import configured_classes, find_modules_here, settings_of
 from jobs.context import DomainSettings
 from jobs.embedded import resolve
 from jobs.engine import EngineSettings, QueueNames
 from jobs.engine.bootstrap.event_loop import run
 from jobs.engine.bootstrap.supervisor import Supervisor, announce, command
-from jobs.engine.bootstrap.workers import create_workers, in_turn, load, options_of, serve
+from jobs.engine.bootstrap.workers import create_workers, in_turn, options_of, serve
+from jobs.engine.queue.names import LOCAL, load, queues_of
 from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError
 from jobs.logs import configure
@@ -30,6 +32,8 @@ ENGINE_DEFAULTS: Final = (
 )
 """Options that this command takes from `EngineSettings` for a settings class written for arq,
 unless the class sets them."""
+logger = logging.getLogger("jobs.cli")
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -62,17 +66,19 @@ def worker(
 ) -> None:
     """Run the jobs of QUEUES in PROCESSES worker processes.
 
-    QUEUES is a comma-separated list of queue names, such as lead_tasks,call_tasks; or `all`; or
-    the path of a settings class, such as my_package.WorkerSettings.
+    QUEUES is a comma-separated list of queue names, such as lead_tasks,call_tasks; of paths of
+    settings classes, such as my_package.WorkerSettings; and of `all`, which stands for all known
+    queues: the built-in ones, and those of the classes in TASK_WORKERS.
 
     On SIGTERM, running jobs get TASK_SHUTDOWN_GRACE seconds to finish; the rest are requeued. A
     second SIGTERM requeues them at once.
     """
     settings = get_settings()
     configure(loglevel or settings.log_level, settings.log_format)
-    classes = settings_classes(queues, QueueNames.from_settings(settings))
+    classes = settings_classes(queues, settings)
     if ready is None:
         start_servers(classes, settings)
+        warn_of_refused_pickles(classes)
     if processes > 1 or reload:
         child = command(queues, *child_options(max_jobs, lease, loglevel, burst=burst))
         watched = [Path.cwd()] if reload else []
@@ -163,6 +169,21 @@ def worker_options(
     return options | {name: value for name, value in overrides.items() if value is not None}
 
 
+def warn_of_refused_pickles(classes: Sequence[type]) -> None:
+    """Log a warning for each settings class that would pickle under arq's worker.
+
+    Args:
+        classes: Settings classes to run. This command reads only JSON unless a class says more.
+    """
+    for cls in classes:
+        if "job_deserializer" not in options_of(cls):
+            logger.warning(
+                "reading only JSON: pickles of arq's producers become dead letters, unless %s sets "
+                "job_deserializer (see docs/migrating-from-arq.md)",
+                f"{cls.__module__}.{cls.__qualname__}",
+            )
+
+
 def child_options(
     max_jobs: int | None, lease: float | None, loglevel: str | None, *, burst: bool
 ) -> list[str]:
@@ -199,12 +220,12 @@ def start_servers(classes: Sequence[type], settings: Settings) -> None:
         migrate.upgrade(resolve.database_url(settings, start=True))
 
 
-def settings_classes(queues: str, names: QueueNames) -> list[type]:
+def settings_classes(queues: str, settings: Settings) -> list[type]:
     """Return the settings classes for a list of queues.
 
     Args:
-        queues: Comma-separated queue names or class paths, or `all`.
-        names: Known queues and their aliases.
+        queues: Comma-separated names of queues, paths of classes, and `all`.
+        settings: Source of TASK_WORKERS and of the names of queues.
 
     Returns:
         The settings classes without repetitions, in the order of the list.
@@ -212,20 +233,41 @@ def settings_classes(queues: str, names: QueueNames) -> list[type]:
     Raises:
         UsageError: A name is neither a known queue nor the path of a class.
     """
+    configured = configured_classes()
+    names = QueueNames.from_settings(settings)
     known = list(names.all())
-    requested = known if queues == "all" else [name.strip() for name in queues.split(",")]
     classes: list[type] = []
-    for name in requested:
+    for name in map(str.strip, queues.split(",")):
         queue = names.canonical(name)
-        if queue in known:
-            classes.append(settings_of(queue))
+        if name == "all":
+            for each in known:
+                classes += _classes_of(each, configured)
+        elif queue in known:
+            classes += _classes_of(queue, configured)
         elif name.startswith("."):
             raise UsageError(
                 f"{name} is a relative path: write it in full, such as my_package.WorkerSettings"
             )
         elif "." in name:
-            sys.path.append(str(Path.cwd()))
-            classes.append(load(name))
+            classes.append(_load(name))
         else:
             raise UsageError(f"unknown queue {name!r}: known queues are {', '.join(known)}, or all")
     return list(dict.fromkeys(classes))
+
+
+def _classes_of(queue: str, configured: Sequence[type]) -> list[type]:
+    """Return the classes that serve a queue; a class of yours may share a built-in queue."""
+    own = [cls for cls in configured if queue in queues_of(cls)]
+    try:
+        return [settings_of(queue), *own]
+    except UsageError:
+        if own:
+            return own
+        raise
+
+
+def _load(path: str) -> type:
+    find_modules_here()
+    cls = load(path)
+    LOCAL.give(cls)
+    return cls

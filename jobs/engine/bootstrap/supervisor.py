@@ -1,7 +1,7 @@
-"""Several worker processes: started, watched, started again when one dies, and stopped together.
+"""The supervisor: starts, restarts and stops several worker processes.
 
-A child has its standard input from here: when that ends, its supervisor is gone, and it stops. It
-writes a byte to the file descriptor of `--ready` once it runs.
+A child reads its standard input from the supervisor: when that ends, the supervisor is gone, and
+the child stops. Once it runs, a child writes a byte to the file descriptor of `--ready`.
 """
 
 import asyncio
@@ -21,50 +21,61 @@ from jobs.errors import UsageError
 
 logger = logging.getLogger("jobs.worker")
 
-FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 30.0
+MIN_RESTART_DELAY: Final = 0.5
+MAX_RESTART_DELAY: Final = 30.0
+"""Seconds before a child that died is started again."""
 _HEALTHY_AFTER: Final = 60.0
-"""Seconds that a child has to live for its earlier deaths to be forgotten."""
+"""Seconds after which a child counts as healthy and its earlier deaths are forgotten."""
 _KILL_AFTER: Final = 10.0
-"""Seconds beyond the grace until a child that does not stop is killed."""
+"""Seconds beyond the grace period after which a child is killed."""
 _CHECKOUT: Final = Path(__file__).resolve().parents[3]
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A process of its own. ready: resolved once it runs, or with False when it ends before.
-    told: to stop."""
+    """A worker process.
+
+    Attributes:
+        process: The process.
+        ready: Resolves to True once the worker runs, to False if the process ends before.
+        stopping: The process was asked to stop.
+    """
 
     process: asyncio.subprocess.Process
     ready: asyncio.Future[bool]
-    told: bool = False
+    stopping: bool = False
 
     def signal(self, signum: signal.Signals) -> None:
-        """Nothing happens to one that has ended."""
+        """Send a signal, if the process still runs."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signum)
 
-    def stop(self, patience: float) -> None:
-        """Once: a second SIGTERM would cut its jobs off. After so many seconds it is killed."""
-        if not self.told:
-            self.told = True
+    def stop(self, grace: float) -> None:
+        """Send SIGTERM once: a second one cancels jobs. Kill the process after `grace` seconds."""
+        if not self.stopping:
+            self.stopping = True
             self.signal(signal.SIGTERM)
-            asyncio.get_running_loop().call_later(patience, self._kill)
+            asyncio.get_running_loop().call_later(grace, self._kill)
 
     def _kill(self) -> None:
         if self.process.returncode is None:
-            logger.error("worker process %d does not stop, it is killed", self.process.pid)
+            logger.error("killing worker process: it does not stop pid=%d", self.process.pid)
             self.signal(signal.SIGKILL)
 
 
 @dataclass(eq=False)
 class Supervisor:
-    """Runs `processes` children of `command`.
+    """Runs several worker processes.
 
-    grace: seconds that they have to end their jobs. burst: a child that exits with 0 is done.
-    watched: folders whose Python files are watched; a change starts all children anew.
-    environment, output: of the children, where they are not to be this process's own.
-    handle_signals: SIGTERM and SIGINT stop the children; else only `stop` does.
+    Attributes:
+        command: The command of a child.
+        processes: The number of children.
+        grace: Seconds that children have to end their jobs.
+        burst: A child that exits with code 0 is done.
+        watched: Folders whose Python files are watched; a change restarts all children.
+        environment: The children's environment; None for this process's.
+        output: The children's output; None for this process's.
+        handle_signals: Stop the children on SIGTERM and SIGINT.
     """
 
     command: Sequence[str]
@@ -78,10 +89,14 @@ class Supervisor:
     _children: set[Child] = field(default_factory=set, init=False)
     _stopping: bool = field(default=False, init=False)
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    """Ends the pauses that there are."""
+    """Ends waits before restarts."""
 
     async def run(self) -> int:
-        """Until all have ended; the exit code. A child that cannot even start ends them all."""
+        """Run until all children have ended. If the first child cannot start, no other is started.
+
+        Returns:
+            The exit code.
+        """
         if self.handle_signals:
             for signum in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(signum, self.stop)
@@ -100,25 +115,25 @@ class Supervisor:
             await asyncio.gather(*(child.process.wait() for child in self._children))
 
     def stop(self) -> None:
-        """Tell the children to stop; a second time they do so at once."""
+        """Stop the children; on a second call, at once."""
         for child in self._children:
             if self._stopping:
                 child.signal(signal.SIGTERM)
             else:
-                self._tell(child)
+                self._stop(child)
         self._stopping = True
         self._wake()
 
     async def _work(self) -> int:
         first = await self._spawn()
-        if not await first.ready and not first.told:
+        if not await first.ready and not first.stopping:
             return max(await first.process.wait(), 1)
         missing = 0 if self._stopping else self.processes - 1
         others = [self._keep(await self._spawn()) for _ in range(missing)]
         return max(await asyncio.gather(self._keep(first), *others))
 
     async def _keep(self, child: Child) -> int:
-        """See to it that there is a child, until one has ended as it should."""
+        """Restart a child that dies, until it ends regularly. Return its exit code."""
         deaths = 0
         while True:
             started = time.monotonic()
@@ -126,15 +141,19 @@ class Supervisor:
             self._children.discard(child)
             if self._stopping or (code == 0 and self.burst):
                 return max(code, 0)
-            if not child.told:
+            if not child.stopping:
                 deaths = 0 if time.monotonic() - started > _HEALTHY_AFTER else deaths + 1
-                pause = backoff_delay(deaths - 1, FIRST_PAUSE, LONGEST_PAUSE) if deaths else 0.0
+                delay = (
+                    backoff_delay(deaths - 1, MIN_RESTART_DELAY, MAX_RESTART_DELAY)
+                    if deaths
+                    else 0.0
+                )
                 logger.error(
-                    "worker process %d died (%s), another one is started in %g s",
-                    child.process.pid, _described(code), pause,
+                    "restarting worker process: it died pid=%d cause=%s delay=%gs",
+                    child.process.pid, _described(code), delay,
                 )  # fmt: skip
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(delay):
                         await self._woken.wait()
                 if self._stopping:
                     return 0
@@ -143,18 +162,18 @@ class Supervisor:
     async def _spawn(self) -> Child:
         child = await spawn(self.command, self.environment, self.output)
         self._children.add(child)
-        if self._stopping:  # while it was being made
-            self._tell(child)
+        if self._stopping:  # since the start of the child
+            self._stop(child)
         return child
 
     async def _reload(self, changes: AsyncIterator[object]) -> None:
         async for _ in changes:
-            logger.warning("files have changed, the workers are started anew")
+            logger.warning("restarting workers: files have changed")
             for child in self._children:
-                self._tell(child)
+                self._stop(child)
             self._wake()
 
-    def _tell(self, child: Child) -> None:
+    def _stop(self, child: Child) -> None:
         child.stop(self.grace + _KILL_AFTER)
 
     def _wake(self) -> None:
@@ -165,7 +184,7 @@ class Supervisor:
 async def spawn(
     command: Sequence[str], environment: Mapping[str, str] | None, output: IO[bytes] | None
 ) -> Child:
-    """Starts a worker that ends when this process does."""
+    """Start a worker that ends with this process."""
     reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -175,11 +194,11 @@ async def spawn(
         )  # fmt: skip
     finally:
         os.close(writing)
-    return Child(process, _answer(reading))
+    return Child(process, _read_ready(reading))
 
 
 def command(*args: str) -> list[str]:
-    """A child's command: this interpreter, as a worker.
+    """Return the command of a child: this interpreter, as a worker.
 
     As under the `ringline` command, no module of the working folder shadows one of ours or of
     Python's. A checkout that is not installed is the exception: its modules are nowhere else.
@@ -189,13 +208,17 @@ def command(*args: str) -> list[str]:
 
 
 def announce(descriptor: int) -> None:
-    """In a child: it runs."""
+    """Report, in a child, that the worker runs."""
     os.write(descriptor, b"1")
     os.close(descriptor)
 
 
 def _changes(folders: Sequence[Path]) -> AsyncIterator[object]:
-    """One item each time Python files change. Raises UsageError."""
+    """Yield an item each time Python files change.
+
+    Raises:
+        UsageError: The extra `reload` is not installed.
+    """
     try:
         from watchfiles import PythonFilter, awatch
     except ImportError:
@@ -203,20 +226,20 @@ def _changes(folders: Sequence[Path]) -> AsyncIterator[object]:
     return awatch(*folders, watch_filter=PythonFilter(), ignore_permission_denied=True)
 
 
-def _answer(descriptor: int) -> asyncio.Future[bool]:
-    """Whether a byte comes before the end of this pipe."""
+def _read_ready(descriptor: int) -> asyncio.Future[bool]:
+    """Return a future of whether a byte comes before the end of a pipe."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
+    ready: asyncio.Future[bool] = loop.create_future()
 
     def read() -> None:
         loop.remove_reader(descriptor)
-        said = os.read(descriptor, 1)
+        data = os.read(descriptor, 1)
         os.close(descriptor)
-        if not answer.done():  # nobody may be waiting for it any more
-            answer.set_result(bool(said))
+        if not ready.done():  # the wait may have been canceled
+            ready.set_result(bool(data))
 
     loop.add_reader(descriptor, read)
-    return answer
+    return ready
 
 
 def _described(code: int) -> str:

@@ -1,10 +1,9 @@
-"""From settings classes to running workers: one for each Redis, which may serve several classes."""
+"""Workers from settings classes: one worker per Redis server, for one or several classes."""
 
 import asyncio
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from signal import Signals
 from typing import Any, Final, TypeVar
 
@@ -13,38 +12,27 @@ from arq.worker import Function, func
 
 from jobs.engine.bootstrap.worker_settings import Startup, own_hook
 from jobs.engine.queue.keys import ARQ_DEFAULT_QUEUE
+from jobs.engine.queue.names import job_names
 from jobs.engine.queue.servers import LazyRedisSettings, resolve
 from jobs.engine.scheduling.cron import Cron, refuse_duplicate_names
+from jobs.engine.worker.options import Hook
 from jobs.engine.worker.worker import Worker
 from jobs.errors import UsageError
 
 T = TypeVar("T", Function, Cron)
-Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 
 _PARAMETERS: Final = frozenset(inspect.signature(Worker).parameters)
-_BAKED: Final = {
+_FUNCTION_DEFAULTS: Final = {
     "job_timeout": "timeout_s",
     "keep_result": "keep_result_s",
     "keep_result_forever": "keep_result_forever",
     "max_tries": "max_tries",
 }
-"""Options that are defaults for functions: written into each function, they may differ."""
-
-
-def load(path: str) -> type:
-    """The settings class at `package.module.WorkerSettings`. Raises UsageError."""
-    module, _, name = path.replace(":", ".").rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{path} cannot be imported: {error}") from error
-    if not isinstance(found, type):
-        raise UsageError(f"{path} is not a settings class")
-    return found
+"""Options that are defaults of functions. Written into each function, they may differ by class."""
 
 
 def options_of(settings: type) -> dict[str, Any]:
-    """What a settings class says to a worker, its bases included."""
+    """Return the options of a settings class and its bases, as a worker takes them."""
     options: dict[str, Any] = {}
     for base in reversed(settings.__mro__):
         options |= {name: value for name, value in vars(base).items() if name in _PARAMETERS}
@@ -55,34 +43,54 @@ def options_of(settings: type) -> dict[str, Any]:
 
 
 def create_worker(*classes: type, **overrides: Any) -> Worker:
-    """One worker for the queues of these settings classes.
+    """Return one worker for the queues of several settings classes.
 
-    Hooks that they share run once. An option in which they differ has to be among `overrides`;
-    else UsageError is raised.
+    Hooks that the classes share run once.
+
+    Args:
+        classes: The settings classes; all on one Redis.
+        overrides: Options of the worker that override the classes.
+
+    Raises:
+        UsageError: The classes differ in an option that is not among `overrides`.
     """
-    said = [options_of(one) for one in classes]
-    options = said[0] if len(said) == 1 else _merged(classes, said, overrides)
-    return Worker(**options | overrides)
+    by_class = [options_of(settings) for settings in classes]
+    options = by_class[0] if len(by_class) == 1 else _merged(classes, by_class, overrides)
+    jobs = [name for cls in classes for name in job_names(cls)]
+    startup = Startup.around(options.get("on_startup"), _queues_of(options | overrides), jobs)
+    parameters: dict[str, Any] = {**options, "on_startup": startup, **overrides}
+    return Worker(**parameters)
 
 
 def create_workers(*classes: type, **overrides: Any) -> list[Worker]:
-    """A worker for each Redis that the queues of these settings classes are on."""
+    """Return one worker per Redis server of the settings classes.
+
+    Args:
+        classes: The settings classes.
+        overrides: Options of the workers that override the classes.
+
+    Raises:
+        UsageError: Classes on one server differ in an option that is not among `overrides`.
+    """
     by_redis: dict[str, list[type]] = {}
-    for one in classes:
-        by_redis.setdefault(_redis_of(options_of(one)), []).append(one)
-    return [create_worker(*together, **overrides) for together in by_redis.values()]
+    for settings in classes:
+        by_redis.setdefault(_redis_of(options_of(settings)), []).append(settings)
+    return [create_worker(*group, **overrides) for group in by_redis.values()]
 
 
 def _redis_of(options: Mapping[str, Any]) -> str:
-    """The same for all that are on one Redis. Raises UsageError for queues on several."""
+    """Return a key that is the same for all classes on one Redis.
+
+    Raises:
+        UsageError: The queues of one class are on several servers.
+    """
     found = options.get("redis_settings")
     if not isinstance(found, LazyRedisSettings):
         return repr(found)
     url, queues = found.resolve(), options.get("queues") or ()
     if any(resolve(found.url, queue) != url for queue in queues):
         raise UsageError(
-            f"{' and '.join(queues)} are on different servers: "
-            "list the queues of each in a settings class of its own"
+            f"{' and '.join(queues)} are on different servers: write one settings class per server"
         )
     return url
 
@@ -92,49 +100,57 @@ def _queues_of(options: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _merged(
-    classes: Sequence[type], said: Sequence[dict[str, Any]], overrides: Mapping[str, Any]
+    classes: Sequence[type], by_class: Sequence[dict[str, Any]], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    queues = list(dict.fromkeys(queue for options in said for queue in _queues_of(options)))
-    functions = [_baked(func(one), o) for o in said for one in o.get("functions", ())]
+    queues = list(dict.fromkeys(queue for options in by_class for queue in _queues_of(options)))
+    functions = [
+        _with_defaults(func(function), options)
+        for options in by_class
+        for function in options.get("functions", ())
+    ]
     crons = [
-        dataclasses.replace(_baked(Cron.adopt(one), options), queue=_queues_of(options)[0])
-        for options in said
-        for one in options.get("cron_jobs") or ()
+        dataclasses.replace(_with_defaults(Cron.adopt(cron), options), queue=_queues_of(options)[0])
+        for options in by_class
+        for cron in options.get("cron_jobs") or ()
     ]
     refuse_duplicate_names([*functions, *crons])
     merged: dict[str, Any] = {"queues": queues, "functions": functions, "cron_jobs": crons}
-    merged["on_startup"] = Startup.around(in_turn(_hooks(said, "on_startup")), queues[0])
-    merged["on_shutdown"] = in_turn(_hooks(said, "on_shutdown"), all_of_them=True)
-    done = {*merged, *_BAKED, *overrides, "queue_name"}
-    for name in {name for options in said for name in options} - done:
-        values = [options.get(name) for options in said]
-        same = [_redis_of(options) for options in said] if name == "redis_settings" else values
-        if any(one != same[0] for one in same):
+    merged["on_startup"] = in_turn(_hooks(by_class, "on_startup"))
+    merged["on_shutdown"] = in_turn(_hooks(by_class, "on_shutdown"), all_of_them=True)
+    done = {*merged, *_FUNCTION_DEFAULTS, *overrides, "queue_name"}
+    for name in {name for options in by_class for name in options} - done:
+        values = [options.get(name) for options in by_class]
+        is_redis = name == "redis_settings"
+        comparable = [_redis_of(options) for options in by_class] if is_redis else values
+        if any(value != comparable[0] for value in comparable):
             names = " and ".join(sorted({c.__module__ for c in classes}))
-            raise UsageError(f"{names} differ in {name}: run them in workers of their own")
+            raise UsageError(f"{names} differ in {name}: run them in separate workers")
         merged[name] = values[0]
     return merged
 
 
-def _hooks(said: Sequence[Mapping[str, Any]], name: str) -> list[Hook]:
-    found = [own_hook(options.get(name)) for options in said]
-    return [hook for hook in found if hook is not None]
+def _hooks(by_class: Sequence[Mapping[str, Any]], name: str) -> list[Hook]:
+    hooks = [own_hook(options.get(name)) for options in by_class]
+    return [hook for hook in hooks if hook is not None]
 
 
-def _baked(function: T, options: Mapping[str, Any]) -> T:
-    """The function with its settings class's defaults written into it."""
-    chosen = {
+def _with_defaults(function: T, options: Mapping[str, Any]) -> T:
+    """Return a function with the defaults of its settings class."""
+    defaults = {
         field: to_seconds(options[option])
-        for option, field in _BAKED.items()
+        for option, field in _FUNCTION_DEFAULTS.items()
         if option in options and getattr(function, field) is None
     }
-    return dataclasses.replace(function, **chosen)
+    return dataclasses.replace(function, **defaults)
 
 
 def in_turn(hooks: Sequence[Hook], *, all_of_them: bool = False) -> Hook | None:
-    """One hook that awaits each different one, in order.
+    """Return one hook that awaits each different hook, in order.
 
-    all_of_them: also those after one that raises; the first error is raised at the end.
+    Args:
+        hooks: The hooks.
+        all_of_them: Also call the hooks after one that raises, and raise the first error at the
+            end.
     """
     different = list(dict.fromkeys(hooks))
     if len(different) <= 1:
@@ -156,18 +172,20 @@ def in_turn(hooks: Sequence[Hook], *, all_of_them: bool = False) -> Hook | None:
 
 
 async def serve(*workers: Worker) -> bool:
-    """Run workers until they are told to stop, or their bursts are over, and close them.
+    """Run workers until they are stopped or their bursts are over, and close them.
 
-    A signal stops them all, and so does one that fails, whose error is raised. Answers whether
-    another burst is due: on several servers bursts end one by one, and the last of them may have
-    enqueued for the first.
+    A signal stops all workers. If one worker fails, the others stop, and its error is raised.
+
+    Returns:
+        Whether another burst is due: on several servers bursts end one by one, and the last one may
+        have enqueued jobs for the first.
     """
 
     def stop() -> None:
         for worker in workers:
             worker.handle_sig_wait_for_completion(Signals.SIGTERM)
 
-    if len(workers) > 1:  # each handles signals, and the last one took them from the others
+    if len(workers) > 1:  # the worker made last has taken the signals from the others
         for signum in (Signals.SIGINT, Signals.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, stop)
     runs = [asyncio.create_task(worker.async_run()) for worker in workers]
@@ -176,8 +194,8 @@ async def serve(*workers: Worker) -> bool:
         for run in ended:
             if not run.cancelled():
                 run.result()
-        told = not all(worker.allow_pick_jobs for worker in workers)
-        return len(workers) > 1 and not told and await _are_left(workers)
+        stopped = not all(worker.allow_pick_jobs for worker in workers)
+        return len(workers) > 1 and not stopped and await _are_left(workers)
     finally:
         for worker, run in zip(workers, runs, strict=True):
             if not run.done():
@@ -194,4 +212,4 @@ async def _close(workers: Sequence[Worker]) -> None:
 
 
 async def _are_left(workers: Sequence[Worker]) -> bool:
-    return any([await one.pool.zcard(queue) for one in workers for queue in one.queues])
+    return any([await worker.pool.zcard(queue) for worker in workers for queue in worker.queues])

@@ -1,4 +1,4 @@
-"""Jobs on their way to Redis in one script call, grouped by what they have in common."""
+"""Batches: jobs that one script call enqueues, grouped by queue and times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,8 +8,14 @@ from jobs.engine.client.job import Job
 from jobs.engine.connection.script import pack
 
 
-class Place(NamedTuple):
-    """Where a job goes: its queue, and in how many ms it is due and expires."""
+class Destination(NamedTuple):
+    """The queue and the times of a job.
+
+    Attributes:
+        queue: The queue's name.
+        delay: Milliseconds until the job is due.
+        expiry: Milliseconds until the job expires.
+    """
 
     queue: str
     delay: int
@@ -18,7 +24,13 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """entries: id, payload, id, payload, …; numbers: which of the batch's jobs these are."""
+    """Jobs with the same queue and times.
+
+    Attributes:
+        queue: The queue's name.
+        entries: id, payload, id, payload, …
+        numbers: The positions of the jobs in the batch.
+    """
 
     queue: str
     entries: list[str | bytes] = field(default_factory=list)
@@ -26,29 +38,39 @@ class Group:
 
 
 class Batch:
-    """What `enqueue_many.lua` is given, and what its answer means."""
+    """The argument of `enqueue_many.lua`, and the meaning of its reply."""
 
     def __init__(self) -> None:
         self._jobs: list[Job | None] = []
         self._groups: dict[tuple[str, int, int, int], Group] = {}
 
-    def group(self, place: Place, *, chosen: bool) -> Group:
-        """The group of jobs that go there. chosen: the producer chose their ids."""
-        return self._groups.setdefault(
-            (place.queue, place.delay, place.expiry, int(chosen)), Group(place.queue)
-        )
+    def group(self, destination: Destination, *, chosen: bool) -> Group:
+        """Return the group for a destination.
+
+        Args:
+            destination: The queue and the times.
+            chosen: The producer chose the ids of the jobs.
+        """
+        key = (destination.queue, destination.delay, destination.expiry, int(chosen))
+        return self._groups.setdefault(key, Group(destination.queue))
 
     def add(self, group: Group, payload: bytes, job: Job) -> None:
+        """Add a job to a group."""
         group.entries += (job.job_id, payload)
         group.numbers.append(len(self._jobs))
         self._jobs.append(job)
 
     def packed(self) -> bytes:
+        """Return the batch as one argument of the script."""
         return pack([(*common, group.entries) for common, group in self._groups.items()])
 
-    def answers(self, left_out: Sequence[Sequence[int]]) -> list[Job | None]:
-        """The jobs in the order of their requests, None for those that were left out."""
-        for group, positions in zip(self._groups.values(), left_out, strict=True):
+    def results(self, refused: Sequence[Sequence[int]]) -> list[Job | None]:
+        """Return the jobs in the order of their requests, None for refused ones.
+
+        Args:
+            refused: The script's reply: positions in each group whose id is in use.
+        """
+        for group, positions in zip(self._groups.values(), refused, strict=True):
             for position in positions:
                 self._jobs[group.numbers[position]] = None
         return self._jobs

@@ -1,4 +1,4 @@
-"""What a producer learns of a job that it has enqueued."""
+"""A producer's handle of an enqueued job."""
 
 import asyncio
 from typing import Any, Final
@@ -7,15 +7,15 @@ import arq.jobs
 
 from jobs.engine.queue.keys import RESULT
 
-_SOONEST: Final = 0.005
-_LATEST: Final = 0.5
-"""Seconds between two looks at a result; the latter is arq's."""
-_SHARE: Final = 0.1
-"""Of the time waited so far: what a look comes too late at most."""
+_MIN_DELAY: Final = 0.005
+_MAX_DELAY: Final = 0.5
+"""Seconds between two polls for a result; the longer one is arq's."""
+_DELAY_SHARE: Final = 0.1
+"""The delay as a share of the time waited so far."""
 
 
 class Job(arq.jobs.Job):
-    """arq's, whose result is there soon after the job has ended."""
+    """arq's handle, which returns the result soon after the job has ended."""
 
     async def result(
         self,
@@ -24,10 +24,17 @@ class Job(arq.jobs.Job):
         poll_delay: float | None = None,
         pole_delay: float | None = None,
     ) -> Any:
-        """As in arq. poll_delay: seconds between two looks; by default few, and more as time goes.
+        """Wait for the result.
 
-        Raises what the job raised; TimeoutError after `timeout` seconds; ResultNotFound where there
-        is neither a result nor a job.
+        Args:
+            timeout: Seconds to wait; None for no limit.
+            poll_delay: Seconds between two polls; by default few at first, then more.
+            pole_delay: arq's former name of `poll_delay`.
+
+        Raises:
+            TimeoutError: There is no result after `timeout`.
+            ResultNotFound: There is neither a result nor a job.
+            Exception: What the job raised.
         """
         delay = pole_delay or poll_delay
         if delay is not None:
@@ -38,26 +45,32 @@ class Job(arq.jobs.Job):
             waited = clock() - start
             if timeout is not None and waited > timeout:
                 raise TimeoutError
-            await asyncio.sleep(min(max(waited * _SHARE, _SOONEST), _LATEST))
+            await asyncio.sleep(min(max(waited * _DELAY_SHARE, _MIN_DELAY), _MAX_DELAY))
         return await super().result(timeout)
 
     async def info(self) -> arq.jobs.JobDef | None:
-        """As in arq. A job that runs has its due time as its score, as under arq's worker; ours
-        keeps the negative of it in the queue."""
+        """Return the job's definition and score, as arq does.
+
+        While a job runs, our worker keeps the negated score in the queue. The score returned here
+        is the due time, as under arq's worker.
+        """
         info = await super().info()
         if info is not None and info.score is not None:
             info.score = abs(info.score)
         return info
 
     async def abort(self, *, timeout: float | None = None, poll_delay: float = 0.5) -> bool:
-        """As in arq, which goes by `info`. A job that runs, and whose due time is still to come by
-        this machine's clock, is no deferred one: to move it could lose its result."""
-        its = arq.jobs.Job(self.job_id, self._redis, self._queue_name, self._deserializer)
-        return await its.abort(timeout=timeout, poll_delay=poll_delay)
+        """Abort the job, as arq does.
+
+        arq takes a job with a future due time for a deferred one and moves it, which could lose the
+        result of a running job. So arq's handle, which sees the negated score, decides.
+        """
+        handle = arq.jobs.Job(self.job_id, self._redis, self._queue_name, self._deserializer)
+        return await handle.abort(timeout=timeout, poll_delay=poll_delay)
 
     async def _is_pending(self) -> bool:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.exists(RESULT + self.job_id)
             pipe.zscore(self._queue_name, self.job_id)
-            has_result, place = await pipe.execute()
-        return not has_result and place is not None
+            has_result, score = await pipe.execute()
+        return not has_result and score is not None

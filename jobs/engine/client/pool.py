@@ -1,4 +1,4 @@
-"""Enqueuing: arq's pool, with queues by name, JSON, checked arguments, and many jobs at once."""
+"""The pool: arq's pool, with queues by job name, JSON, validated arguments and batches."""
 
 import asyncio
 import os
@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVarTuple, overload
 
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from arq.jobs import Deserializer, JobDef, JobResult, Serializer, serialize_job
 from arq.typing import SecondsTimedelta
 from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
 
 from jobs.clock import Clock, SystemClock
-from jobs.engine.client.batch import Batch, Group, Place
+from jobs.engine.client.batch import Batch, Destination, Group
 from jobs.engine.client.job import Job
 from jobs.engine.client.request import (
     JobFunction,
@@ -23,8 +23,6 @@ from jobs.engine.client.request import (
     require_arguments,
     times,
 )
-from jobs.engine.connection.connect import connect_pool, connection_failure
-from jobs.engine.connection.failures import TRANSIENT_ERRORS
 from jobs.engine.connection.protocol import Argument
 from jobs.engine.connection.raw_connection import make_connection
 from jobs.engine.connection.script import Script
@@ -35,28 +33,37 @@ from jobs.engine.queue.inspection import jobs_of, results_of
 from jobs.engine.queue.names import DEFAULT_EXPIRY_MS, QueueNames
 from jobs.engine.queue.scripts import ENQUEUE, ENQUEUE_MANY
 from jobs.engine.queue.serializer import deserialize, serialize
-from jobs.engine.queue.servers import QueueUrls, address_of, configured_url, resolve
+from jobs.engine.queue.servers import QueueUrls
 from jobs.errors import UsageError
-from jobs.settings import get_settings
 
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
 REPLY_TIMEOUT: Final = 30.0
-"""Seconds that an answer may take, where redis-py's `socket_timeout` does not say."""
+"""Seconds that a reply may take, unless redis-py's `socket_timeout` is set."""
 BATCH: Final = 1000
-"""Jobs in one script call: Redis does nothing else meanwhile (about 10 ms)."""
+"""Jobs per script call: Redis does nothing else meanwhile (about 10 ms)."""
 BATCH_BYTES: Final = 1_000_000
-"""Of payloads, after which a call takes no further job: servers bound what one may bring."""
+"""Bytes of payloads after which a call takes no further job: servers limit a call's size."""
 
 
 class Pool(ArqRedis):
-    """A pool of connections to Redis, by which jobs are enqueued.
+    """A pool of connections to Redis that enqueues jobs.
 
-    clock: what `_defer_until` is read by. queues: which queue a job's name means; names that it
-    does not know go to `default_queue_name`. urls: the Redis of each queue, where there are
-    several, and `url` which of them this pool's is; the others are connected to when a job needs
-    it. What is not of one queue, such as redis-py's own commands, goes to this pool's.
+    If queues are on several servers, the pool connects to the others when a job needs them. The
+    commands of redis-py go to this pool's server.
+
+    Args:
+        pool_or_conn: The connections.
+        job_serializer: Writes payloads.
+        job_deserializer: Reads payloads and results.
+        default_queue_name: The queue of names that `queues` does not know.
+        expires_extra_ms: Milliseconds for which a job is kept after it is due.
+        clock: Business time, which `_defer_until` is in.
+        queues: Maps job names to queues.
+        urls: The server of each queue, if there are several.
+        url: This pool's server among `urls`.
+        kwargs: Options of `ArqRedis`.
     """
 
     connection_pool: ConnectionPool
@@ -77,11 +84,11 @@ class Pool(ArqRedis):
         **kwargs: Any,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.queues = queues or QueueNames.from_settings()
-        self._urls = urls if urls is not None and urls.others else None  # else all are here
+        self.queues = queues or QueueNames.discover()
+        self._urls = urls if urls is not None and urls.others else None  # else all queues are here
         self._url = url
-        self._home = self
-        """The pool that this one was made by: it has those of other servers, and closes them."""
+        self._owner = self
+        """The pool that owns the pools of the other servers, and closes them."""
         self._pools = {} if url is None else {url: self}
         super().__init__(
             pool_or_conn,
@@ -106,8 +113,17 @@ class Pool(ArqRedis):
         urls: QueueUrls | None = None,
         url: str | None = None,
     ) -> "Pool":
-        """A pool over the connections of `redis`, whose owner closes them, with its serializer; but
-        the default queue and the expiry are ours."""
+        """Return a pool over the connections of `redis`, whose owner closes them.
+
+        The serializers are those of `redis`; the default queue and the expiry are ours.
+
+        Args:
+            redis: arq's pool.
+            clock: Business time.
+            queues: Maps job names to queues.
+            urls: The server of each queue, if there are several.
+            url: The server of `redis` among `urls`.
+        """
         return cls(
             redis.connection_pool,  # pyright: ignore[reportArgumentType]  # arq's is asyncio's
             job_serializer=redis.job_serializer,
@@ -119,11 +135,15 @@ class Pool(ArqRedis):
         )
 
     async def open(self) -> None:
-        """Connect now, so that the first job need not wait for it."""
+        """Connect now, so that the first job does not wait for the connection."""
         await self._channel.open()
 
     def at(self, queue: str) -> "Pool":
-        """The pool of the Redis that has this queue; the pool that was opened first closes it."""
+        """Return the pool of the server that has a queue. The pool opened first closes it.
+
+        Raises:
+            UsageError: This is a `client()`, and the queue is on another server.
+        """
         if self._urls is None:
             return self
         url = self._urls.of(queue)
@@ -133,13 +153,13 @@ class Pool(ArqRedis):
             raise UsageError(
                 f"{queue} is on another Redis: its one connection is pool.at({queue!r}).client()"
             )
-        return self._home._pool_at(url)  # noqa: SLF001 - of its own class
+        return self._owner._pool_at(url)  # noqa: SLF001 - same class
 
     def everywhere(self) -> list["Pool"]:
-        """A pool for each Redis that has a queue, this one among them; of a client this one."""
+        """Return one pool per server; for a `client()`, itself."""
         if self._urls is None or self.single_connection_client:
             return [self]
-        return [self._home._pool_at(url) for url in self._urls.all()]  # noqa: SLF001 - the same
+        return [self._owner._pool_at(url) for url in self._urls.all()]  # noqa: SLF001 - same class
 
     def _pool_at(self, url: str) -> "Pool":
         pool = self._pools.get(url)
@@ -149,8 +169,11 @@ class Pool(ArqRedis):
         return pool
 
     def client(self) -> "Pool":
-        """This pool's Redis by one connection, while `async with` lasts: WAIT is about what went
-        over the same one. It refuses jobs of a queue that is on another Redis, with UsageError."""
+        """Return a pool over one connection, for use in `async with`.
+
+        Redis's WAIT concerns the writes of one connection. The pool refuses jobs of queues on
+        other servers.
+        """
         return self._like(self.connection_pool, self._url, single_connection_client=True)
 
     def _like(self, connections: ConnectionPool, url: str | None, **options: Any) -> "Pool":
@@ -166,11 +189,11 @@ class Pool(ArqRedis):
             url=url,
             **options,
         )
-        pool._home = self._home
+        pool._owner = self._owner
         return pool
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        """Close the connections that are this pool's to close, to each Redis."""
+        """Close the connections that this pool owns, to every server."""
         for pool in self._pools.values():
             if pool is not self:
                 await pool.aclose()
@@ -221,37 +244,64 @@ class Pool(ArqRedis):
         _job_try: int | None = None,
         **kwargs: Any,
     ) -> Job | None:
-        """Enqueue one job, by name or by function; None when its id has a job or a kept result.
+        """Enqueue one job, by its name or by its function.
 
-        A function's arguments are checked by the type checker; together with options, give them by
-        position. _queue_name: by default the name's prefix says it. _defer_until: a moment
-        of the pool's clock; a job of a past one goes before what is due now. _expires: a deadline
-        counted from now, after which the job is not started; by default 30 days after it is due.
-        The rest is as in arq.
+        The type checker validates the arguments of a function; together with options, pass them by
+        position. At run time, arguments that the job would not receive equal are refused.
+
+        Args:
+            function: The job's name, or the function.
+            args: Positional arguments after the context.
+            _job_id: The job's id; by default a random one.
+            _queue_name: The queue; by default the queue of the name.
+            _defer_until: The due time, by the pool's clock. A job with a past due time goes before
+                what is due now.
+            _defer_by: Seconds until the job is due.
+            _expires: Seconds from now after which the job is not started any more; by default 30
+                days after it is due.
+            _job_try: arq's option: the number of the first execution.
+            kwargs: Keyword arguments.
+
+        Returns:
+            The job's handle; None if the id belongs to a job or to a kept result.
+
+        Raises:
+            UsageError: The times contradict each other.
+            ValidationError: The job would not receive an argument equal to what is sent.
+            SerializationError: An argument has no JSON form.
         """
         if isinstance(function, str):
             name, queue = function, None
         else:
             name, queue = name_and_queue(function)
             require_arguments(function, args, kwargs)
-        place = self._place(name, _queue_name or queue, _defer_by, _defer_until, _expires)
+        destination = self._destination(
+            name, _queue_name or queue, _defer_by, _defer_until, _expires
+        )
         payload = serialize_job(
             name, args, kwargs, _job_try, timestamp_ms(), serializer=self.job_serializer
         )
-        pool = self.at(place.queue)
-        return await pool._enqueue_one(place, _job_id, payload)  # noqa: SLF001 - of its own class
+        pool = self.at(destination.queue)
+        return await pool._enqueue_one(destination, _job_id, payload)  # noqa: SLF001 - its class
 
     async def enqueue_many(self, requests: Sequence[JobRequest], /) -> list[Job | None]:
-        """Enqueue jobs, a thousand or a megabyte in one round trip; each answer is as from
-        `enqueue_job`.
+        """Enqueue many jobs, a thousand or a megabyte per round trip.
 
-        Raises at the first that cannot be serialized; what was sent before stays enqueued. Where
-        one of several servers fails, the others get theirs all the same.
+        If one of several servers fails, the others receive their jobs all the same.
+
+        Args:
+            requests: The jobs.
+
+        Returns:
+            One handle per request, as from `enqueue_job`.
+
+        Raises:
+            SerializationError: An argument has no JSON form. Jobs of earlier batches stay enqueued.
         """
         by_pool: dict[Pool, list[int]] = {}
         if self._urls is not None:
-            for number, wanted in enumerate(requests):
-                queue = self._queue(wanted.function, wanted.queue)
+            for number, request in enumerate(requests):
+                queue = self._queue(request.function, request.queue)
                 by_pool.setdefault(self.at(queue), []).append(number)
         if by_pool.keys() <= {self}:
             return await self._enqueue_here(requests)
@@ -272,29 +322,30 @@ class Pool(ArqRedis):
 
     async def _enqueue_here(self, requests: Sequence[JobRequest]) -> list[Job | None]:
         if len(requests) == 1:
-            (wanted,) = requests
-            payload = self._payload(wanted, timestamp_ms())
-            return [await self._enqueue_one(self._place_of(wanted), wanted.job_id, payload)]
+            (request,) = requests
+            payload = self._payload(request, timestamp_ms())
+            destination = self._destination_of(request)
+            return [await self._enqueue_one(destination, request.job_id, payload)]
         jobs: list[Job | None] = []
         sent: asyncio.Task[list[Job | None]] | None = None
         try:
             start = 0
             while start < len(requests):
-                # Redis works on one batch while the next one is put together.
+                # Redis works on one batch while the next one is packed.
                 batch, taken = self._batch(requests[start : start + BATCH])
                 start += taken
-                before, sent = sent, asyncio.create_task(self._add(batch))
-                if before is None:
-                    await asyncio.sleep(0)  # lets the first one leave
+                previous, sent = sent, asyncio.create_task(self._add(batch))
+                if previous is None:
+                    await asyncio.sleep(0)  # sends the first batch
                 else:
-                    jobs += await before
+                    jobs += await previous
         finally:
             if sent is not None:
                 jobs += await sent
         return jobs
 
     def queue_of(self, name: str) -> str:
-        """The queue that a job of this name goes to."""
+        """Return the queue of a job name."""
         known = find_job(name)
         if known is not None and known.queue is not None:
             return self.queues.canonical(known.queue)
@@ -302,41 +353,47 @@ class Pool(ArqRedis):
         return self.default_queue_name if queue == self.queues.default else queue
 
     async def all_job_results(self) -> list[JobResult]:
-        """Every kept result, of every Redis, in order of enqueuing."""
+        """Return every kept result of every server, in the order of enqueuing."""
         return await results_of(self.everywhere(), deserializer=self.job_deserializer)
 
     async def queued_jobs(self, *, queue_name: str | None = None) -> list[JobDef]:
-        """The jobs of a queue, in order of their due time, those that run among them; ids whose
-        payload has expired are left out."""
+        """Return the jobs of a queue in the order of their due time, the running ones included.
+
+        Ids whose payload has expired are left out.
+        """
         queue = self.queues.canonical(queue_name or self.default_queue_name)
         return await jobs_of(self.at(queue), queue, deserializer=self.job_deserializer)
 
-    async def _enqueue_one(self, place: Place, job_id: str | None, payload: bytes) -> Job | None:
+    async def _enqueue_one(
+        self, destination: Destination, job_id: str | None, payload: bytes
+    ) -> Job | None:
         chosen = "1"
         if not job_id:
             job_id, chosen = os.urandom(16).hex(), ""
-        queue, delay, expiry = place
+        queue, delay, expiry = destination
         added = await self._call(
             ENQUEUE, [queue], job_id, payload, delay, expiry, chosen, notify_first=True
         )
         return Job(job_id, self, queue, self.job_deserializer) if added else None
 
     def _batch(self, requests: Sequence[JobRequest]) -> tuple[Batch, int]:
-        """Jobs for one script call, grouped by what they have in common; and how many of `requests`
-        they are: more are left where these have BATCH_BYTES."""
+        """Return a batch for one script call, and the number of requests in it.
+
+        A batch ends after BATCH_BYTES.
+        """
         now_ms = timestamp_ms()
         random_ids = os.urandom(16 * len(requests)).hex()
         groups: dict[tuple[Any, ...], Group] = {}
         batch, size, number = Batch(), 0, -1
-        for number, wanted in enumerate(requests):
-            job_id = wanted.job_id
-            when = wanted.defer_by, wanted.defer_until, wanted.expires
-            alike = wanted.queue, wanted.function, when, not job_id
-            group = groups.get(alike)
+        for number, request in enumerate(requests):
+            job_id = request.job_id
+            when = request.defer_by, request.defer_until, request.expires
+            key = request.queue, request.function, when, not job_id
+            group = groups.get(key)
             if group is None:
-                place = self._place_of(wanted)
-                group = groups[alike] = batch.group(place, chosen=bool(job_id))
-            payload = self._payload(wanted, now_ms)
+                destination = self._destination_of(request)
+                group = groups[key] = batch.group(destination, chosen=bool(job_id))
+            payload = self._payload(request, now_ms)
             job_id = job_id or random_ids[32 * number : 32 * number + 32]
             batch.add(group, payload, Job(job_id, self, group.queue, self.job_deserializer))
             size += len(payload)
@@ -344,41 +401,41 @@ class Pool(ArqRedis):
                 break
         return batch, number + 1
 
-    def _payload(self, wanted: JobRequest, now_ms: int) -> bytes:
+    def _payload(self, request: JobRequest, now_ms: int) -> bytes:
         return serialize_job(
-            wanted.function,
-            wanted.args,
-            wanted.kwargs,
-            wanted.job_try,
+            request.function,
+            request.args,
+            request.kwargs,
+            request.job_try,
             now_ms,
             serializer=self.job_serializer,
         )
 
-    def _place_of(self, wanted: JobRequest) -> Place:
-        return self._place(
-            wanted.function, wanted.queue, wanted.defer_by, wanted.defer_until, wanted.expires
+    def _destination_of(self, request: JobRequest) -> Destination:
+        return self._destination(
+            request.function, request.queue, request.defer_by, request.defer_until, request.expires
         )
 
-    def _place(
+    def _destination(
         self,
         name: str,
         queue: str | None,
         defer_by: SecondsTimedelta | None,
         defer_until: datetime | None,
         expires: SecondsTimedelta | None,
-    ) -> Place:
+    ) -> Destination:
         delay, expiry = times(
             defer_by, defer_until, expires, clock=self.clock, kept_ms=self.expires_extra_ms
         )
-        return Place(self._queue(name, queue), delay, expiry)
+        return Destination(self._queue(name, queue), delay, expiry)
 
     async def _add(self, batch: Batch) -> list[Job | None]:
-        return batch.answers(await self._call(ENQUEUE_MANY, (), batch.packed()))
+        return batch.results(await self._call(ENQUEUE_MANY, (), batch.packed()))
 
     async def _call(
         self, script: Script, keys: Sequence[str], *args: Argument, notify_first: bool = False
     ) -> Any:
-        if self.single_connection_client:  # the caller may ask about this very connection: WAIT
+        if self.single_connection_client:  # the caller may use WAIT on this connection
             return await self.register_script(script.text)(keys, args)
         try:
             return await self._channel.call(script, keys, *args, notify_first=notify_first)
@@ -387,7 +444,7 @@ class Pool(ArqRedis):
             return await self._retried(again, error)
 
     async def _retried(self, call: Callable[[], Awaitable[Any]], failure: Exception) -> Any:
-        """As redis-py does with commands, where its options say so. failure: of the first time."""
+        """Retry a call as redis-py's options say, after a first `failure`."""
         failures = [failure]
 
         async def send() -> Any:
@@ -403,47 +460,3 @@ class Pool(ArqRedis):
 
     def _queue(self, name: str, queue: str | None) -> str:
         return self.queue_of(name) if queue is None else self.queues.canonical(queue)
-
-
-async def create_pool(
-    redis: RedisSettings | QueueUrls | str | None = None,
-    *,
-    retry: int = 0,
-    job_serializer: Serializer | None = serialize,
-    job_deserializer: Deserializer | None = deserialize,
-    default_queue_name: str | None = None,
-    expires_extra_ms: int = DEFAULT_EXPIRY_MS,
-    clock: Clock | None = None,
-    queues: QueueNames | None = None,
-) -> Pool:
-    """A pool that has had an answer from Redis.
-
-    redis: a URL with any of redis-py's options, or arq's settings, for all queues; or a URL for
-    each, of which the default one has to answer; by default REDIS_URL and TASK_QUEUE_URLS. Raises
-    NoRedisError, one line, when there is no answer after five tries, or as many as arq's settings
-    say. retry: how many of them were made already, as in arq.
-    """
-    if redis is None:
-        redis = QueueUrls.from_settings(get_settings(), resolve(configured_url))
-    urls = redis if isinstance(redis, QueueUrls) else None
-    address = address_of(redis.default if isinstance(redis, QueueUrls) else redis)
-    pool = Pool(
-        await connect_pool(address, tries_used=retry),
-        job_serializer,
-        job_deserializer,
-        default_queue_name,
-        expires_extra_ms,
-        clock=clock,
-        queues=queues,
-        urls=urls,
-        url=None if urls is None else urls.default,
-    )
-    pool.auto_close_connection_pool = True
-    try:
-        await pool.open()
-    except BaseException as error:
-        await pool.aclose()
-        if isinstance(error, TRANSIENT_ERRORS):
-            raise connection_failure(address, error) from error
-        raise
-    return pool

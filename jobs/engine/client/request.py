@@ -1,4 +1,4 @@
-"""A job to be enqueued: its function, its arguments, and when."""
+"""Requests: a job to enqueue, with its arguments and times."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from arq.typing import SecondsTimedelta
 from jobs.clock import Clock
 from jobs.engine.definition.job import definition_of
 from jobs.engine.definition.round_trip import require_round_trip
+from jobs.engine.queue.names import LOCAL
 from jobs.errors import UsageError
 
 P = ParamSpec("P")
@@ -23,7 +24,19 @@ JobFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, Any]]
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A job to be enqueued. The options are those of `Pool.enqueue_job`."""
+    """A job to enqueue.
+
+    Attributes:
+        function: The job's name.
+        args: Positional arguments after the context.
+        kwargs: Keyword arguments.
+        job_id: The job's id; None for a random one.
+        queue: The queue; None for the queue of the name.
+        defer_by: Seconds until the job is due.
+        defer_until: The time at which the job is due.
+        expires: Seconds after which the job is not started any more.
+        job_try: arq's option: the number of the first execution.
+    """
 
     function: str
     args: tuple[Any, ...] = ()
@@ -44,14 +57,25 @@ def times(
     clock: Clock,
     kept_ms: int,
 ) -> tuple[int, int]:
-    """The delay and the expiry of a job, in ms from now. The delay is negative for a job that was
-    due before: it goes before the others. kept_ms: how long it is kept after it is due, and after
-    now. Raises UsageError for times that contradict each other."""
+    """Return the delay and the expiry of a job, in ms from now.
+
+    The delay is negative for a job that was due earlier: the job goes before the others.
+
+    Args:
+        defer_by: Seconds until the job is due.
+        defer_until: The time at which the job is due.
+        expires: Seconds after which the job is not started any more.
+        clock: Reads `defer_until`.
+        kept_ms: Milliseconds for which a job without `expires` is kept after it is due.
+
+    Raises:
+        UsageError: The times contradict each other.
+    """
     if defer_by is None and defer_until is None and expires is None:
         return 0, kept_ms
     if defer_until is not None:
         if defer_by:
-            raise UsageError("a job is deferred either by a time or until a moment, not both")
+            raise UsageError("pass either _defer_by or _defer_until, not both")
         delay = _milliseconds(_real_delay(_aware(defer_until), clock))
     else:
         delay = 0 if defer_by is None else _milliseconds(defer_by)
@@ -101,18 +125,18 @@ def require_arguments(
 
 
 def name_and_queue(function: Callable[..., object]) -> tuple[str, str | None]:
-    """What a function is called as a job, and its queue, if it says one."""
+    """Return the job name of a function, and its queue if `@job` names one."""
     definition = definition_of(function)
     if definition is None:
-        return function.__qualname__, None
+        return function.__qualname__, LOCAL.queue_of(function)
     return definition.name, definition.queue
 
 
 def _real_delay(until: datetime, clock: Clock) -> timedelta:
-    """Negative for a moment that is past: as long ago as its mirror image is ahead."""
+    """Return the real time until a moment; for a past one, the negated time to its mirror image."""
     late = clock.now() - until
     return -clock.real_delay(until + 2 * late) if late > timedelta() else clock.real_delay(until)
 
 
 def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.astimezone()  # local time, as arq reads it
+    return moment if moment.tzinfo else moment.astimezone()  # local time, as in arq

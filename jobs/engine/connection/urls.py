@@ -152,7 +152,7 @@ class Address:
             pool.connection_class = reporting_class(pool.connection_class)
             pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         except (TypeError, ValueError, RedisError) as error:
-            reason = str(error).rpartition("__init__() ")[2]
+            reason = _reason(error)
             raise UsageError(f"not a Redis URL: {self.masked_url}: {reason}") from None
         return pool
 
@@ -194,6 +194,18 @@ def _head(url: str) -> str:
     """Return the scheme, user and hosts of a URL."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason for which redis-py refuses options.
+
+    The name of an unknown option may be a part of a password that was not quoted.
+    """
+    text = str(error).rpartition("__init__() ")[2]
+    name = re.search(r"keyword argument '(.*)'", text, re.DOTALL)
+    if name is not None and not (name[1].isidentifier() and name[1].islower()):
+        return "unknown option"
+    return text
 
 
 def _of_sentinel_url(url: str) -> Address:

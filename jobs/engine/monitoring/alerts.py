@@ -1,4 +1,4 @@
-"""Tells somebody of dead letters, beside the jobs: what goes wrong here is logged and no more."""
+"""Alerts about dead letters, sent in the background. A failed alert is logged and nothing else."""
 
 import asyncio
 import logging
@@ -18,74 +18,81 @@ if TYPE_CHECKING:
 logger = logging.getLogger("jobs.alerts")
 
 Hook = Callable[[Outcome], Awaitable[None]]
-"""Is called with the outcome that is told: that of a job which failed for good."""
+"""A coroutine function that receives the outcome of a job that failed for good."""
 
 MAX_CONCURRENT: Final = 20
-"""Alerts under way; when there are so many, further ones are dropped, and their letters are there
-to be listed all the same."""
-PATIENCE: Final = 10.0
-"""Seconds that a hook may take, and that a closing worker waits for all of them."""
+"""Alerts sent at once. Further alerts are dropped; their dead letters are kept all the same."""
+TIMEOUT: Final = 10.0
+"""Seconds that a hook may take, and that a closing worker waits for all hooks."""
 
 
 class Alerts:
-    """An observer that calls `hook` in the background: for each fingerprint once in `every`, over
-    all workers of a Redis."""
+    """An observer that calls a hook for dead letters, at most once per fingerprint and interval.
+
+    Args:
+        hook: Is called in the background.
+        redis: Holds the interval for all workers.
+        every: The interval; None for TASK_ALERT_EVERY.
+    """
 
     def __init__(self, hook: Hook, redis: Redis, every: timedelta | None = None) -> None:
         self._hook = hook
         self._redis = redis
         self._every = every
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
         if outcome.kind is not OutcomeKind.DEAD:
             return
-        if len(self._under_way) >= MAX_CONCURRENT:
-            logger.warning("no alert for job %s: too many are under way", outcome.job_id)
+        if len(self._sending) >= MAX_CONCURRENT:
+            logger.warning("dropping alert: too many are being sent job_id=%s", outcome.job_id)
             return
-        task = asyncio.create_task(self._tell(outcome))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task = asyncio.create_task(self._send(outcome))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
-        """Lets what is under way end, within PATIENCE."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=PATIENCE)
-        for task in self._under_way:
+        """Wait up to TIMEOUT for alerts that are being sent."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=TIMEOUT)
+        for task in self._sending:
             task.cancel()
 
-    async def _tell(self, outcome: Outcome) -> None:
-        told = f"{ALERTED}{outcome.fingerprint}"
+    async def _send(self, outcome: Outcome) -> None:
+        key = f"{ALERTED}{outcome.fingerprint}"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 every = self._every or timedelta(seconds=get_settings().task_alert_every)
-                if not await self._redis.set(told, outcome.job_id, px=every, nx=True):
+                if not await self._redis.set(key, outcome.job_id, px=every, nx=True):
                     return
                 try:
                     await self._hook(outcome)
                 except BaseException:
-                    await self._redis.delete(told)  # the next one may get through
+                    await self._redis.delete(key)  # the next alert may succeed
                     raise
         except Exception as error:  # noqa: BLE001 - whatever a hook raises
-            why = str(error) or type(error).__name__
-            logger.warning("the alert for job %s failed: %s", outcome.job_id, why)
+            reason = str(error) or type(error).__name__
+            logger.warning("alert failed: %s job_id=%s", reason, outcome.job_id)
 
 
 async def post_alert(outcome: Outcome) -> None:
-    """POSTs the outcome to TASK_ALERT_URL as JSON; without that setting, does nothing.
+    """POST an outcome to TASK_ALERT_URL as JSON; without the setting, do nothing.
 
-    Its `text` is a line to be read: what chat services show.
+    The field `text` is a line to read, as chat services show it.
+
+    Raises:
+        ConnectionError: The service did not take the alert. The message omits the URL, a secret.
     """
     url = get_settings().task_alert_url
     if url is None:
         return
-    # In a thread, as it takes a while: the import, and the reading of certificates.
+    # In a thread: the import and the reading of certificates take a while.
     client = await asyncio.to_thread(_client)
     async with client:
         try:
             response = await client.post(url.get_secret_value(), json=alert(outcome))
         except Exception as error:  # noqa: BLE001 - whatever the library raises
-            # Without its text, which may have the URL in it, and with that a secret.
+            # Without the text, which may contain the URL and thereby a secret.
             raise ConnectionError(f"TASK_ALERT_URL: {type(error).__name__}") from None
     if not response.is_success:
         raise ConnectionError(f"TASK_ALERT_URL answered {response.status_code}")
@@ -94,11 +101,11 @@ async def post_alert(outcome: Outcome) -> None:
 def _client() -> "httpx.AsyncClient":
     import httpx
 
-    return httpx.AsyncClient(timeout=PATIENCE / 2)
+    return httpx.AsyncClient(timeout=TIMEOUT / 2)
 
 
 def alert(outcome: Outcome) -> dict[str, object]:
-    """What is told of a dead letter: all of it masked, and no arguments."""
+    """Return the alert about a dead letter: masked, and without arguments."""
     return {
         "text": f"{outcome.function} failed for good: {outcome.error} "
         f"(ringline failed show {outcome.job_id})",

@@ -1,7 +1,7 @@
-"""What became of every job, read from the append-only file of Redis.
+"""A ledger of all jobs, read from the append-only file of Redis.
 
-That file is the one account that no worker keeps: each write, in order, and what a script wrote
-together as one transaction. It tells the whole story only where it was never rewritten.
+The file is the one record that no worker keeps: every write in order, with the writes of a script
+as one transaction. It is complete only if Redis never rewrote it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,12 +25,17 @@ _MARKS: Final = frozenset({b"SELECT", b"MULTI", b"EXEC"})
 
 @dataclass(slots=True)
 class Ledger:
-    """The jobs of one Redis, counted. Every one of them was enqueued once for each of its ends.
+    """Counts of the jobs of one Redis. Each end belongs to one enqueuing.
 
-    dead: that ended as a dead letter; discarded: that failed, expired or were aborted without one.
-    recovered: jobs put back since their worker fell silent. twice: ids of jobs that ended though
-    they had ended before. lost: ids of jobs whose payload went without an end. left: those that
-    are still there.
+    Attributes:
+        enqueued: Jobs enqueued.
+        done: Jobs that returned.
+        dead: Jobs that ended as dead dead_letters.
+        discarded: Jobs that failed, expired or were aborted without a dead letter.
+        recovered: Requeues of jobs whose worker was lost.
+        twice: Ids of jobs that ended more than once.
+        lost: Ids of jobs whose payload disappeared without an end.
+        left: Ids of jobs that are still there.
     """
 
     enqueued: int = 0
@@ -44,26 +49,27 @@ class Ledger:
 
     @property
     def ended(self) -> int:
+        """Jobs that ended, in any way."""
         return self.done + self.dead + self.discarded
 
 
 def read_ledger(folder: Path) -> Ledger:
-    """The ledger of the Redis whose append-only files are in `folder`."""
+    """Return the ledger of the Redis whose append-only files are in `folder`."""
     files = sorted(folder.glob("*.incr.aof"), key=lambda path: int(path.suffixes[-3][1:]))
     return account(_transactions(command for path in files for command in _commands(path)))
 
 
 def account(transactions: Iterable[list[Command]]) -> Ledger:
-    """The ledger of these writes, in their order."""
-    ledger, letters = Ledger(), set[str]()
+    """Return the ledger of transactions, in their order."""
+    ledger, dead_letters = Ledger(), set[str]()
     for commands in transactions:
-        _enter(ledger, letters, commands)
+        _enter(ledger, dead_letters, commands)
     return ledger
 
 
 @dataclass(slots=True)
 class _Writes:
-    """What one transaction wrote about jobs, by their ids."""
+    """The writes of one transaction, by job id."""
 
     enqueued: list[str] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
@@ -92,12 +98,12 @@ class _Writes:
             self.recovered += not words[1].startswith(UNKNOWN.encode())
 
 
-def _enter(ledger: Ledger, letters: set[str], commands: list[Command]) -> None:
+def _enter(ledger: Ledger, dead_letters: set[str], commands: list[Command]) -> None:
     writes = _Writes()
     for name, *words in commands:
         command = name.upper()
         if words and words[0] == DEAD_LETTERS.encode():
-            _note_letters(letters, command, words[1:])
+            _note_dead_letters(dead_letters, command, words[1:])
         else:
             writes.note(command, words)
     ledger.enqueued += len(writes.enqueued)
@@ -105,28 +111,28 @@ def _enter(ledger: Ledger, letters: set[str], commands: list[Command]) -> None:
     ledger.recovered += writes.recovered
     for job_id in writes.gone & ledger.left:
         ledger.left.discard(job_id)
-        if job_id in letters:
+        if job_id in dead_letters:
             ledger.dead += 1
         elif job_id in writes.results:
             succeeded = deserialize(writes.results[job_id])["s"]
             ledger.done += succeeded
             ledger.discarded += not succeeded
         elif job_id in writes.unqueued:
-            ledger.done += 1  # its result is not kept
+            ledger.done += 1  # the result is not kept
         else:
             ledger.lost.append(job_id)
     ledger.twice += sorted(writes.results.keys() - writes.gone)
 
 
-def _note_letters(letters: set[str], command: bytes, words: list[bytes]) -> None:
+def _note_dead_letters(dead_letters: set[str], command: bytes, words: list[bytes]) -> None:
     if command in (b"HSET", b"HMSET"):
-        letters.update(map(_text, words[::2]))
+        dead_letters.update(map(_text, words[::2]))
     elif command == b"HDEL":
-        letters.difference_update(map(_text, words))
+        dead_letters.difference_update(map(_text, words))
 
 
 def _transactions(commands: Iterable[Command]) -> Iterator[list[Command]]:
-    """Commands that were carried out together; each alone where they were not."""
+    """Yield the commands of each transaction, and every other command alone."""
     together: list[Command] | None = None
     for command in commands:
         name = command[0].upper()

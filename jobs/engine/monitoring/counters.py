@@ -1,4 +1,4 @@
-"""What outcomes become in Redis: counters that all workers share."""
+"""Counters of outcomes and durations in Redis, shared by all workers of a queue."""
 
 import asyncio
 import math
@@ -16,39 +16,54 @@ from jobs.engine.queue.outcome import Outcome, OutcomeKind
 from jobs.engine.queue.scripts import QUEUE_STATE
 
 GROWTH: Final = 1.1
-"""Each bucket of the histogram ends 10 % above the one before: quantiles are right to 5 %."""
+"""Ratio of the bounds of a histogram bucket: quantiles are accurate to 5 %."""
 _LOG_GROWTH: Final = math.log(GROWTH)
-_TOOK: Final = "took:"
-_LAST: Final = 400
-"""The number of the last bucket: a thousand years."""
+_DURATION: Final = "took:"
+_LAST_BUCKET: Final = 400
+"""A thousand years."""
 _TIMED: Final = frozenset(
     {OutcomeKind.DONE, OutcomeKind.RETRIED, OutcomeKind.DEAD, OutcomeKind.DISCARDED}
 )
 
 
-def counter_update(queue: str, ending: OutcomeKind, seconds: float) -> CounterUpdate:
-    """Where the end of a try is counted that took so long: the hash of its queue; there the field
-    of its ending, and `took:N`, where its duration is in bucket N of the histogram."""
-    return _counted(queue, ending, int(seconds * 1e6))
+def counter_update(queue: str, kind: OutcomeKind, seconds: float) -> CounterUpdate:
+    """Return the counters of an outcome: the queue's hash, and the fields to increment.
+
+    Args:
+        queue: The job's queue.
+        kind: The kind of the outcome, which names the first field.
+        seconds: The duration; the second field is `took:N`, for bucket N of the histogram.
+    """
+    return _update(queue, kind, int(seconds * 1e6))
 
 
 @lru_cache(maxsize=4096)
-def _counted(queue: str, ending: OutcomeKind, microseconds: int) -> CounterUpdate:
-    took = f"{_TOOK}{bucket(microseconds)}" if ending in _TIMED else ""
-    return counters(queue), ending.value, took
+def _update(queue: str, kind: OutcomeKind, microseconds: int) -> CounterUpdate:
+    took = f"{_DURATION}{bucket(microseconds)}" if kind in _TIMED else ""
+    return counters(queue), kind.value, took
 
 
 def bucket(microseconds: int) -> int:
-    """The number of the bucket: the logarithm of the microseconds, to the base GROWTH."""
-    return min(round(math.log(microseconds) / _LOG_GROWTH), _LAST) if microseconds > 0 else 0
+    """Return the number of a histogram bucket: the logarithm to the base GROWTH."""
+    return min(round(math.log(microseconds) / _LOG_GROWTH), _LAST_BUCKET) if microseconds > 0 else 0
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """A queue over all of its workers; counts since the counters were last cleared.
+    """The state and the counters of a queue, over all workers.
 
-    waiting: due and not started. scheduled: due later. durations: bucket to tries that took so
-    long. A ratio without anything to divide by is None.
+    Attributes:
+        queue: The queue's name.
+        waiting: Jobs that are due and not started.
+        scheduled: Jobs that are due later.
+        running: Jobs that run.
+        done: Executions that returned, since the counters were last cleared.
+        retried: Executions that failed and run again.
+        dead: Jobs that became dead letters.
+        discarded: Jobs that failed for good without a dead letter.
+        aborted: Jobs that `Job.abort()` ended.
+        released: Executions that a shutdown interrupted.
+        durations: Executions by the number of their histogram bucket.
     """
 
     queue: str
@@ -65,33 +80,34 @@ class QueueStats:
 
     @property
     def length(self) -> int:
+        """Jobs in the queue, the running ones included."""
         return self.waiting + self.scheduled + self.running
 
     @property
     def success_rate(self) -> float | None:
-        """Jobs that were done, of those that ended."""
+        """Share of done jobs among those that ended; None if none ended."""
         return _ratio(self.done, self.done + self.dead + self.discarded)
 
     @property
     def error_rate(self) -> float | None:
-        """Tries that failed, of those that ended."""
+        """Share of failed executions among those that ended; None if none ended."""
         failed = self.retried + self.dead + self.discarded
         return _ratio(failed, self.done + failed)
 
     def quantile(self, q: float) -> timedelta | None:
-        """The time that a fraction `q` of the tries stayed below, right to 5 %."""
+        """Return the duration that a share `q` of executions did not exceed, accurate to 5 %."""
         total = sum(self.durations.values())
         seen = 0
-        for number, tries in sorted(self.durations.items()):
-            seen += tries
+        for number, executions in sorted(self.durations.items()):
+            seen += executions
             if seen >= q * total:
                 return timedelta(microseconds=GROWTH**number)
         return None
 
 
 async def read_stats(redis: Redis, queue: str) -> QueueStats:
-    """The queue's state and counters at this moment."""
-    # redis-py types these for both of its kinds of client.
+    """Return the state and the counters of a queue."""
+    # redis-py types these for both kinds of client.
     state, stored = await asyncio.gather(
         cast("Awaitable[list[int]]", redis.eval(QUEUE_STATE.text, 1, queue)),
         cast("Awaitable[dict[bytes, bytes]]", redis.hgetall(counters(queue))),
@@ -103,17 +119,17 @@ async def read_stats(redis: Redis, queue: str) -> QueueStats:
         waiting=waiting,
         scheduled=scheduled,
         running=running,
-        **{ending.value: fields.get(ending.value, 0) for ending in OutcomeKind},
+        **{kind.value: fields.get(kind.value, 0) for kind in OutcomeKind},
         durations={
-            int(name.removeprefix(_TOOK)): number
+            int(name.removeprefix(_DURATION)): number
             for name, number in fields.items()
-            if name.startswith(_TOOK)
+            if name.startswith(_DURATION)
         },
     )
 
 
 async def count_outcome(redis: Redis, outcome: Outcome) -> None:
-    """Counts an outcome, for a worker that has no finish script to do it in."""
+    """Count an outcome for arq's worker, whose completions run no script."""
     name, *fields = counter_update(outcome.queue, outcome.kind, outcome.seconds)
     async with redis.pipeline(transaction=True) as pipe:
         for field in filter(None, fields):

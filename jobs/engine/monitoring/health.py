@@ -1,27 +1,26 @@
-"""How it is seen that a worker lives: a key of its own, and arq's, which its queue's workers share.
+"""Worker heartbeats: one key per worker, plus arq's health-check key.
 
-arq's `--check` reads the shared key. Here it is written every few seconds, by whichever worker, and
-removed by a worker that stops only while it still says what that worker wrote last.
+All workers of a queue share arq's key, which `arq --check` reads. Every worker writes it every few
+seconds. A worker that stops removes it only if the key still holds what that worker wrote last.
 """
 
-import asyncio
 import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final
 
 import orjson
 from arq.connections import ArqRedis
 
 from jobs.engine.queue.keys import WORKER, WORKERS
 
-LONGEST_INTERVAL: Final = 5.0
-"""Seconds between two signs of life."""
-_MISSABLE: Final = 3
-"""Signs of life that may fail to come before a worker counts as gone."""
+MAX_INTERVAL: Final = 5.0
+"""Seconds between two heartbeats."""
+_MAX_MISSED: Final = 3
+"""Heartbeats that may be missing before a worker counts as lost."""
 
 _REMOVE_IF_OURS: Final = """
 for _, key in ipairs(KEYS) do
@@ -30,53 +29,44 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHealth:
-    """What a worker says of itself."""
+    """The state that a worker publishes with its heartbeat.
+
+    Attributes:
+        worker_id: Random id of the worker.
+        host: Host name; by default that of this process, as `pid`.
+        pid: Process id.
+        queues: The queues that the worker serves.
+        running: Jobs that run.
+        max_jobs: Jobs that may run at once.
+        complete: Executions that returned.
+        failed: Executions that failed for good.
+        retried: Executions that run again.
+        at: Time of the heartbeat; by default now.
+    """
 
     worker_id: str
-    host: str
-    pid: int
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
     queues: Sequence[str]
     running: int
     max_jobs: int
     complete: int
     failed: int
     retried: int
-    at: datetime
-
-    @classmethod
-    def of(cls, worker: "ObservedWorker", worker_id: str) -> "WorkerHealth":
-        return cls(
-            worker_id=worker_id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=worker.queues,
-            running=len(worker.tasks),
-            max_jobs=worker.max_jobs,
-            complete=worker.jobs_complete,
-            failed=worker.jobs_failed,
-            retried=worker.jobs_retried,
-            at=datetime.now(UTC),
-        )
-
-
-class ObservedWorker(Protocol):
-    """What of a worker is shown."""
-
-    queues: list[str]
-    tasks: dict[str, asyncio.Task[Any]]
-    max_jobs: int
-    jobs_complete: int
-    jobs_failed: int
-    jobs_retried: int
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class HealthKeys:
-    """The signs of life of one worker.
+    """Writes the heartbeats of one worker.
 
-    keys: arq's. interval: seconds, at most LONGEST_INTERVAL. own_key: whether the worker has a key
-    of its own besides.
+    Args:
+        redis: The queues' Redis.
+        worker_id: Random id of the worker.
+        keys: arq's health-check keys.
+        interval: Seconds between heartbeats, at most MAX_INTERVAL.
+        own_key: Write a key per worker, too.
     """
 
     def __init__(
@@ -88,7 +78,7 @@ class HealthKeys:
         *,
         own_key: bool,
     ) -> None:
-        self.interval = min(interval, LONGEST_INTERVAL)
+        self.interval = min(interval, MAX_INTERVAL)
         self._redis = redis
         self._worker_id = worker_id
         self._keys = keys
@@ -96,24 +86,29 @@ class HealthKeys:
         self._written = ""
 
     @property
-    def _lasts_ms(self) -> int:
-        return round((_MISSABLE * self.interval + 1) * 1000)
+    def _ttl_ms(self) -> int:
+        return round((_MAX_MISSED * self.interval + 1) * 1000)
 
-    async def write(self, text: str, sign: WorkerHealth) -> None:
-        """text: what arq's health key says."""
+    async def write(self, text: str, health: WorkerHealth) -> None:
+        """Write a heartbeat.
+
+        Args:
+            text: The value of arq's health-check keys.
+            health: The state of the worker.
+        """
         self._written = text
         async with self._redis.pipeline(transaction=True) as pipe:
             for key in self._keys:
-                pipe.set(key, text, px=self._lasts_ms)
+                pipe.set(key, text, px=self._ttl_ms)
             if self._own_key:
                 now_ms = round(time.time() * 1000)
-                pipe.set(WORKER + self._worker_id, orjson.dumps(sign), px=self._lasts_ms)
+                pipe.set(WORKER + self._worker_id, orjson.dumps(health), px=self._ttl_ms)
                 pipe.zadd(WORKERS, {self._worker_id: now_ms})
-                pipe.zremrangebyscore(WORKERS, "-inf", now_ms - 10 * self._lasts_ms)
+                pipe.zremrangebyscore(WORKERS, "-inf", now_ms - 10 * self._ttl_ms)
             await pipe.execute()
 
     async def remove(self) -> None:
-        """Say goodbye. The shared keys stay while other workers are known to live."""
+        """Remove the keys. The shared keys stay while other workers have heartbeats."""
         others = 0
         if self._own_key:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -127,12 +122,12 @@ class HealthKeys:
 
 
 async def workers(redis: ArqRedis) -> list[WorkerHealth]:
-    """The workers that live, over all queues."""
+    """Return the workers that have heartbeats, over all queues."""
     ids = await redis.zrange(WORKERS, 0, -1)
-    signs = await redis.mget([WORKER + one.decode() for one in ids]) if ids else []
-    return [_sign(orjson.loads(one)) for one in signs if one is not None]
+    found = await redis.mget([WORKER + worker_id.decode() for worker_id in ids]) if ids else []
+    return [_read(orjson.loads(value)) for value in found if value is not None]
 
 
-def _sign(said: dict[str, object]) -> WorkerHealth:
-    at = datetime.fromisoformat(str(said.pop("at")))
-    return WorkerHealth(**said, at=at)  # type: ignore[arg-type]  # as `write` made it
+def _read(fields: dict[str, object]) -> WorkerHealth:
+    at = datetime.fromisoformat(str(fields.pop("at")))
+    return WorkerHealth(**fields, at=at)  # type: ignore[arg-type]  # as `write` wrote it

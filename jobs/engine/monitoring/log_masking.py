@@ -1,4 +1,4 @@
-"""Log lines without personal data, whoever writes them: structlog's, and those of arq's worker."""
+"""Masking of log lines: structlog's and those of arq's worker."""
 
 import logging
 from typing import Final
@@ -12,14 +12,16 @@ from jobs.privacy.fields import NamedValues, mask_repeated, mask_value
 
 _ARGUMENTS: Final = "__ringline_arguments__"
 _START: Final = "%6.2fs → %s(%s)%s"
-"""How arq's worker logs the start of a job: waited, reference, arguments, the rest."""
+"""The format of arq's line about the start of a job: waited, label, arguments, the rest."""
 
 
 def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Hides phone numbers, e-mail addresses and passwords of URLs in every text of a log line,
-    nested ones too, and the values of fields that hold names."""
-    shown: EventDict = mask_value(event)
-    return shown
+    """Mask phone numbers, e-mail addresses and passwords in a log line, and fields that hold names.
+
+    Nested values are masked, too. The signature is that of a structlog processor.
+    """
+    masked: EventDict = mask_value(event)
+    return masked
 
 
 COMMON: Final[tuple[Processor, ...]] = (
@@ -28,19 +30,18 @@ COMMON: Final[tuple[Processor, ...]] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 )
-"""What makes a line, before it is masked and rendered."""
+"""Processors of every line, before it is masked and rendered."""
 
 
 def to_read(*, colors: bool) -> Processor:
-    """Renders lines to read; tracebacks without local variables, which hold anything."""
+    """Return a renderer of lines to read. Tracebacks omit local variables: personal data."""
     return structlog.dev.ConsoleRenderer(
         colors=colors, exception_formatter=structlog.dev.plain_traceback
     )
 
 
 def mask_logs_of_worker() -> None:
-    """For a worker whose logs nobody has configured, as under the `arq` command: its lines are
-    masked, and so are ours."""
+    """Mask the logs of a worker that nobody has configured, as under the `arq` command."""
     logging.getLogger("arq.worker").addFilter(_MASKED)
     if not structlog.is_configured():
         structlog.configure(
@@ -50,21 +51,20 @@ def mask_logs_of_worker() -> None:
 
 
 def remember_arguments(error: BaseException, arguments: NamedValues) -> None:
-    """For arq's line about `error`: what of its text is personal."""
+    """Attach arguments to an error, so that arq's line about it can be masked."""
     setattr(error, _ARGUMENTS, arguments)
 
 
-class _Masked(logging.Filter):
-    """Masks the lines of arq's worker, which would show a job's arguments, and errors as they
-    are."""
+class _MaskingFilter(logging.Filter):
+    """Masks the lines of arq's worker, which would show arguments and errors unmasked."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.msg == _START and isinstance(record.args, tuple):
-            waited, reference, given, rest = record.args
-            record.args = (waited, reference, "…" if given else "", rest)
+            waited, label, job_arguments, rest = record.args
+            record.args = (waited, label, "…" if job_arguments else "", rest)
         error = record.exc_info[1] if record.exc_info else None
         arguments: NamedValues = getattr(error, _ARGUMENTS, ())
-        record.msg, record.args = mask_repeated(_said(record), arguments), ()
+        record.msg, record.args = mask_repeated(_text(record), arguments), ()
         refusal = None if error is None else deserialization_error_in(error)
         if refusal is not None:
             record.msg, record.exc_info = f"{record.msg}: {refusal}", None
@@ -73,12 +73,12 @@ class _Masked(logging.Filter):
         return True
 
 
-def _said(record: logging.LogRecord) -> str:
-    """What the line says; without its values where one of them is an error that has no text."""
+def _text(record: logging.LogRecord) -> str:
+    """Return the text of a line; without its values if one of them is an error without a text."""
     try:
         return escape_surrogates(record.getMessage()[:MAX_SCANNED_LENGTH])
     except Exception:  # noqa: BLE001 - any class may have a broken text
         return str(record.msg)
 
 
-_MASKED: Final = _Masked()
+_MASKED: Final = _MaskingFilter()

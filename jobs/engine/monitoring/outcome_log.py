@@ -1,4 +1,4 @@
-"""What outcomes become in the log: a line each, while they are few enough to read."""
+"""Log lines about outcomes: one per outcome, while they are few enough to read."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from jobs.privacy.fields import NamedValues
 logger = structlog.get_logger("jobs.engine")
 
 LINES_A_SECOND: Final = 20
-"""Of jobs that are done: more than that nobody reads, and a line costs more than a job."""
+"""Lines about done jobs: nobody reads more, and a line costs more than a no-op job."""
 
 _LEVELS: Final = {
     OutcomeKind.DONE: "info",
@@ -24,19 +24,26 @@ _LEVELS: Final = {
 
 
 def masked_error(error: BaseException, arguments: NamedValues = ()) -> str:
-    """`ErrorClass: message` on one line, with personal data masked, that of the job's arguments
-    too."""
+    """Return `ErrorClass: message` on one line, masked.
+
+    Args:
+        error: Any error.
+        arguments: The job's arguments; what the message repeats of them is masked.
+    """
     return " ".join(f"{type(error).__name__}: {mask_message(error, arguments)}".split())
 
 
 def log_start(job_id: str, function: str, queue: str, try_number: int) -> None:
+    """Log the start of an execution at DEBUG."""
     logger.debug("job_started", job=function, id=job_id, queue=queue, try_number=try_number)
 
 
 def log_outcome(outcome: Outcome, unlogged: int = 0) -> None:
-    """One line: DONE at INFO, a retry at WARNING, a dead or discarded job at ERROR.
+    """Log an outcome: DONE at INFO, a retry at WARNING, a dead or discarded job at ERROR.
 
-    unlogged: how many DONE ones before it have no line.
+    Args:
+        outcome: The outcome.
+        unlogged: Done jobs before it that have no line.
     """
     details: dict[str, object] = {}
     if outcome.error is not None:
@@ -57,11 +64,16 @@ def log_outcome(outcome: Outcome, unlogged: int = 0) -> None:
 
 
 class OutcomeLog:
-    """An observer that logs outcomes: all of them, but of jobs that are done only the first few of
-    each second. The next line then says how many were left out."""
+    """An observer that logs outcomes.
+
+    Of done jobs, only the first few of each second are logged. The next line counts the rest.
+
+    Args:
+        lines_a_second: Lines about done jobs per second.
+    """
 
     def __init__(self, lines_a_second: int = LINES_A_SECOND) -> None:
-        self._most = lines_a_second
+        self._limit = lines_a_second
         self._second = 0
         self._lines = 0
         self._unlogged = 0
@@ -72,7 +84,7 @@ class OutcomeLog:
             if second != self._second:
                 self._second, self._lines = second, 0
             self._lines += 1
-            if self._lines > self._most:
+            if self._lines > self._limit:
                 self._unlogged += 1
                 return
         log_outcome(outcome, self._unlogged)

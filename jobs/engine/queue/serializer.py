@@ -138,7 +138,7 @@ def deserialize(data: bytes) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if data.startswith(_PICKLE):
+        if is_pickle(data):
             raise DeserializationError(
                 "refused a pickle, which can run any code: to migrate a queue that used arq's "
                 "default serializer, set job_deserializer to deserialize_or_unpickle"
@@ -181,9 +181,14 @@ def deserialize_or_unpickle(data: bytes) -> Any:
     Raises:
         DeserializationError: The data are neither a pickle nor JSON.
     """
-    if data.startswith(_PICKLE):
+    if is_pickle(data):
         return pickle.loads(data)  # noqa: S301  # the purpose of this function
     return deserialize(data)
+
+
+def is_pickle(data: bytes) -> bool:
+    """Return whether data are a pickle, as arq writes by default."""
+    return data.startswith(_PICKLE)
 
 
 def _to_plain(value: Any) -> Any:

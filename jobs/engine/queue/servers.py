@@ -78,7 +78,7 @@ class LazyRedisSettings(RedisSettings):
     def __init__(self, url: RedisUrl, queue: str | None = None) -> None:
         self.url = url
         self.queue = queue
-        self._resolved: RedisSettings | None = None
+        self._resolved: tuple[str, RedisSettings] | None = None
 
     def __repr__(self) -> str:
         url = mask_url(self.url) if isinstance(self.url, str) else self.url
@@ -105,15 +105,16 @@ class LazyRedisSettings(RedisSettings):
         Raises:
             CommandError: Redis cannot be used.
         """
-        if self._resolved is None:
-            try:
-                self._resolved = self._resolve_for_arq()
-            except NoRedisError as error:
-                raise as_command_error(error) from error
-        return self._resolved
+        try:
+            url = self.resolve()
+            if self._resolved is None or self._resolved[0] != url:
+                self._resolved = url, self._resolve_for_arq(url)
+        except NoRedisError as error:
+            raise as_command_error(error) from error
+        return self._resolved[1]
 
-    def _resolve_for_arq(self) -> RedisSettings:
-        address = Address.of(self.resolve())
+    def _resolve_for_arq(self, url: str) -> RedisSettings:
+        address = Address.of(url)
         settings = address.arq_settings()
         # arq reads the settings synchronously, and this thread may already run an event loop. The
         # probe blocks for at most half a minute: without Redis, the process has nothing to do.

@@ -1,4 +1,4 @@
-"""Schedules: what is enqueued when, once for each slot, whatever the number and kind of workers."""
+"""Schedules: each fire time enqueues one job, over any number and kind of workers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -25,19 +25,22 @@ Missed = Literal["skip", "once", "all"]
 CronFunction = Callable[[Any], Coroutine[Any, Any, Any]]
 """A job function, or a plain coroutine function as in arq: called with the context alone."""
 
-OUTAGE_PAUSE: Final = 0.5
-"""Seconds between two tries to enqueue while Redis is away; the cron's time limit ends them."""
-_RAN_KEPT_MS: Final = 30 * 86_400_000
+OUTAGE_DELAY: Final = 0.5
+"""Seconds between two attempts to enqueue during an outage; the cron's timeout ends them."""
+_RUNS_KEPT_MS: Final = 30 * 86_400_000
 
 
 @dataclass
 class Cron(CronJob):
-    """A schedule; arq's own workers take it too.
+    """A schedule, which arq's workers accept, too.
 
-    times, zone: when it is due; without a zone, in the worker's. missed: what becomes of slots
-    that passed while no worker ran. queue: where it is enqueued; by default the worker's first.
-    remembered: the last fired slot is kept in Redis. real_time: due by the machine's clock,
-    whatever the worker's clock says.
+    Attributes:
+        times: The fire times; None for arq's fields.
+        zone: The IANA zone of the fire times; None for the worker's.
+        missed: The treatment of fire times at which no worker ran.
+        queue: The queue of the job; None for the worker's first.
+        remembered: Keep the last fire time in Redis.
+        real_time: Follow the system clock instead of the worker's.
     """
 
     times: FireTimes | None = None
@@ -49,40 +52,46 @@ class Cron(CronJob):
 
     @classmethod
     def adopt(cls, cron: CronJob) -> "Cron":
-        """One of arq's, as ours: it then fires right at a change of the clocks."""
+        """Return arq's schedule as ours, which handles clock changes."""
         return cron if isinstance(cron, cls) else cls(**vars(cron))
 
     @property
-    def slots(self) -> FireTimes:
+    def fire_times(self) -> FireTimes:
+        """The fire times, from `times` or from arq's fields."""
         if self.times is None:
             self.times = FireTimes.from_fields(self)
         return self.times
 
     @property
     def identity(self) -> str:
-        """Names the schedule among all: changed times are another schedule."""
-        slots = self.slots
-        seconds = ",".join(map(str, slots.seconds)) if len(slots.seconds) < 60 else "*"
-        days = "" if slots.weekdays is None else f"+{sorted(slots.weekdays)}"
-        return f"{self.name}@{seconds} {slots.minutes}{days} {self.zone or ''}".rstrip()
+        """The name and times of the schedule: with other times it is another schedule."""
+        times = self.fire_times
+        seconds = ",".join(map(str, times.seconds)) if len(times.seconds) < 60 else "*"
+        days = "" if times.weekdays is None else f"+{sorted(times.weekdays)}"
+        return f"{self.name}@{seconds} {times.minutes}{days} {self.zone or ''}".rstrip()
 
     def calculate_next(self, prev_run: datetime) -> None:
-        """Called by arq's worker, with a time in its own zone."""
+        """Set `next_run` for arq's worker, which passes a time in its zone."""
         self.next_run = self.next_fire_time(prev_run, prev_run.tzinfo or UTC)
 
     def next_fire_time(self, moment: datetime, zone: tzinfo) -> datetime:
-        """The first slot after `moment`, in UTC. zone: the worker's."""
-        return next(self.slots.after(moment, self.zone or zone))
+        """Return the first fire time after `moment`, in UTC.
+
+        Args:
+            moment: An aware time.
+            zone: The worker's zone, for schedules without one.
+        """
+        return next(self.fire_times.after(moment, self.zone or zone))
 
     def previous_fire_time(self, moment: datetime, zone: tzinfo) -> datetime | None:
-        """The last slot up to `moment`, in UTC."""
-        return self.slots.last(moment, self.zone or zone)
+        """Return the last fire time up to `moment`, in UTC; None if there was none for years."""
+        return self.fire_times.last(moment, self.zone or zone)
 
-    def job_id_at(self, slot: datetime) -> str | None:
-        """arq's id, by which workers of either kind enqueue a slot once."""
+    def job_id_at(self, fire_time: datetime) -> str | None:
+        """Return arq's job id, by which workers of both kinds enqueue a fire time once."""
         if self.job_id is not None:
             return self.job_id
-        return f"{self.name}:{to_unix_ms(slot)}" if self.unique else None
+        return f"{self.name}:{to_unix_ms(fire_time)}" if self.unique else None
 
 
 def cron(
@@ -109,19 +118,42 @@ def cron(
     keep_result_forever: bool | None = False,
     max_tries: int | None = 1,
 ) -> Cron:
-    """A schedule for `cron_jobs`: `cron("campaign.tick")` enqueues the job of that name each
-    minute, and so does the job's function in place of its name; a plain coroutine function, without
-    `@job`, is run itself, as arq does.
+    """Return a schedule for `cron_jobs`.
 
-    expression: `*/15 * * * *`, in place of arq's fields. timezone: an IANA zone; by default the
-    worker's. missed: slots that passed while no worker ran are skipped, made up for by one, or all
-    run. A schedule that lags behind, or that a fast clock outruns, fires its latest slot, at most
-    four times a second, unless `missed` is "all". real_time: for the upkeep of machines, which a
-    fast business clock does not hurry. alone: nothing is enqueued while the job of an earlier slot
-    waits or runs, so that slow ones do not pile up; it has to be a job, and to keep no result,
-    which would hold its id. The rest is as in arq.
+    `cron("campaign.tick")` enqueues the job of that name every minute; so does the job's function.
+    A plain coroutine function, without `@job`, is run by the cron itself, as in arq.
 
-    Raises UsageError for times that are wrong, or that never come.
+    A schedule that lags behind, or that a fast clock outruns, fires its latest fire time, at most
+    four times a second, unless `missed` is "all".
+
+    Args:
+        job: The name of a job, its function, or a plain coroutine function.
+        expression: A cron expression such as `*/15 * * * *`, instead of arq's fields.
+        timezone: An IANA zone; by default the worker's.
+        missed: The treatment of fire times at which no worker ran: "skip" them, run "once" for all
+            of them, or run "all".
+        real_time: Follow the system clock, for the upkeep of machines.
+        alone: Enqueue nothing while the job of an earlier fire time waits or runs. The job must
+            keep no result, which would hold its id.
+        name: The name of the schedule; by default `cron:` and the job's name.
+        month: arq's field; None for every month. Likewise day, weekday, hour, minute and second.
+        day: arq's field.
+        weekday: arq's field.
+        hour: arq's field.
+        minute: arq's field.
+        second: arq's field.
+        microsecond: arq's field.
+        run_at_startup: Fire once when a worker process starts, in each process. Give the schedule
+            a `job_id` to run it once per fleet start.
+        unique: Enqueue each fire time once, over all workers.
+        job_id: The job's id instead of arq's `name:ms`.
+        timeout: Seconds that the cron itself may take.
+        keep_result: Seconds for which the cron's own result is kept.
+        keep_result_forever: Keep the cron's own result without expiry.
+        max_tries: Executions of the cron itself.
+
+    Raises:
+        UsageError: The times are invalid or never come, or options contradict each other.
     """
     job_name = _job_name(job)
     if job_name is not None:
@@ -132,12 +164,14 @@ def cron(
     else:
         coroutine = cast("WorkerCoroutine", job)  # arq passes the context and nothing else
     if missed != "skip" and not unique:
-        raise UsageError(f"cron: missed={missed!r} goes by the ids of the slots, not unique=False")
+        raise UsageError(
+            f"cron: missed={missed!r} needs the ids of the fire times, not unique=False"
+        )
     if expression is not None and any(f is not None for f in (month, day, weekday, hour, minute)):
         raise UsageError(
             f"cron: give either an expression or arq's fields, not both ({expression!r})"
         )
-    made = Cron(
+    schedule = Cron(
         name=name or f"cron:{coroutine.__qualname__}",
         coroutine=coroutine,
         month=month,
@@ -161,18 +195,18 @@ def cron(
         real_time=real_time,
     )
     if missed != "skip" and unique and job_id is None:
-        made.coroutine = _noting_slots(made)
+        schedule.coroutine = _noting_runs(schedule)
     try:
-        made.next_fire_time(datetime(2000, 1, 1, tzinfo=UTC), UTC)
+        schedule.next_fire_time(datetime(2000, 1, 1, tzinfo=UTC), UTC)
     except (StopIteration, RuntimeError):
-        raise UsageError(f"{made.name} is never due") from None
-    return made
+        raise UsageError(f"{schedule.name} is never due") from None
+    return schedule
 
 
 def _job_name(job: str | CronFunction) -> str | None:
-    """The name to enqueue; None for a plain coroutine function, which the cron itself runs.
+    """Return the name of the job; None for a plain function, which the cron itself runs.
 
-    A job is never run by its cron, which has one try and leaves no dead letter.
+    A cron never runs a job itself: a cron has one try and leaves no dead letter.
     """
     if isinstance(job, str):
         return job
@@ -184,23 +218,24 @@ def _job_name(job: str | CronFunction) -> str | None:
 def _enqueuing(
     job: str, name: str | None, only_id: str | None, explicit_id: bool
 ) -> WorkerCoroutine:
-    """A cron only enqueues: a slot that is run again enqueues the same id again, to no effect.
+    """Return the coroutine function of a cron, which enqueues the job.
 
-    So it may try again while Redis is away: nobody else fires the slot any more.
+    If it runs again, it enqueues the same job id again, without effect. So it may keep trying
+    during an outage, when no other worker fires the same time any more.
     """
 
     async def enqueue(ctx: dict[Any, Any]) -> None:
-        own_id = ctx["job_id"]  # which is taken while it runs
-        is_slot = name is None and own_id.startswith("cron:")
-        its_id = own_id.removeprefix("cron:") if is_slot else f"{job}:{own_id}"
-        job_id = only_id or (None if explicit_id else its_id)
+        cron_id = ctx["job_id"]  # in use while the cron runs
+        names_fire_time = name is None and cron_id.startswith("cron:")
+        derived_id = cron_id.removeprefix("cron:") if names_fire_time else f"{job}:{cron_id}"
+        job_id = only_id or (None if explicit_id else derived_id)
         while True:
             try:
                 await ctx["redis"].enqueue_job(job, _job_id=job_id)
             except TRANSIENT_ERRORS:
                 if job_id is None:
                     raise
-                await asyncio.sleep(OUTAGE_PAUSE)
+                await asyncio.sleep(OUTAGE_DELAY)
             else:
                 return
 
@@ -209,29 +244,37 @@ def _enqueuing(
 
 
 def refuse_duplicate_names(functions: Iterable[Function | CronJob]) -> None:
-    """A worker finds by the name what to run, and which slots ran. Raises UsageError."""
+    """Check that names are unique.
+
+    Raises:
+        UsageError: Two different functions or schedules have one name.
+    """
     found: dict[str, Function | CronJob] = {}
-    for one in functions:
-        if found.setdefault(one.name, one).coroutine != one.coroutine:
+    for function in functions:
+        if found.setdefault(function.name, function).coroutine != function.coroutine:
             raise UsageError(
-                f"two jobs or schedules are named {one.name}: give one of them another name, since "
-                "a worker finds by it what to run, and which slots ran"
+                f"two jobs or schedules are named {function.name}: rename one of them, because a "
+                "worker finds functions and fire times by name"
             )
 
 
-def _noting_slots(cron: Cron) -> WorkerCoroutine:
-    """What the schedule runs, and first notes the slot in Redis: a stock worker that fires one
-    does not, and a worker of ours would take it for missed."""
+def _noting_runs(cron: Cron) -> WorkerCoroutine:
+    """Return the schedule's coroutine function, which first records the fire time in Redis.
+
+    arq's worker records nothing when it fires, and our workers would take the time for missed.
+    """
     run = cron.coroutine
 
     @wraps(run)
     async def noting(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
-        slot = ctx["job_id"].removeprefix(f"{cron.name}:")
-        if slot.isdecimal():  # else somebody has enqueued it by hand
+        fire_time_ms = ctx["job_id"].removeprefix(f"{cron.name}:")
+        if fire_time_ms.isdecimal():  # else it was enqueued by hand
             schedule, earlier = cron.identity, "1" if cron.missed == "all" else ""
             names = CRON + schedule, CRON_RAN + schedule
             with suppress(*TRANSIENT_ERRORS):
-                await ctx["redis"].eval(NOTE_CRON_RUN.text, 2, *names, slot, earlier, _RAN_KEPT_MS)
+                await ctx["redis"].eval(
+                    NOTE_CRON_RUN.text, 2, *names, fire_time_ms, earlier, _RUNS_KEPT_MS
+                )
         return await run(ctx, *args, **kwargs)
 
     return noting

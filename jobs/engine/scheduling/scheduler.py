@@ -1,4 +1,4 @@
-"""Fires the crons of a worker when they are due."""
+"""The scheduler: fires the schedules of a worker when they are due."""
 
 import asyncio
 import logging
@@ -22,19 +22,24 @@ from jobs.engine.scheduling.cron import Cron
 logger = logging.getLogger("jobs.worker")
 
 LATE: Final = timedelta(minutes=1)
-"""Real time after which a slot counts as missed."""
+"""Real time after which a fire time counts as missed."""
 _LATE_MS: Final = LATE // timedelta(milliseconds=1)
-"""So far may a machine's clock be ahead of Redis's: later slots were fired by a wrong one."""
-LEAST_INTERVAL_MS: Final = 250
+"""The same in ms; a machine's clock may be ahead of Redis's by this much."""
+MIN_INTERVAL_MS: Final = 250
 """Real time between two firings of one schedule, over all workers."""
-_LONGEST_SLEEP: Final = 5.0
-"""Seconds: a machine may have slept, or its clock been set."""
+_MAX_SLEEP: Final = 5.0
+"""Seconds: a machine may have been suspended, or its clock set."""
 
 
 @dataclass(slots=True)
 class _State:
-    """done: the slot up to which nothing is left to do. startup: a slot of its own, to begin with,
-    where the schedule runs at startup."""
+    """The progress of one schedule.
+
+    Attributes:
+        cron: The schedule.
+        done: The fire time up to which everything is done.
+        startup: The extra fire time at the start of the process, until it has fired.
+    """
 
     cron: Cron
     done: datetime
@@ -42,9 +47,16 @@ class _State:
 
 
 class Scheduler:
-    """The crons of one worker.
+    """Fires the schedules of one worker.
 
-    queue: where crons go that name none. fired is called when a job was enqueued.
+    Args:
+        crons: The schedules.
+        redis: The worker's Redis.
+        channel: Runs the script that fires.
+        clock: Business time.
+        zone: The zone of schedules without one.
+        queue: The queue of schedules without one.
+        fired: Is called when a job was enqueued.
     """
 
     def __init__(
@@ -69,7 +81,7 @@ class Scheduler:
         self._ahead = False
 
     async def run(self) -> None:
-        """Fire for as long as the worker runs."""
+        """Fire until canceled."""
         outage = Outage("the schedule")
         while self._crons:
             try:
@@ -81,69 +93,76 @@ class Scheduler:
             await asyncio.sleep(pause)
 
     async def tick(self) -> float:
-        """Fire what is due; the real seconds until something may be due again."""
+        """Fire what is due.
+
+        Returns:
+            Real seconds until something may be due again.
+        """
         if self._states is None:
             self._states = [await self._remember(cron) for cron in self._crons]
         pauses = [await self._advance(state) for state in self._states]
-        return min(pauses, default=_LONGEST_SLEEP)
+        return min(pauses, default=_MAX_SLEEP)
 
     def _clock_of(self, cron: Cron) -> Clock:
         return SystemClock() if cron.real_time else self._clock
 
     async def _remember(self, cron: Cron) -> _State:
-        """Where a schedule goes on from: its last slot, or now; where missed ones are skipped, at
-        most so long ago that they count as missed."""
+        """Return the progress of a schedule: from its last fire time, or from now.
+
+        If missed fire times are skipped, it goes back no further than a time that counts as missed.
+        """
         clock = self._clock_of(cron)
         now = clock.now()
         state = _State(cron, now, now if cron.run_at_startup else None)
         if cron.remembered and cron.unique:
             key = CRON + cron.identity
             async with self._redis.pipeline() as pipe:
-                pipe.hsetnx(key, "slot", str(to_unix_ms(now) - 1))  # this moment may be a slot
+                pipe.hsetnx(key, "slot", str(to_unix_ms(now) - 1))  # now may be a fire time
                 pipe.hget(key, "slot")
-                _, slot = await pipe.execute()
-            state.done = min(now, datetime.fromtimestamp(int(slot) / 1000, UTC))
+                _, last_ms = await pipe.execute()
+            state.done = min(now, datetime.fromtimestamp(int(last_ms) / 1000, UTC))
             if cron.missed == "skip":
                 state.done = max(state.done, clock.ago(LATE))
         return state
 
     async def _advance(self, state: _State) -> float:
+        """Fire one schedule up to now; return the real seconds until it may be due again."""
         cron, clock = state.cron, self._clock_of(state.cron)
         while True:
             now = clock.now()
-            slot = cron.next_fire_time(state.done, self._zone)
-            if state.startup is not None and (cron.missed != "all" or slot > now):
-                slot = state.startup
-            cron.next_run = slot
-            if slot > now:
-                return min(clock.real_delay(slot).total_seconds(), _LONGEST_SLEEP)
-            if slot != state.startup and cron.missed != "all":
-                slot = cron.previous_fire_time(now, self._zone) or slot
-                if cron.missed == "skip" and slot < clock.ago(LATE):
-                    state.done = slot
+            fire_time = cron.next_fire_time(state.done, self._zone)
+            if state.startup is not None and (cron.missed != "all" or fire_time > now):
+                fire_time = state.startup
+            cron.next_run = fire_time
+            if fire_time > now:
+                return min(clock.real_delay(fire_time).total_seconds(), _MAX_SLEEP)
+            if fire_time != state.startup and cron.missed != "all":
+                fire_time = cron.previous_fire_time(now, self._zone) or fire_time
+                if cron.missed == "skip" and fire_time < clock.ago(LATE):
+                    state.done = fire_time
                     continue
-            if not await self._fire(state, slot):
-                return LEAST_INTERVAL_MS / 1000
+            if not await self._fire(state, fire_time):
+                return MIN_INTERVAL_MS / 1000
 
-    async def _fire(self, state: _State, slot: datetime) -> bool:
-        """Enqueue the slot, unless someone has; False when it is too soon after the last one."""
-        cron, job_id = state.cron, state.cron.job_id_at(slot)
+    async def _fire(self, state: _State, fire_time: datetime) -> bool:
+        """Enqueue a fire time, unless another worker has; return False if it is too early."""
+        cron, job_id = state.cron, state.cron.job_id_at(fire_time)
         queue = cron.queue or self._queue
         if job_id is None or not cron.remembered:
             await self._redis.enqueue_job(cron.name, _job_id=job_id, _queue_name=queue)
-            state.done, state.startup = slot, None
+            state.done, state.startup = fire_time, None
             self._fired()
             return True
-        slot_ms = to_unix_ms(slot)
+        fire_time_ms = to_unix_ms(fire_time)
         payload = serialize_job(
             cron.name, (), {}, None, timestamp_ms(), serializer=self._redis.job_serializer
         )
-        interval = 0 if cron.missed == "all" else LEAST_INTERVAL_MS
+        interval = 0 if cron.missed == "all" else MIN_INTERVAL_MS
         by_system = isinstance(self._clock_of(cron), SystemClock)
         fired, last, now_ms = await self._channel.call(
             FIRE_CRON,
             [CRON + cron.identity, queue, CRON_RAN + cron.identity],
-            slot_ms,
+            fire_time_ms,
             job_id,
             payload,
             self._redis.expires_extra_ms,
@@ -152,15 +171,15 @@ class Scheduler:
         )
         if fired:
             self._fired()
-        if int(last) >= slot_ms:
-            state.done = max(slot, state.done)
-            if slot == state.startup:
+        if int(last) >= fire_time_ms:
+            state.done = max(fire_time, state.done)
+            if fire_time == state.startup:
                 state.startup = None
             return True
-        if by_system and slot_ms > int(now_ms) + _LATE_MS and not self._ahead:
+        if by_system and fire_time_ms > int(now_ms) + _LATE_MS and not self._ahead:
             self._ahead = True
             logger.warning(
-                "schedules wait: the clock of this machine is %.0f s ahead of Redis's",
-                (slot_ms - int(now_ms)) / 1000,
+                "schedules wait: this machine's clock is %.0f s ahead of Redis",
+                (fire_time_ms - int(now_ms)) / 1000,
             )
         return False

@@ -1,8 +1,8 @@
-"""The slots of a schedule: when it is due, by the clock of a place.
+"""Fire times of a schedule, in the local time of a zone.
 
-Slots are found in local time and compared in UTC, with Debian cron's rules for a change of the
-clocks (as in cronsim): what runs at a set time of day runs once a day, after the gap if its time is
-skipped, and what runs every so often goes on by real time.
+Fire times are computed in local time and compared in UTC. Clock changes follow Debian cron's rules
+(as in cronsim): a job at a set time of day runs once a day, after the gap if its time is skipped,
+and a job at an interval goes on by real time.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,10 +22,14 @@ _SPANS: Final = [timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), ti
 
 @dataclass(frozen=True, slots=True)
 class FireTimes:
-    """The slots of a schedule: minutes of local time, and the seconds within them.
+    """The fire times of a schedule: minutes of local time, and seconds within them.
 
-    minutes: a cron expression of five fields. weekdays: where set, the slot's day must be one of
-    them too (0 is Monday), as arq wants it; cron takes one of day and weekday.
+    Attributes:
+        minutes: A cron expression of five fields.
+        seconds: Seconds within each minute.
+        microsecond: Added to each fire time, as in arq.
+        weekdays: If set, the day must be one of these, too (0 is Monday), as in arq; in cron, day
+            or weekday suffices.
     """
 
     minutes: str
@@ -35,7 +39,11 @@ class FireTimes:
 
     @classmethod
     def from_expression(cls, expression: str, microsecond: int) -> "FireTimes":
-        """Five fields, or six with the seconds first. Raises UsageError."""
+        """Return the fire times of five fields, or of six with the seconds first.
+
+        Raises:
+            UsageError: The expression is invalid.
+        """
         try:
             parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
         except CronSimError as error:
@@ -44,7 +52,11 @@ class FireTimes:
 
     @classmethod
     def from_fields(cls, cron: CronJob) -> "FireTimes":
-        """arq's fields; None is every one. Raises UsageError."""
+        """Return the fire times of arq's fields, where None means every value.
+
+        Raises:
+            UsageError: A field is invalid.
+        """
         weekday = cron.weekday
         if isinstance(weekday, str):
             if weekday.lower() not in WEEKDAYS:
@@ -61,25 +73,25 @@ class FireTimes:
         return replace(times, seconds=seconds, weekdays=None if by_weekday else weekdays)
 
     def after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
-        """The slots, in UTC, in whole seconds after that of `moment`."""
+        """Yield the fire times, in UTC, from the whole second after `moment` on."""
         second = moment.astimezone(UTC).replace(microsecond=0)
         start = (second.replace(second=0) - timedelta(seconds=1)).astimezone(zone)
         for minute in CronSim(self.minutes, start):
             if self.weekdays is not None and minute.weekday() not in self.weekdays:
                 continue
             for offset in self.seconds:
-                slot = minute.astimezone(UTC) + timedelta(seconds=offset)
-                if slot > second:
-                    yield slot + timedelta(microseconds=self.microsecond)
+                fire_time = minute.astimezone(UTC) + timedelta(seconds=offset)
+                if fire_time > second:
+                    yield fire_time + timedelta(microseconds=self.microsecond)
 
     def last(self, moment: datetime, zone: tzinfo) -> datetime | None:
-        """The last slot up to `moment`; None when there was none for years."""
+        """Return the last fire time up to `moment`; None if there was none for years."""
         for span in _SPANS:
             last = None
-            for slot in self.after(moment - span, zone):
-                if slot > moment:
+            for fire_time in self.after(moment - span, zone):
+                if fire_time > moment:
                     break
-                last = slot
+                last = fire_time
             if last is not None:
                 return last
         return None
@@ -90,7 +102,7 @@ def _numbers(option: int | Collection[int]) -> Collection[int]:
 
 
 def _among(allowed: range, name: str, option: int | Collection[int]) -> list[int]:
-    """The option's numbers. A schedule is searched for without end where there are none."""
+    """Return the numbers of an option. Without any, the search for a fire time would not end."""
     numbers = sorted(_numbers(option))
     if not numbers or any(number not in allowed for number in numbers):
         raise UsageError(f"cron: {name} is from 0 to {allowed[-1]}, not {option!r}")

@@ -1,4 +1,4 @@
-"""Time zones with their rules, in which schedules are due."""
+"""Time zones of schedules."""
 
 import os
 from datetime import UTC, tzinfo
@@ -8,7 +8,7 @@ from jobs.errors import UsageError
 
 
 def local_zone() -> tzinfo:
-    """The machine's zone with its changes of the clocks, not just its offset of today."""
+    """Return the machine's zone with its clock changes, not just today's offset."""
     try:
         if name := os.environ.get("TZ", "").removeprefix(":"):
             return ZoneInfo(name)
@@ -19,13 +19,17 @@ def local_zone() -> tzinfo:
 
 
 def as_zoneinfo(zone: tzinfo) -> tzinfo:
-    """`zone`, as the standard library's where it is one of pytz, which needs special handling."""
+    """Return a zone of pytz as the standard library's; others as they are."""
     name = getattr(zone, "zone", None)
     return ZoneInfo(name) if isinstance(name, str) else zone
 
 
 def named_zone(name: str | None) -> tzinfo | None:
-    """The zone of this IANA name. Raises UsageError."""
+    """Return the zone with an IANA name; None for None.
+
+    Raises:
+        UsageError: There is no such zone.
+    """
     try:
         return None if name is None else ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):

@@ -2,8 +2,9 @@
 
 A job passes `fetcher` -> `executor` -> `classify` -> `completion` -> `completer`.
 
-- `worker`: arq's interface, wiring and life cycle.
-- `options`: what the executor needs of the worker, and arq's counts.
+- `worker`: arq's interface and the life cycle.
+- `parts`: builds the other parts of a worker and connects them.
+- `options`: frozen options of the executor, and arq's counts.
 - `capacity`: free slots.
 - `fetcher`: claims jobs as slots come free.
 - `prefetch`: claimed jobs that wait a moment for a slot.

@@ -53,7 +53,7 @@ class Completer:
 
     @property
     def idle(self) -> bool:
-        """Whether everything is settled."""
+        """True if everything is settled."""
         return not self._senders
 
     def add(self, completion: Completion) -> None:

@@ -13,6 +13,7 @@ from jobs.engine.monitoring.outcome_log import masked_error
 from jobs.engine.queue.claim import Completion
 from jobs.engine.queue.dead_letter import DeadLetter
 from jobs.engine.queue.outcome import Outcome, OutcomeKind
+from jobs.engine.queue.serializer import is_pickle, serialize
 from jobs.engine.worker.classify import Decision
 from jobs.engine.worker.execution import Execution
 from jobs.engine.worker.options import JobCounts
@@ -25,6 +26,8 @@ class CompletionEncoder:
     Attributes:
         counts: The worker's counts of ended executions, which are updated.
         serializer: Writes results; None for pickle.
+        like_payload: Write each result in the format of its job instead, so that the producer can
+            read it while a queue moves from pickle to JSON.
         expires_extra_ms: Milliseconds for which a requeued job is kept after it is due.
         unknown_keep_ms: Milliseconds for which the failed result of an unknown function is kept;
             0 without expiry, None not at all.
@@ -35,6 +38,7 @@ class CompletionEncoder:
 
     counts: JobCounts
     serializer: Serializer | None
+    like_payload: bool
     expires_extra_ms: int
     unknown_keep_ms: int | None
     counters: bool
@@ -113,8 +117,11 @@ class CompletionEncoder:
             "k": execution.kwargs, "et": execution.enqueued_ms, "s": success, "r": value,
             "st": started_ms, "ft": ended_ms, "q": queue, "id": job_id,
         }  # fmt: skip
+        serializer, payload = self.serializer, execution.claim.payload
+        if self.like_payload and payload is not None:
+            serializer = pickle.dumps if is_pickle(payload) else serialize
         try:
-            written: Any = self.serializer(data) if self.serializer else pickle.dumps(data)
+            written: Any = serializer(data) if serializer else pickle.dumps(data)
             return written.encode() if isinstance(written, str) else written
         except Exception as error:
             if success and self.dead_letters:
@@ -124,7 +131,7 @@ class CompletionEncoder:
         return serialize_result(
             execution.name, execution.args, execution.kwargs, execution.number,
             execution.enqueued_ms, success, value, started_ms, ended_ms, execution.label,
-            queue, job_id, serializer=self.serializer,
+            queue, job_id, serializer=serializer,
         )  # fmt: skip
 
     def _dead_letter(self, execution: Execution, decision: Decision) -> DeadLetter | None:

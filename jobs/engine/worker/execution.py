@@ -80,7 +80,7 @@ class Execution:
 
     @property
     def fires_schedule(self) -> bool:
-        """Whether the job id of a cron names a fire time; it may also be enqueued by hand."""
+        """True if the job id of a cron names a fire time; it may also be enqueued by hand."""
         return self.claim.job_id.removeprefix(f"{self.name}:").isdecimal()
 
     def cancel(self, reason: CancelReason) -> None:

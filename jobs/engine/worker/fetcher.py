@@ -217,7 +217,7 @@ class Fetcher:
         return self._handoff.listening and self._capacity.idle()
 
     def _take(self, message: bytes) -> None:
-        """Start a job that a producer has handed over."""
+        """Start a job that a producer has claimed for this worker."""
         self._announced = False
         self._polling.handed_job()
         self._prefetch.add([self._operations.handoff_claim(message)], took=0)

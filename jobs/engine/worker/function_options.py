@@ -42,7 +42,7 @@ class FunctionDefaults:
 
 @dataclass(frozen=True, slots=True)
 class FunctionOptions:
-    """How a worker executes the jobs of one function.
+    """The options by which a worker executes the jobs of one function.
 
     Attributes:
         timeout: Seconds that one execution may take; None for no limit.

@@ -1,8 +1,7 @@
 """Hand-off: receives jobs that producers claim for this worker.
 
-An idle worker announces itself with its claim. The next producer claims its job for that worker in
-the script that enqueues it, and publishes the claim: one round trip less than a claim by the
-worker.
+An idle worker announces itself with its claim. The next producer enqueues its job and claims it for
+that worker in one script, which publishes the claim. This saves the round trip of a claim.
 """
 
 import asyncio
@@ -24,25 +23,26 @@ from jobs.engine.queue.keys import HANDED
 logger = logging.getLogger("jobs.worker")
 
 _PING_INTERVAL: Final = 2.0
-"""Seconds between two pings; the answer has to arrive within the interval."""
+"""Seconds between two pings; the reply to a ping must arrive within the interval."""
 _RETRY_REFUSED: Final = 60.0
-"""Seconds until the next attempt after Redis has forbidden the subscription."""
+"""Seconds until the next subscription after Redis has refused one."""
 _PING: Final = pack_command("PING")
 _UNSUBSCRIBE_TIMEOUT: Final = 1.0
-"""Seconds that Redis has to confirm the end of the subscription."""
+"""Seconds in which Redis must confirm the end of the subscription."""
 
 
 class Handoff:
-    """Listens for jobs on a separate connection.
+    """Listener for the jobs of one worker, on a separate connection.
 
-    Redis closes a subscribed connection when too many messages wait for it, and claims may be
-    large. If Redis forbids the subscription, no job arrives, and the worker claims by itself.
+    The connection is separate because Redis closes a subscribed connection for which too many
+    messages wait, and claims may be large. If Redis refuses the subscription, no job arrives, and
+    the worker claims all jobs itself.
 
     Args:
-        pool: The options of the connection.
-        worker: The worker's name, by which producers find it.
+        pool: The pool whose options the connection uses.
+        worker: The name by which producers find the worker.
         take: Receives each job, as `enqueue.lua` packs it.
-        opened: Is called when jobs can arrive from now on.
+        opened: Is called once jobs can arrive.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class Handoff:
         opened: Callable[[], None],
     ) -> None:
         self.listening = False
-        """Whether a handed-off job would arrive."""
+        """True while producers may hand jobs to the worker."""
         self._pool = pool
         self._channel = HANDED + worker
         self._take = take
         self._opened = opened
         self._wire: RedisProtocol | None = None
-        self._answered = False
+        self._replied = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Handoff:
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Take the jobs handed off so far, and no more."""
+        """Take the jobs that were published so far, and end the subscription."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -88,7 +88,7 @@ class Handoff:
                 await self._listen()
             except TRANSIENT_ERRORS as error:
                 if isinstance(error, ResponseError) and not is_transient(error):
-                    logger.info("hand-off is not available, jobs are claimed: %s", error)
+                    logger.info("hand-off unavailable, the worker claims all jobs: %s", error)
                     await asyncio.sleep(_RETRY_REFUSED)
                 else:
                     await asyncio.sleep(_PING_INTERVAL)  # the claims log the outage
@@ -105,23 +105,23 @@ class Handoff:
         try:
             wire.send(pack_command("SUBSCRIBE", self._channel))
             while True:
-                self._answered = False
+                self._replied = False
                 await asyncio.wait([over], timeout=_PING_INTERVAL)
                 if over.done():
                     return over.result()
-                if not self._answered:
-                    raise RedisTimeoutError(f"no answer within {_PING_INTERVAL:g} s")
+                if not self._replied:
+                    raise RedisTimeoutError(f"no reply within {_PING_INTERVAL:g} s")
                 wire.send(_PING)
         finally:
             self.listening = False
             wire.close()
 
-    def _on_reply(self, over: asyncio.Future[None], answer: Any) -> None:
-        self._answered = True
-        if isinstance(answer, Exception):
-            _end(over, answer)
+    def _on_reply(self, over: asyncio.Future[None], reply: Any) -> None:
+        self._replied = True
+        if isinstance(reply, Exception):
+            _end(over, reply)
             return
-        kind, *_, content = answer
+        kind, *_, content = reply
         if kind == b"message":
             self._take_safely(content)
         elif kind == b"subscribe":

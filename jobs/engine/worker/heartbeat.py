@@ -1,6 +1,6 @@
-"""The heartbeat: renews a worker's leases from a separate thread, with its own event loop.
+"""Heartbeat: renews a worker's leases from a separate thread with a separate event loop.
 
-A job that blocks the worker's event loop therefore does not lose its lease.
+A job that blocks the worker's event loop therefore keeps its lease.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ RENEWALS_PER_LEASE: Final = 3
 
 
 class Heartbeat:
-    """Renews the leases of one worker.
+    """Renewal of the leases of one worker.
 
-    While the worker's event loop is blocked, a lease is renewed until the job's timeout has passed.
-    After that, the job may run elsewhere.
+    If a job blocks the worker's event loop, its lease is renewed until the job's timeout has
+    passed. Then the lease expires, and another worker may run the job.
 
     Args:
-        redis: The options of the connection.
+        redis: The pool whose options the connection uses.
         queues: The names of the queues.
-        lease: Seconds that a claim is held without being renewed.
+        lease: Seconds until a lease expires that is not renewed.
         held: Return the claims that the worker holds now.
-        on_lost: Receives, in the worker's loop, a claim that another worker holds.
+        on_lost: Receives each claim that the worker has lost, in the worker's loop.
     """
 
     def __init__(
@@ -97,18 +97,21 @@ class Heartbeat:
                 await connections.disconnect()
 
     def _due(self) -> list[Claim]:
-        """Return the claims whose lease would otherwise expire soon."""
+        """Return the claims to renew: all but new ones, and those that block the loop too long."""
         now = time.monotonic()
-        young = now - self._lease / RENEWALS_PER_LEASE
+        claimed_before = now - self._lease / RENEWALS_PER_LEASE
         blocked = now - self._worker_seen > self._lease
         return [
             claim
             for claim in self._held()
-            if claim.claimed_at < young and (claim.deadline > now or not blocked)
+            if claim.claimed_at < claimed_before and (claim.deadline > now or not blocked)
         ]
 
     def _report(self, lost: Sequence[Claim]) -> None:
-        """Report lost claims. This runs in the worker's loop, so the loop is not blocked."""
+        """Report lost claims.
+
+        The call runs in the worker's loop. It proves that the loop is not blocked.
+        """
         self._worker_seen = time.monotonic()
         for claim in lost:
             self._on_lost(claim)

@@ -1,4 +1,4 @@
-"""Leases: keeps the claims of this worker, and reclaims jobs of lost workers."""
+"""Leases: renews the leases of this worker's claims, and requeues the jobs of lost workers."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -17,15 +17,15 @@ RECLAIMS_PER_LEASE: Final = 2
 
 
 class Leases:
-    """Holds the claims of one worker, and renews their leases.
+    """Claims of one worker, with the heartbeat that renews their leases.
 
     Args:
         operations: The queues.
-        redis: The options of the heartbeat's connection.
+        redis: The pool whose options the heartbeat's connection uses.
         queues: The names of the queues.
-        lease: Seconds that a claim is held without being renewed.
-        on_lost: Receives a claim that another worker holds by now.
-        on_reclaimed: Is called when jobs of lost workers were requeued.
+        lease: Seconds until a lease expires that is not renewed.
+        on_lost: Receives each claim that the worker has lost.
+        on_reclaimed: Is called after jobs of lost workers were requeued.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Leases:
         self._reclaim_until_ms = NO_LIMIT_MS
 
     def hold(self, claims: Iterable[Claim]) -> None:
-        """Renew the leases of `claims` from now on."""
+        """Start to renew the leases of `claims`."""
         self._held.update(claims)
 
     def give_up(self, claims: Iterable[Claim]) -> None:
-        """Renew the leases of `claims` no more."""
+        """Stop renewing the leases of `claims`."""
         self._held.difference_update(claims)
 
     def _lost(self, claim: Claim) -> None:
@@ -64,8 +64,8 @@ class Leases:
     async def reclaim(self) -> None:
         """Requeue jobs whose lease has expired.
 
-        After an outage of Redis, one call requeues nothing: leases expire while nobody can renew
-        them, and their owners get time for a heartbeat.
+        The first call after an outage of Redis requeues nothing. During an outage, no worker can
+        renew its leases, so living workers get time for a heartbeat first.
 
         Raises:
             TRANSIENT_ERRORS: Redis is unavailable.

@@ -1,4 +1,4 @@
-"""Frozen options that a worker hands to its executor, and the counts that they share."""
+"""Frozen options that a worker hands to its executor, and counts of ended executions."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,11 @@ from arq.cron import CronJob
 from arq.jobs import Deserializer
 from arq.worker import Function
 
+from jobs.engine.queue.outcome import Outcome
 from jobs.engine.worker.function_options import FunctionDefaults, FunctionOptions
 
+Observer = Callable[[Outcome], None]
+"""A function that receives the outcome of each execution."""
 Hook = Callable[[dict[Any, Any]], Awaitable[Any]]
 """A coroutine function that receives the context of a worker or of a job."""
 
@@ -21,6 +24,39 @@ class JobCounts:
     complete: int = 0
     failed: int = 0
     retried: int = 0
+
+
+class CountAttributes:
+    """arq's attributes for the counts of a worker, backed by a record that the executor updates."""
+
+    _counts: JobCounts
+
+    @property
+    def jobs_complete(self) -> int:
+        """Executions that returned."""
+        return self._counts.complete
+
+    @jobs_complete.setter
+    def jobs_complete(self, count: int) -> None:
+        self._counts.complete = count
+
+    @property
+    def jobs_failed(self) -> int:
+        """Executions that failed for good or were aborted."""
+        return self._counts.failed
+
+    @jobs_failed.setter
+    def jobs_failed(self, count: int) -> None:
+        self._counts.failed = count
+
+    @property
+    def jobs_retried(self) -> int:
+        """Executions that ended with a retry or a release."""
+        return self._counts.retried
+
+    @jobs_retried.setter
+    def jobs_retried(self, count: int) -> None:
+        self._counts.retried = count
 
 
 @dataclass(frozen=True, slots=True)

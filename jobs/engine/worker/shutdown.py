@@ -1,9 +1,13 @@
 """Bounded shutdown: each stage has a time limit, a log line, and can be hurried."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
+
+from jobs.engine.connection.failures import TRANSIENT_ERRORS
+from jobs.engine.worker.executor import CLOSING_TIMEOUT
 
 logger = logging.getLogger("jobs.worker")
 
@@ -13,6 +17,7 @@ LOG_AFTER: Final = 2.0
 """Seconds after which a stage that is still running is logged."""
 _CANCEL_TIMEOUT: Final = 1.0
 """Seconds that an abandoned stage has to react to its cancellation."""
+_LABELS_SHOWN: Final = 5
 
 
 class Shutdown:
@@ -26,7 +31,7 @@ class Shutdown:
         self._hurried.set()
 
     async def stage(
-        self, name: str, work: Coroutine[Any, Any, object], timeout: float = STAGE_TIMEOUT
+        self, name: str, work: Awaitable[object], timeout: float = STAGE_TIMEOUT
     ) -> bool:
         """Run one stage.
 
@@ -38,7 +43,7 @@ class Shutdown:
         Returns:
             Whether the stage has ended. What it raised is raised here.
         """
-        task = asyncio.create_task(work)
+        task = asyncio.ensure_future(work)
         hurried = asyncio.create_task(self._hurried.wait())
         try:
             ended = await self._ended(task, hurried, min(LOG_AFTER, timeout))
@@ -73,3 +78,17 @@ class Shutdown:
                 [task, hurried], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
         return task.done()
+
+
+def canceled_jobs(labels: Sequence[str]) -> str:
+    """Return the name of the stage that waits for canceled jobs."""
+    shown = ", ".join(labels[:_LABELS_SHOWN])
+    more = len(labels) - _LABELS_SHOWN
+    return f"jobs that ignore their cancellation: {shown}" + (f" and {more} more" * (more > 0))
+
+
+async def last_write(write: Awaitable[None]) -> None:
+    """Await one of the last writes, as long as Redis is available for it."""
+    with contextlib.suppress(*TRANSIENT_ERRORS):
+        async with asyncio.timeout(CLOSING_TIMEOUT):
+            await write

@@ -31,7 +31,7 @@ _STATES: Final[Mapping[str, str]] = MappingProxyType(
 STATES: Final = tuple(
     f"{country}-{state}" for country, states in _STATES.items() for state in states.split()
 )
-"""States, territories and provinces with zones of their own in `jobs.rules.places`."""
+"""States, territories and provinces that have zones in `jobs.rules.places`."""
 SUBDIVIDED: Final = frozenset(_STATES)
 """Countries whose states are told apart."""
 _TERRITORIES: Final[Mapping[str, str]] = MappingProxyType(

@@ -41,7 +41,7 @@ class Candidate:
     """Region in which a person may be, and a clock there.
 
     Attributes:
-        region: ISO 3166 code: "US-AL" or "FR". For a country whose states have rules of their own
+        region: ISO 3166 code: "US-AL" or "FR". For a country whose states have rules
             ("US"), the code of the country means an unknown state.
         zone: IANA zone.
     """

@@ -91,8 +91,8 @@ class Rulebook:
     def duties(self, region: str, day: date) -> tuple[Rule, ...]:
         """Return the rules in force of a region and its country, whose caps and consent bind.
 
-        An unknown subdivision has the duties of all of them. Hours that a campaign states do not
-        replace caps and consent.
+        An unknown subdivision is bound by the rules of all subdivisions. Hours that a campaign
+        states do not replace caps and consent.
         """
         tables = [self.law.hours]
         if self.policy.voice is Voice.ARTIFICIAL:

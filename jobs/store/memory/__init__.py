@@ -1,4 +1,9 @@
-"""The in-memory twin of the PostgreSQL store, for unit tests; it passes the same contract suite."""
+"""The in-memory twin of the PostgreSQL store, which passes the same contract suite.
+
+- `store`: the store and its unit of work.
+- `state`: the tables.
+- `leads`, `campaigns`, `calls`, `analytics`: the repositories.
+"""
 
 from jobs.store.memory.store import MemoryStore
 

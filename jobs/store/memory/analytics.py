@@ -31,7 +31,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryAnalytics:
-    """Implements `protocol.Analytics`. change: the number of this transaction."""
+    """Implements `protocol.Analytics`.
+
+    Args:
+        state: The tables.
+        change: The number of this transaction.
+    """
 
     def __init__(self, state: State, change: int) -> None:
         self._state = state
@@ -169,7 +174,7 @@ def _bucket(key: BucketKey, placed: Sequence[Call]) -> Bucket:
 
 
 def _value(lead: Lead, column: str) -> str:
-    """The lead's value, as PostgreSQL writes it as text."""
+    """Return the text of a lead's value, as PostgreSQL writes it."""
     value: Attribute
     value = getattr(lead, column) if column in LEAD_COLUMNS else lead.attributes.get(column)
     match value:

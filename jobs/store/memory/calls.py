@@ -16,7 +16,12 @@ _FIRST = UUID(int=0)
 
 
 class MemoryCalls:
-    """Implements `protocol.Calls`. change: the number of this transaction."""
+    """Implements `protocol.Calls`.
+
+    Args:
+        state: The tables.
+        change: The number of this transaction.
+    """
 
     def __init__(self, state: State, change: int) -> None:
         self._state = state
@@ -193,7 +198,7 @@ class MemoryCalls:
         return (call for call in self._state.calls.values() if call.campaign_id == campaign_id)
 
     def _unapplied(self) -> Iterator[CallEvent]:
-        """Events that were not applied, with the call that their provider id is linked to."""
+        """Yield unapplied events, with the call that their provider id is linked to."""
         linked = {call.provider_id: call.id for call in self._state.calls.values()}
         for event in self._state.events.values():
             if event.id not in self._state.applied:

@@ -1,4 +1,4 @@
-"""Campaigns and enrolments in memory."""
+"""Campaigns and enrollments in memory."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence

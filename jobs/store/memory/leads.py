@@ -93,7 +93,7 @@ class MemoryLeads:
 
 
 def matching(state: State, where: LeadFilter) -> list[UUID]:
-    """The ids of the leads that the filter names, in their order."""
+    """Return the ids of the leads that a filter selects, in order."""
     return sorted(
         lead.id
         for lead in state.leads.values()

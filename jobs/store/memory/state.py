@@ -1,4 +1,4 @@
-"""What the store in memory holds: a dict a table, of frozen records."""
+"""The tables of the store in memory: one dict of frozen records per table."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -25,44 +25,48 @@ R = TypeVar("R", Lead, Enrolment, Call, Campaign)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All tables. A transaction works on a copy, which takes the original's place on commit."""
+    """All tables. A transaction works on a copy, which replaces the original on commit."""
 
     leads: dict[UUID, Lead] = field(default_factory=dict)
     numbers: dict[tuple[str, str], UUID] = field(default_factory=dict)
     """Leads by (tenant, e164)."""
     tags: dict[tuple[UUID, str], Tag] = field(default_factory=dict)
-    """By lead and key."""
+    """Tags by lead and key."""
     suppressions: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    """Until when, by (tenant, e164)."""
+    """Ends of suppressions by (tenant, e164)."""
     campaigns: dict[UUID, Campaign] = field(default_factory=dict)
     enrolments: dict[UUID, Enrolment] = field(default_factory=dict)
     calls: dict[UUID, Call] = field(default_factory=dict)
     zones: dict[UUID, str] = field(default_factory=dict)
-    """Of each call: its lead's zone when the call was added."""
+    """The lead's zone at the time that a call was added, by call."""
     changes: dict[UUID, int] = field(default_factory=dict)
-    """Of each call: the number of the transaction that wrote it last."""
+    """The number of the transaction that wrote a call last, by call."""
     events: dict[int, CallEvent] = field(default_factory=dict)
     applied: dict[int, datetime] = field(default_factory=dict)
-    """When an event was applied, by its id."""
+    """Times at which events were applied, by id."""
     fetched: set[int] = field(default_factory=set)
-    """Events whose recording was stored, or given up."""
+    """Events whose recording was stored or given up."""
     recordings: dict[str, Recording] = field(default_factory=dict)
     buckets: dict[BucketKey, Bucket] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     reports: dict[str, str] = field(default_factory=dict)
-    """As JSON."""
+    """Reports as JSON, by name."""
 
     def copy(self) -> "State":
         return State(*(getattr(self, table.name).copy() for table in fields(self)))
 
 
 def by_id(table: dict[UUID, R], ids: Iterable[UUID]) -> list[R]:
-    """Those that exist, in the order of their ids."""
+    """Return the records that exist, in the order of their ids."""
     return [table[id_] for id_ in sorted(set(ids)) if id_ in table]
 
 
 def save(table: dict[UUID, R], kind: str, records: Sequence[R]) -> None:
-    """Puts each record in place of its older version. Raises StaleVersionError."""
+    """Replace records by their new versions.
+
+    Raises:
+        StaleVersionError: A record was changed since it was read.
+    """
     for record in records:
         stored = table.get(record.id)
         if stored is None or stored.version != record.version:
@@ -72,6 +76,10 @@ def save(table: dict[UUID, R], kind: str, records: Sequence[R]) -> None:
 
 
 def refuse_duplicates(keys: Iterable[Hashable], names: str) -> None:
-    """Raises ConflictError where a unique key is there twice."""
+    """Check a unique key.
+
+    Raises:
+        ConflictError: The key occurs twice.
+    """
     if any(count > 1 for count in Counter(keys).values()):
         raise ConflictError(f"a row with the same key is there already ({names})")

@@ -1,4 +1,4 @@
-"""The store in memory: transactions that commit or vanish, and the jobs they enqueued."""
+"""The store in memory: transactions, and the jobs that they enqueue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,12 +47,15 @@ class MemoryWork:
 class MemoryStore:
     """Implements `protocol.Store`, one transaction at a time.
 
-    publish: takes the jobs of committed transactions; without it they are only kept in `enqueued`.
+    Args:
+        clock: The time of ids.
+        publish: Receives the jobs of committed transactions; without it they are kept in
+            `enqueued` only.
     """
 
     def __init__(self, *, clock: Clock, publish: Publish | None = None) -> None:
         self.enqueued: list[JobRequest] = []
-        """The follow-ups of all committed transactions, in their order."""
+        """The follow-up jobs of all committed transactions, in order."""
         self._clock = clock
         self._publish = publish
         self._new_id = TimeOrderedIds(clock)

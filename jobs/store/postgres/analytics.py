@@ -1,8 +1,8 @@
-"""The repository of rollups, and of the figures that reports are made of.
+"""The repository of rollups and of the figures of reports.
 
-The rollup follows the calls by the number of the transaction that wrote them last. PostgreSQL
-knows which transactions are still open, so the cursor never passes one that has not committed:
-however long a transaction hangs, its calls are seen. (A sequence could not promise that.)
+The rollup follows calls by the number of the transaction that wrote them last. PostgreSQL knows the
+open transactions, so the cursor never passes one that has not committed: however long a transaction
+hangs, its calls are seen. A sequence could not guarantee that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from jobs.store.postgres.session import Session
 from jobs.store.postgres.statements import encode, insert_many, names
 
 LEAD_COLUMNS = ("status", "state", "timezone", "temperature", "source")
-"""Columns of a lead's own that a breakdown may be over, besides its attributes."""
+"""Columns of leads that a breakdown may use, besides attributes."""
 
 _PLACED = "provider_id IS NOT NULL"
 _COUNTS = (
@@ -33,7 +33,7 @@ _MEANINGS: Mapping[str, object] = {
     "converted": CallOutcome.CONVERTED,
 }
 
-# The numbers of a database that was restored elsewhere start anew: a cursor from before is void.
+# A database that was restored elsewhere starts its numbers anew: an older cursor is void.
 _TOUCHED = text(
     "WITH horizon AS (SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) "
     "AS open_from), "
@@ -48,7 +48,7 @@ _MOVE_CURSOR = text(
     "INSERT INTO cursors (name, position) VALUES (:name, :position) "
     "ON CONFLICT (name) DO UPDATE SET position = excluded.position"
 )
-# A look into the index for each bucket, whatever PostgreSQL thinks of how many there are.
+# One index scan per bucket, whatever PostgreSQL estimates their number to be.
 _COMPUTE = text(
     "SELECT k.campaign_id, k.starts_at, k.zone, figures.* FROM unnest(CAST(:campaigns AS uuid[]), "
     "CAST(:starts AS timestamptz[]), CAST(:zones AS text[])) AS k (campaign_id, starts_at, zone) "
@@ -104,7 +104,7 @@ _BREAKDOWN = (
 )
 _BY_ATTRIBUTE = text(_BREAKDOWN.format(value="l.attributes ->> :attribute"))
 _BY_COLUMN = {name: text(_BREAKDOWN.format(value=f"l.{name}")) for name in LEAD_COLUMNS}
-# One row for each way in which leads were called, which are few, whatever the number of leads.
+# One row per course of calls: they are few, whatever the number of leads.
 _HISTORIES = text(
     "WITH made AS (SELECT enrolment_id, jsonb_agg(jsonb_build_array(status, disposition, outcome) "
     "ORDER BY number) AS attempts FROM calls WHERE campaign_id = :campaign GROUP BY enrolment_id) "

@@ -102,7 +102,7 @@ _LINK = text(
     "JOIN call_events e ON e.provider_id = link.provider WHERE e.call_id IS NULL "
     "ORDER BY e.id FOR NO KEY UPDATE OF e) AS r WHERE t.id = r.id RETURNING t.call_id"
 )
-# An event may name a call that does not exist, or come before its provider id is linked.
+# An event may name a call that does not exist, or arrive before its provider id is linked.
 _WITH_UNAPPLIED = text(
     f"SELECT {_CALL} FROM calls WHERE id > :after AND id IN (SELECT coalesce(e.call_id, c.id) "
     "FROM call_events e LEFT JOIN calls c ON c.provider_id = e.provider_id AND e.call_id IS NULL "

@@ -1,4 +1,4 @@
-"""The repository of campaigns and their enrolments."""
+"""The repository of campaigns and their enrollments."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -23,9 +23,9 @@ from jobs.store.postgres.statements import (
 )
 
 ENDED = frozenset({EnrolmentStatus.DONE, EnrolmentStatus.EXHAUSTED, EnrolmentStatus.REMOVED})
-"""The states in which no call is to come."""
+"""States without a further call."""
 TO_CALL = frozenset({EnrolmentStatus.QUEUED, EnrolmentStatus.RETRY_WAIT, EnrolmentStatus.CALLBACK})
-"""The states in which one is to be scheduled, as `tables.TO_CALL` has it in SQL."""
+"""States in which a call is to be scheduled; `tables.TO_CALL` is the same in SQL."""
 
 _CAMPAIGN = ", ".join(names(tables.campaigns)).replace("policy", "CAST(policy AS text)")
 _ENROLMENT = ", ".join(names(tables.enrolments, without=("created_at",)))

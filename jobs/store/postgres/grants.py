@@ -1,4 +1,4 @@
-"""What the application's role may do: read and change rows of these tables, and nothing else."""
+"""Privileges of the application's role: reading and changing rows, and nothing else."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from jobs.store.postgres import tables
 _ADDED = "SELECT, INSERT"
 _KEPT = "SELECT, INSERT, UPDATE"
 _PASSING = "SELECT, INSERT, DELETE, UPDATE ({key})"
-"""Locking a row takes UPDATE of some column: the first of the key, so that no value can change."""
+"""Locking a row requires UPDATE of a column: the first of the key, whose value never changes."""
 
 PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -31,21 +31,26 @@ PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
         tables.leases.name: _KEPT,
     }
 )
-"""By table; nobody needs TRUNCATE, REFERENCES or TRIGGER."""
+"""Privileges by table. Nobody needs TRUNCATE, REFERENCES or TRIGGER."""
 
 _ROLE = text(
     "SELECT r.rolsuper OR EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = "
     "CAST(current_schema() AS regnamespace) AND pg_has_role(r.oid, c.relowner, 'USAGE')) "
     "FROM pg_roles r WHERE r.rolname = :role"
 )
-# Names cannot be bound in a GRANT, so PostgreSQL itself quotes them.
+# GRANT takes no bound names, so PostgreSQL quotes them.
 _QUOTED = text("SELECT quote_ident(CAST(:role AS text)), quote_ident(current_schema())")
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Gives the role what it needs of the migrated schema, and takes whatever else it was given.
+    """Grant a role its privileges on the migrated schema, and revoke all others.
 
-    Raises UsageError for a role that does not exist, or that no grant would bind.
+    Args:
+        connection: A connection of the schema's owner.
+        role: The role's name.
+
+    Raises:
+        UsageError: The role does not exist, or grants do not restrict it.
     """
     unbound = connection.execute(_ROLE, {"role": role}).scalar()
     if unbound is None:

@@ -23,7 +23,7 @@ from jobs.store.postgres.statements import (
 )
 
 SCORABLE = (LeadStatus.NEW, LeadStatus.CONTACTED, LeadStatus.QUALIFIED, LeadStatus.UNQUALIFIED)
-"""The states that a score may still change."""
+"""States that a score may change."""
 
 _COLUMNS = ", ".join(names(tables.leads))
 _NEW = (
@@ -34,8 +34,8 @@ _ADD = insert_many(
     tables.leads,
     _NEW,
     key=("tenant", "e164"),
-    # A known number is left out beforehand, since ON CONFLICT would wait for a lead whose number
-    # is being changed to one of those that were just inserted.
+    # Known numbers are left out first: ON CONFLICT would wait for a lead whose number
+    # is being changed to one of the inserted numbers.
     where="NOT EXISTS (SELECT FROM leads l WHERE l.tenant = r.tenant AND l.e164 = r.e164)",
     created_at="CAST(:now AS timestamptz)",
     updated_at="CAST(:now AS timestamptz)",
@@ -162,7 +162,7 @@ class PostgresLeads:
 
 
 def matching(where: LeadFilter) -> tuple[Select[tuple[UUID]], dict[str, object]]:
-    """The ids of the leads that the filter names, in their order."""
+    """Return the ids of the leads that a filter selects, in order."""
     leads, tags = tables.leads, tables.lead_tags
     query = select(leads.c.id).where(leads.c.tenant == bindparam("tenant"))
     parameters: dict[str, object] = {"tenant": where.tenant}

@@ -1,4 +1,4 @@
-"""Bringing a database to this version's schema."""
+"""Migrations: bring a database to the current schema."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,28 +21,33 @@ _LOCK = 0x52494E47
 
 
 def upgrade(database_url: str, *, grant_to: str | None = None) -> None:
-    """Brings the schema to this version; several processes may do so at once.
+    """Bring the schema to the current version. Several processes may do so at once.
 
-    grant_to: a role that gets what workers need (`jobs.store.postgres.grants`).
+    Within a running event loop, use `upgrade_async`.
 
-    Not for use within a running event loop: see `upgrade_async`. Raises DatabaseError, and
-    UsageError for a role to which nothing can be granted.
+    Args:
+        database_url: The database.
+        grant_to: A role that gets the privileges of `jobs.store.postgres.grants`.
+
+    Raises:
+        DatabaseError: The database cannot be reached or migrated.
+        UsageError: Nothing can be granted to the role.
     """
     asyncio.run(upgrade_async(database_url, grant_to=grant_to))
 
 
 async def upgrade_async(database_url: str, *, grant_to: str | None = None) -> None:
-    """As `upgrade`, within an event loop."""
+    """Do the same as `upgrade`, within an event loop."""
     await _on_connection(database_url, partial(_upgrade, grant_to=grant_to))
 
 
 def current(database_url: str) -> str | None:
-    """The revision that the database has; None for an empty one."""
+    """Return the revision of a database; None if it is empty."""
     return asyncio.run(_on_connection(database_url, _revision))
 
 
 def newest() -> str | None:
-    """The revision that this version's schema has."""
+    """Return the newest revision."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

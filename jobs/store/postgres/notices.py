@@ -1,4 +1,4 @@
-"""LISTEN: a connection by which PostgreSQL tells this process that something was written."""
+"""LISTEN: a connection on which PostgreSQL notifies this process of writes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from jobs.store.postgres.session import connected
 
 PROBE_EVERY: Final = 30.0
-"""Seconds after which a silent connection has to show that it is still there."""
+"""Seconds without a notification after which the connection is probed."""
 ANSWER_WITHIN: Final = 5.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -21,10 +21,14 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def listening(engine: AsyncEngine, channel: str) -> AsyncIterator[asyncio.Event]:
-    """An event that is set at each notice on the channel, while the block runs.
+    """Open an event that is set at each notification on a channel, while the block runs.
 
-    A connection that breaks is opened anew, after longer and longer pauses while PostgreSQL is
-    away; then the event is set too, for what may have been missed. It is not one of the pool's.
+    A broken connection is replaced, with growing delays during an outage. The event is then set,
+    too, in case notifications were lost. The connection does not belong to the pool.
+
+    Args:
+        engine: The database.
+        channel: The channel's name.
     """
     told = asyncio.Event()
     task = asyncio.create_task(_listen_on_and_on(engine, channel, told))
@@ -53,7 +57,7 @@ async def _listen_on_and_on(engine: AsyncEngine, channel: str, told: asyncio.Eve
 
 
 async def _until_it_breaks(driver: Any) -> None:
-    """Returns when the server closed the connection, or raises what tells that it is dead."""
+    """Return when the server has closed the connection; raise if it is dead."""
     broken = asyncio.Event()
     driver.add_termination_listener(lambda *_: broken.set())
     while not broken.is_set():

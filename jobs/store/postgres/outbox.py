@@ -1,12 +1,12 @@
 """The outbox: follow-up jobs that commit with the change that causes them.
 
-They are rows of the transaction. Right after the commit the same process publishes them, in one
-round trip for all transactions that committed meanwhile, and deletes the rows in the background.
-What a crash or an absent Redis leaves is published by a relay, in order: see `relay.py`.
+They are rows of the transaction. After the commit, the same process publishes them, in one round
+trip for all transactions that have committed meanwhile, and deletes the rows in the background. A
+relay publishes what a crash or an outage of Redis leaves, in order: see `relay.py`.
 
-A NOTIFY in the transaction tells the relays to look. PostgreSQL lets transactions that notify
-commit one after the other only, which halves the commits of a busy process (benchmarks/RESULTS.md),
-so each process notifies at most once a second, and a relay looks again for a while after it.
+A NOTIFY in the transaction wakes the relays. PostgreSQL commits transactions that notify one after
+the other, which halves the commits of a busy process (benchmarks/RESULTS.md). So each process
+notifies at most once per second, and a relay looks again for a while.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from jobs.store.relay import NOTIFY_EVERY
 
 CHANNEL = "ringline_outbox"
 LINGER = 0.05
-"""Seconds for which published rows are gathered, so that one statement deletes many."""
+"""Seconds for which published rows are collected, so that one statement deletes many."""
 LEASE = timedelta(seconds=10)
-"""How long a relay has for one batch; when it dies, another one takes over after that."""
+"""Time that a relay has for one batch; if it dies, another relay takes over after that."""
 
 _ADD = insert_many(
     tables.outbox,
@@ -41,13 +41,13 @@ _ADD = insert_many(
     created_at="clock_timestamp()",
 )
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
-# A row that is locked is being deleted by another process, which published it too.
+# Another process that has published a row, too, may hold it in order to delete it.
 _DELETE = text(
     "DELETE FROM outbox WHERE id = ANY(ARRAY(SELECT id FROM outbox "
     "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE SKIP LOCKED))"
 )
-# Rows are left as they are until they are deleted: to mark them would leave twice the dead ones
-# behind. So that no two relays publish the same, one at a time holds the lease, if there is work.
+# Rows are not marked as published: marks would leave twice as many dead rows
+# behind. A lease, held while there is work, keeps two relays from publishing the same rows.
 _NEXT = text(
     "WITH waiting AS MATERIALIZED (SELECT * FROM outbox WHERE id > :after "
     "AND created_at <= clock_timestamp() - CAST(:older_than AS interval) "
@@ -70,7 +70,7 @@ log = structlog.get_logger(__name__)
 
 
 class Outbox:
-    """Publishes the jobs of committed transactions, those of concurrent ones together."""
+    """Publishes the jobs of committed transactions, those of concurrent transactions together."""
 
     def __init__(self, engine: AsyncEngine, publish: Publish) -> None:
         self._engine = engine
@@ -86,9 +86,13 @@ class Outbox:
         self._turn = asyncio.Lock()
 
     async def write(self, session: Session, jobs: Sequence[JobRequest]) -> float | None:
-        """Adds the jobs to the transaction; answers when it notified, for `committed`.
+        """Add jobs to a transaction.
 
-        Raises TypeError for arguments without a form in JSON.
+        Returns:
+            The time of the notification, for `committed`; None if there was none.
+
+        Raises:
+            TypeError: An argument has no JSON form.
         """
         if not jobs:
             return None
@@ -100,7 +104,7 @@ class Outbox:
         return now
 
     async def committed(self, jobs: Sequence[JobRequest], notified: float | None) -> None:
-        """Returns once the jobs are published, or have to wait for a relay."""
+        """Publish the jobs of a committed transaction, or leave them to a relay."""
         if not jobs:
             return
         if notified is not None:
@@ -150,12 +154,12 @@ class Outbox:
             pass
 
     async def relay(self, older_than: timedelta, limit: int, after: UUID = _FIRST) -> int:
-        """Publishes and deletes rows after that id that nobody published; answers how many.
+        """Publish and delete rows that nobody has published; return their number.
 
-        Calls that follow on each other go on where the last one stopped, so that they do not
-        read again over what was deleted meanwhile. Raises what publishing raises.
+        Successive calls continue where the last call stopped, so that they do not scan deleted rows
+        again. Errors of publishing are raised.
         """
-        async with self._turn:  # the lease keeps other processes out, not this one's tasks
+        async with self._turn:  # the lease keeps out other processes, not tasks of this one
             return await self._relay(older_than, limit, after)
 
     async def _relay(self, older_than: timedelta, limit: int, after: UUID) -> int:
@@ -186,14 +190,14 @@ class Outbox:
         return len(ids)
 
     async def size(self) -> int:
-        """Rows that are not published yet, or not deleted yet by another process."""
+        """Return the number of rows that are not published or not deleted yet."""
         await self._settled()
         async with self._session() as session:
             ((count,),) = await session.rows(_COUNT)
         return int(count)
 
     async def close(self) -> None:
-        """Publishes and deletes what is under way."""
+        """Finish publishing and deleting."""
         self._closing.set()
         await self._settled()
 
@@ -204,7 +208,7 @@ class Outbox:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
-        """A connection on which each statement is a transaction of its own."""
+        """Open a connection on which each statement is a separate transaction."""
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         async with connected(engine) as connection:
             yield Session(connection)

@@ -1,4 +1,4 @@
-"""From rows to records. Hot rows are made without validation: the database has checked them."""
+"""Rows to records. Hot rows skip validation: the database has checked them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -18,19 +18,19 @@ from jobs.store.model import Call, CallEvent, Campaign, Enrolment, EventKind, Le
 E = TypeVar("E", bound=StrEnum)
 
 Pairs = Iterable[tuple[str | None, int]]
-"""A value and how many rows have it."""
+"""Values, each with its number of rows."""
 
 _evidence = TypeAdapter(tuple[Evidence, ...])
 _policy = TypeAdapter(CampaignPolicy)
 
 
 def members(kind: type[E]) -> dict[str, E]:
-    """The enumeration's members by value: a quicker look-up than calling the class."""
+    """Return the members of an enumeration by value: faster than calling the class."""
     return {member.value: member for member in kind}
 
 
 def optional(kind: type[E]) -> Callable[[str | None], E | None]:
-    """As `members`, for a column that may be NULL."""
+    """Return the same as `members`, for a column that may be NULL."""
     known = members(kind)
     return lambda value: None if value is None else known[value]
 
@@ -69,7 +69,7 @@ def _summed(known: Mapping[str, E], rows: Pairs) -> dict[E, int]:
 
 @lru_cache(maxsize=256)
 def policy_of(text: str) -> CampaignPolicy:
-    """The policy that this JSON text describes; campaigns share few of them."""
+    """Return the policy in a JSON text. Campaigns share few policies, so they are cached."""
     return _policy.validate_json(text)
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: opening an engine, running statements, and naming what went wrong."""
+"""Connections to PostgreSQL, statements, and database errors."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -15,16 +15,22 @@ from jobs.errors import ConflictError, DatabaseError, UsageError, ValidationErro
 _OTHER_SCHEMA = frozenset({"42P01", "42703"})
 """The SQLSTATEs of an undefined table and an undefined column."""
 _BAD_VALUE = "22"
-"""How the SQLSTATEs of data exceptions begin; asyncpg's own refusals of a value have one too."""
+"""The prefix of the SQLSTATEs of data exceptions, which asyncpg uses for bad values, too."""
 
 
 def open_engine(
     database_url: str, *, pool_size: int, synchronous_commit: Literal["on", "off"] = "on"
 ) -> AsyncEngine:
-    """An engine over asyncpg; connects when it is first used.
+    """Return an engine over asyncpg, which connects on first use.
 
-    database_url: as libpq has it, `postgresql://user:password@host:port/name?sslmode=…`, or
-    `postgresql://user@/name?host=/folder` for a Unix socket. Raises UsageError.
+    Args:
+        database_url: As in libpq: `postgresql://user:password@host:port/name?sslmode=…`, or
+            `postgresql://user@/name?host=/folder` for a Unix socket.
+        pool_size: The number of connections at most.
+        synchronous_commit: PostgreSQL's setting of this name.
+
+    Raises:
+        UsageError: The URL is invalid.
     """
     url, ssl = _for_asyncpg(database_url)
     engine = create_async_engine(
@@ -32,16 +38,17 @@ def open_engine(
         pool_size=pool_size,
         max_overflow=0,
         json_deserializer=orjson.loads,
-        hide_parameters=True,  # they hold phone numbers
+        hide_parameters=True,  # parameters contain phone numbers
         connect_args={
             **ssl,
             "prepared_statement_cache_size": 500,
             "server_settings": {
                 "application_name": "ringline",
-                # A process that was frozen within a transaction must not keep its locks.
+                # A process that freezes within a transaction must not keep its locks.
                 "idle_in_transaction_session_timeout": "30s",
                 "jit": "off",
-                # A plan that was cached while a table was small reads it whole when it has grown.
+                # A plan cached while a table was small would still scan the table after it has
+                # grown.
                 "plan_cache_mode": "force_custom_plan",
                 "synchronous_commit": synchronous_commit,
                 "timezone": "UTC",
@@ -55,7 +62,7 @@ def open_engine(
 def _for_asyncpg(database_url: str) -> tuple[URL, dict[str, str]]:
     try:
         url = make_url(database_url)
-    except (ArgumentError, ValueError):  # without their texts, which quote the password
+    except (ArgumentError, ValueError):  # their texts quote the password
         url = None
     if url is None or url.get_backend_name() not in {"postgresql", "postgres"}:
         raise UsageError("the database's URL must have the form postgresql://user@host/name")
@@ -64,14 +71,14 @@ def _for_asyncpg(database_url: str) -> tuple[URL, dict[str, str]]:
 
 
 def _refuse_closed(connection: Any, record: object, proxy: object) -> None:
-    """Has the pool replace a connection that the server has closed; costs no round trip."""
+    """Make the pool replace a connection that the server has closed, without a round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of the pool; what its user did not commit is rolled back."""
+    """Open a connection of the pool; whatever is not committed is rolled back."""
     async with AsyncExitStack() as stack:
         with database_errors():
             connection = await stack.enter_async_context(engine.connect())
@@ -79,7 +86,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 class Session:
-    """One transaction's connection."""
+    """The connection of one transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -87,38 +94,38 @@ class Session:
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> Sequence[Any]:
-        """All rows that the statement answers."""
+        """Run a statement and return all rows."""
         with database_errors():
             return (await self._connection.execute(statement, parameters)).all()
 
     async def first(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> Any:
-        """The first row, if there is one."""
+        """Run a statement and return the first row, if there is one."""
         with database_errors():
             return (await self._connection.execute(statement, parameters)).first()
 
     async def run(
         self, statement: Executable, parameters: Mapping[str, object] | None = None
     ) -> int:
-        """Runs a statement that answers no rows; answers how many it changed."""
+        """Run a statement without a result; return the number of rows that it changed."""
         with database_errors():
             return (await self._connection.execute(statement, parameters)).rowcount
 
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Raises what happens at the database as an error of `jobs.errors`."""
+    """Raise errors of the database as errors of `jobs.errors`."""
     try:
         yield
     except OSError as error:  # a TimeoutError is one
         raise DatabaseError(f"PostgreSQL cannot be reached: {error}") from error
     except IntegrityError as error:
-        # Without the cause: the driver's text shows the row, a phone number included.
+        # Without the cause: the driver's text quotes the row, which has a phone number.
         raise _refused(error) from None
     except DBAPIError as error:
         if _state(error).startswith(_BAD_VALUE):
-            # Without the cause: the driver's text shows the value.
+            # Without the cause: the driver's text quotes the value.
             kind = type(error.driver_exception).__name__
             raise ValidationError(f"PostgreSQL cannot take a value: {kind}") from None
         raise _mapped(error) from error
@@ -130,7 +137,7 @@ def database_errors() -> Iterator[None]:
 
 
 def _refused(error: IntegrityError) -> Exception:
-    """What the violated constraint says about the row."""
+    """Return a conflict that names the violated constraint."""
     cause = error.driver_exception
     constraint = getattr(cause, "constraint_name", None) or getattr(cause, "column_name", None)
     match _state(error):
@@ -147,7 +154,7 @@ def _state(error: DBAPIError) -> str:
 
 
 def _mapped(error: Exception) -> BaseException:
-    """The error's kind as `as_job_error` has it, in one line without the statement."""
+    """Return the error as `as_job_error` maps it, in one line without the statement."""
     mapped = as_job_error(error)
     if mapped is error or not isinstance(error, DBAPIError):
         return mapped

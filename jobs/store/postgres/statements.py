@@ -1,7 +1,7 @@
-"""Statements that write many rows at once.
+"""Builders of statements that write many rows.
 
-The rows travel as one JSON parameter, whose keys are column names, and PostgreSQL turns them into
-rows of the table's own type. So the text of a statement never varies, whatever the number of rows.
+The rows are one JSON parameter with column names as keys, and PostgreSQL turns them into rows of
+the table's type. So the text of a statement is the same for any number of rows.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,25 +18,25 @@ from jobs.store.postgres.session import Session
 
 
 def encode(rows: object) -> str:
-    """Rows (mappings or records), or any other value, as JSON."""
+    """Return rows (mappings or records), or any other value, as JSON."""
     return orjson.dumps(rows, _plain, orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _plain(value: object) -> object:
-    """What orjson has no form for: the driver's own UUID class, other mappings, Decimal."""
+    """Convert types that orjson does not know: the driver's UUID class, mappings, Decimal."""
     if isinstance(value, UUID):
         return str(value)
     return dict(value) if isinstance(value, Mapping) else to_jsonable_python(value)
 
 
 def names(table: Table, *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    """The table's columns, apart from some."""
+    """Return the names of a table's columns, without some."""
     left_out = set(without)
     return tuple(column.name for column in table.columns if column.name not in left_out)
 
 
 def rows_of(table: Table) -> str:
-    """The parameter `:rows` as a relation with the table's columns."""
+    """Return SQL for the parameter `:rows` as a relation with the table's columns."""
     return f"json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
 
 
@@ -49,10 +49,10 @@ def insert_many(
     tail: str = "",
     **computed: str,
 ) -> TextClause:
-    """Inserts `:rows`; `computed` are columns whose value is an expression over the row `r`.
+    """Return a statement that inserts `:rows`.
 
-    The rows are inserted in the order of their unique key, so that two batches with the same new
-    rows cannot wait for each other.
+    Rows are inserted in the order of their unique key, so that two batches with the same new rows
+    cannot wait for each other. `computed` are columns with an expression over the row `r`.
     """
     targets = ", ".join([*columns, *computed])
     values = ", ".join([*(f"r.{name}" for name in columns), *computed.values()])
@@ -64,11 +64,15 @@ def insert_many(
 
 
 class SaveMany:
-    """Updates the rows of a table that still have the version that their record was read with.
+    """Updates rows that still have the version that their record was read with.
 
-    They are locked in the order of their ids first, so that two batches cannot deadlock.
-    kind: what an error calls a record. columns: those that a record may change. computed: columns
-    whose value is an expression over the record's row `r` and the table's row `t`.
+    The rows are locked in the order of their ids first, so that two batches cannot deadlock.
+
+    Args:
+        table: The table.
+        kind: The name of a record in errors.
+        columns: Columns that a record may change.
+        computed: Columns with an expression over the record's row `r` and the table's row `t`.
     """
 
     def __init__(self, table: Table, kind: str, columns: Sequence[str], **computed: str) -> None:
@@ -85,7 +89,11 @@ class SaveMany:
         )
 
     async def __call__(self, session: Session, records: Sequence[Any]) -> None:
-        """Saves the records. Raises StaleVersionError naming the first that was changed."""
+        """Save records.
+
+        Raises:
+            StaleVersionError: A record was changed since it was read; the first is named.
+        """
         if not records:
             return
         rows = [dict(zip(self._keys, self._values(record), strict=True)) for record in records]
@@ -97,7 +105,7 @@ class SaveMany:
 
 
 def select_by_ids(table: Table, columns: str, *, lock: bool = False) -> TextClause:
-    """The rows with `:ids`, in the order of their ids."""
+    """Return a statement for the rows with `:ids`, in the order of their ids."""
     suffix = " FOR NO KEY UPDATE" if lock else ""
     return text(
         f"SELECT {columns} FROM {table.name} WHERE id = ANY(CAST(:ids AS uuid[])) "
@@ -106,10 +114,10 @@ def select_by_ids(table: Table, columns: str, *, lock: bool = False) -> TextClau
 
 
 def stale(kind: str, key: UUID) -> StaleVersionError:
-    """The row's version is not the one that was read."""
+    """Return the error for a row whose version has changed."""
     return StaleVersionError(f"{kind} {key} was changed since it was read")
 
 
 def as_list(values: Collection[Any]) -> list[Any]:
-    """An array parameter."""
+    """Return values as an array parameter."""
     return values if isinstance(values, list) else list(values)

@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: its unit of work, and its opening and closing."""
+"""The store on PostgreSQL, and its unit of work."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -67,12 +67,18 @@ class PostgresStore:
         pool_size: int = 10,
         synchronous_commit: Literal["on", "off"] = "on",
     ) -> "PostgresStore":
-        """Connects to a migrated database. Raises DatabaseError when it cannot be reached.
+        """Connect to a migrated database.
 
-        publish: takes the jobs of committed transactions, such as `pool.enqueue_many`.
-        clock: gives the ids their time.
-        pool_size: connections at most. synchronous_commit: with `off`, a crash of the server may
-        lose the transactions of its last moments (about 0.6 s), though none of them in part.
+        Args:
+            database_url: The database.
+            publish: Receives the jobs of committed transactions, such as `pool.enqueue_many`.
+            clock: The time of ids.
+            pool_size: Connections at most.
+            synchronous_commit: With `off`, a crash of the server may lose the transactions of its
+                last moments (about 0.6 s), but none of them in part.
+
+        Raises:
+            DatabaseError: The database cannot be reached.
         """
         engine = open_engine(
             database_url, pool_size=pool_size, synchronous_commit=synchronous_commit

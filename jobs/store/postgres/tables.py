@@ -1,4 +1,4 @@
-"""The tables. PostgreSQL only; every moment is a `timestamptz`; every constraint has a name."""
+"""Tables and indexes. Every time is a `timestamptz`, and every constraint has a name."""
 
 from enum import StrEnum
 
@@ -41,25 +41,25 @@ metadata = MetaData(
 Moment = DateTime(timezone=True)
 
 LIVE = "status IN ('scheduled','dialing','unknown','queued','initiated','ringing','in-progress')"
-"""A call that is scheduled or not ended yet."""
+"""A call that is scheduled or has not ended."""
 TO_CALL = "status IN ('queued','retry_wait','callback')"
-"""An enrolment whose next call is to be scheduled, now or later."""
+"""An enrollment whose next call is to be scheduled, now or later."""
 
 UNFETCHED = (
     "kind = 'recording' AND fetched_at IS NULL AND applied_at IS NOT NULL "
     "AND payload ->> 'status' = 'completed'"
 )
-"""An event that tells of a recording which is still to be fetched."""
+"""An event about a recording that is still to be fetched."""
 
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
-    """The column holds a value of this enumeration, or NULL where it may."""
+    """Return a check that a column holds a value of an enumeration, or NULL."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=column)
 
 
 def partial(name: str, *columns: object, where: str) -> Index:
-    """An index over the few rows that a recurring question is about."""
+    """Return an index over the few rows that a recurring query needs."""
     return Index(name, *columns, postgresql_where=text(where))  # type: ignore[arg-type]  # names or text
 
 
@@ -146,7 +146,7 @@ enrolments = Table(
     partial("enrolments_due_idx", "campaign_id", "next_at", "id", where=TO_CALL),
 )
 
-# Only the enrolment is a foreign key: it names the campaign and the lead already, and a key to
+# Only the enrollment is a foreign key: it already names the campaign and the lead, and a key to
 # the campaign would have every batch of calls lock the one campaign row.
 calls = Table(
     "calls",
@@ -176,9 +176,9 @@ calls = Table(
     Column("processed_at", Moment),
     Column("created_at", Moment, nullable=False),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    # The lead's zone when the call was scheduled: a lead that moves does not move its past calls.
+    # The lead's zone at scheduling time: a lead that moves does not move its past calls.
     Column("zone", Text, nullable=False),
-    # The transaction that wrote the row last: what the rollup follows (see analytics.py).
+    # The transaction that wrote the row last, which the rollup follows (see analytics.py).
     Column("change_id", BigInteger, nullable=False),
     UniqueConstraint("enrolment_id", "number"),
     UniqueConstraint("provider_id"),
@@ -206,7 +206,7 @@ call_events = Table(
     Column("payload", JSONB, nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("applied_at", Moment),
-    # Of a recording: when it was stored, or given up.
+    # The time at which a recording was stored or given up.
     Column("fetched_at", Moment),
     UniqueConstraint("provider_id", "kind", "sequence"),
     one_of("kind", EventKind),
@@ -258,7 +258,7 @@ reports = Table(
     Column("created_at", Moment, nullable=False),
 )
 
-# Real time, not business time: the relay asks how long a job has been waiting for its queue.
+# Real time, not business time: the relay needs the real age of a row.
 outbox = Table(
     "outbox",
     metadata,
@@ -268,7 +268,7 @@ outbox = Table(
     Column("kwargs", JSONB, nullable=False),
     Column("defer_until", Moment),
     Column("created_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
-    # Nearly every row is dead a moment after it was written, so vacuum counts the dead ones only.
+    # Nearly every row is dead soon after it was written, so vacuum counts dead rows only.
     postgresql_with={"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 5000},
 )
 

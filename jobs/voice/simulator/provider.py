@@ -84,7 +84,7 @@ class Simulator:
         clock: Business clock.
         sink: Receives the events. `callbacks.attach` adds more sinks, and each batch of events
             goes to one of them. Without a sink, events wait for the first one.
-        seed: Seed of the faults; the plan has a seed of its own.
+        seed: Seed of the faults, apart from the seed of the plan.
         disorder: Faults of callbacks; None for no faults.
         trouble: Faults of requests; None for no faults.
         spacing: Minimum interval between batches of events, in real seconds.

@@ -20,6 +20,8 @@ from jobs.testing.waiting import wait_until
 from tests.integration.workers import ROOT, running
 
 QUEUE = "default"
+COMMAND = "import jobs.default.scripted; from jobs.cli import main; main()"
+"""`ringline` in a process that knows the scripted job."""
 
 
 class Scripted(EngineSettings):
@@ -36,7 +38,12 @@ def waiting(redis_url: str, step: str) -> Iterator["Popen[str]"]:
     """Run the command for a job with the id `one` and a script of one step."""
     words = ["enqueue", "default.scripted", step, "--id", "one", "--wait"]
     child = Popen(  # noqa: S603 - our own command
-        [sys.executable, "-c", "from jobs.cli import main; main()", *words],
+        [
+            sys.executable,
+            "-c",
+            "import jobs.default.scripted; from jobs.cli import main; main()",
+            *words,
+        ],
         stdout=PIPE,
         stderr=PIPE,
         text=True,

@@ -35,7 +35,7 @@ NUMBER = "+12125550101"
 JOBS = {
     job.__qualname__: job
     for domain in (analytics, call, campaign, lead)
-    for job in domain.WorkerSettings.functions.given
+    for job in domain.WorkerSettings.functions.functions
 }
 
 

@@ -8,6 +8,7 @@ from arq.jobs import Job
 
 from jobs.clock import SystemClock
 from jobs.default import WorkerSettings
+from jobs.default.scripted import ScriptedSettings
 from jobs.engine import DeadLetterStore, deserialize
 from jobs.engine.bootstrap.workers import create_worker
 from jobs.engine.client.request import JobRequest
@@ -32,7 +33,7 @@ async def test_script_plays_one_step_per_execution(redis_url: str, database_url:
         assert ping is not None
         assert job is not None
         assert dead is not None
-        await burst(redis_url, WorkerSettings)
+        await burst(redis_url, WorkerSettings, ScriptedSettings)
         assert await ping.result(timeout=1) == "pong"
         assert await job.result(timeout=1) == 3
         letters = await DeadLetterStore(pool).find()
@@ -51,7 +52,7 @@ async def test_outbox_of_a_dead_process_is_published_and_runs_once(
     async with opened(redis_url, database_url) as (pool, store):
         assert await store.outbox_size() == 1
         await wait_until(lambda: store.relay(timedelta(seconds=0.1)))
-        await burst(redis_url, WorkerSettings)
+        await burst(redis_url, WorkerSettings, ScriptedSettings)
         job = Job(str(job_id), pool, "default", deserialize)
         assert await job.result(timeout=1) == 1
         assert await store.outbox_size() == 0
@@ -71,7 +72,7 @@ async def test_job_published_twice_runs_once(redis_url: str, database_url: str) 
         with pytest.raises(ConnectionError):
             await gone.relay(timedelta())
         assert await pool.zcard("default") == 1
-        await burst(redis_url, WorkerSettings)
+        await burst(redis_url, WorkerSettings, ScriptedSettings)
         with pytest.raises(ConnectionError):
             await gone.relay(timedelta())
         assert await pool.zcard("default") == 0
@@ -84,7 +85,7 @@ async def test_worker_relays_at_once_after_a_process_died(
 ) -> None:
     """PostgreSQL notifies the worker; the cron, which relays every 15 s, is off."""
     redis = Address.of(redis_url).arq_settings()
-    worker = create_worker(WorkerSettings, redis_settings=redis, cron_jobs=[])
+    worker = create_worker(WorkerSettings, ScriptedSettings, redis_settings=redis, cron_jobs=[])
     async with opened(redis_url, database_url) as (pool, store), running(worker):
         await wait_until(lambda: "store" in worker.ctx)
         gone = await PostgresStore.open(database_url, publish=unpublished, clock=SystemClock())

@@ -154,7 +154,7 @@ async def test_up_keeps_the_servers_up_until_down(
 
 
 def test_commands_print_the_servers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JOBS_HOME", str(home))
+    monkeypatch.setenv("RINGLINE_HOME", str(home))
     get_settings.cache_clear()
     run = CliRunner().invoke
     try:
@@ -173,14 +173,16 @@ def test_commands_print_the_servers(home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_urls_of_the_settings_take_precedence(home: Path) -> None:
-    settings = Settings(redis_url="redis://r/1", database_url="postgresql://d/x", jobs_home=home)
+    settings = Settings(
+        redis_url="redis://r/1", database_url="postgresql://d/x", ringline_home=home
+    )
     assert redis_url(settings, start=True) == "redis://r/1"
     assert database_url(settings, start=False) == "postgresql://d/x"
     assert not home.exists()
 
 
 def test_error_without_urls_and_servers_names_the_command(home: Path) -> None:
-    settings = Settings(redis_url=None, database_url=None, jobs_home=home)
+    settings = Settings(redis_url=None, database_url=None, ringline_home=home)
     with pytest.raises(ServerError, match=r"REDIS_URL is not set.*`ringline up`$"):
         redis_url(settings, start=False)
     started = database_url(settings, start=True)

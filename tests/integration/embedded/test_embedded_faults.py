@@ -207,7 +207,7 @@ async def test_servers_of_a_moved_folder_stop(home: Path) -> None:
 
 def test_error_names_a_file_in_place_of_the_folder(home: Path) -> None:
     home.touch()
-    with pytest.raises(ServerError, match=rf"{home}: .*; set JOBS_HOME") as error:
+    with pytest.raises(ServerError, match=rf"{home}: .*; set RINGLINE_HOME") as error:
         embedded.use(home)
     assert "\n" not in str(error.value)
     home.unlink()
@@ -235,7 +235,9 @@ def test_error_names_the_read_only_folder(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere; the next test runs as another user")
     tmp_path.chmod(0o500)
-    with pytest.raises(ServerError, match=rf"{tmp_path}/.jobs: Permission denied; set JOBS_HOME"):
+    with pytest.raises(
+        ServerError, match=rf"{tmp_path}/.jobs: Permission denied; set RINGLINE_HOME"
+    ):
         embedded.use(tmp_path / ".jobs")
 
 
@@ -245,7 +247,7 @@ def test_error_of_another_user_names_the_read_only_folder(
 ) -> None:
     shared_home.parent.chmod(0o755)
     with using(shared_home, **another_user) as user:
-        assert f"{shared_home}: Permission denied; set JOBS_HOME" in user.error()
+        assert f"{shared_home}: Permission denied; set RINGLINE_HOME" in user.error()
 
 
 @as_root

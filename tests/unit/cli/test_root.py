@@ -63,18 +63,19 @@ def test_every_command_has_help(name: str) -> None:
             ["enqueue", "lead.qualfy"],
             "ringline: unknown job 'lead.qualfy': did you mean lead.q",
         ),
+        (["enqueue", "default.scripted_"], "ringline: unknown job 'default.scripted_'"),
         (["enqueue", "campaign.tick", "1"], "ringline: campaign.tick: argument 1: Unexpected"),
         (
             ["enqueue", "lead.qualify", "7", "x"],
             "ringline: lead.qualify: lead_ids: UUID input should",
         ),
         (
-            ["enqueue", "default.scripted", "\udcff"],
-            "ringline: default.scripted: argument 1 cannot be se",
+            ["enqueue", "default.ping", "\udcff"],
+            "ringline: default.ping: argument 1 cannot be se",
         ),
         (
-            ["enqueue", "default.scripted", "ok", '["\\ud800"]'],
-            "ringline: default.scripted: argument 2 ",
+            ["enqueue", "default.ping", "ok", '["\\ud800"]'],
+            "ringline: default.ping: argument 2 ",
         ),
         (
             ["enqueue", "default.ping", "--kw", f"x={2**64}"],

@@ -26,15 +26,15 @@ def fresh_settings() -> Iterator[None]:
         ("engine_tasks", "TASK_DOMAINS", '["engine"]', "engine_tasks"),
     ],
 )
-def test_queue_without_a_built_in_settings_class_is_rejected(
+def test_queue_without_a_settings_class_is_rejected(
     queues: str, setting: str, value: str, unserved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(setting, value)
     result = CliRunner().invoke(main, ["worker", queues, "--burst"])
     assert result.exit_code == 2
     assert result.stderr == (
-        f"ringline: no built-in settings class serves {unserved}: "
-        "name your own class by its path, such as my_package.WorkerSettings\n"
+        f"ringline: no known settings class serves {unserved}: name your own class by its path, "
+        "such as my_package.WorkerSettings, here or in TASK_WORKERS\n"
     )
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -10,15 +12,30 @@ import pytest
 
 from jobs import errors
 from jobs.context import JobContext
+from jobs.default import WorkerSettings
 from jobs.default.housekeeping import relay_outbox
-from jobs.default.scripted import ping, run_script
+from jobs.default.ping import ping
+from jobs.default.scripted import ScriptedSettings, run_script
 from jobs.engine import JobRequest
+from jobs.engine.bootstrap.worker_settings import JobFunctions
 from jobs.store.memory import MemoryStore
 from jobs.testing.clock import FrozenClock
 
 
 def on_execution(number: int) -> JobContext:
     return cast("JobContext", {"job_try": number})
+
+
+def test_scripts_run_only_where_they_are_switched_on() -> None:
+    """A script can kill its worker: whoever can enqueue a job must not be able to do that."""
+    assert run_script not in JobFunctions(WorkerSettings.functions).functions
+    assert JobFunctions(ScriptedSettings.functions).functions == [run_script]
+    assert ScriptedSettings.queue_name == WorkerSettings.queue_name
+
+
+def test_a_default_worker_does_not_even_import_scripts() -> None:
+    code = "import sys, jobs.default; sys.exit('jobs.default.scripted' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603  # our own command
 
 
 async def test_ping_returns_pong() -> None:

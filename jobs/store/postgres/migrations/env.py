@@ -1,4 +1,4 @@
-"""What alembic runs for each command; `jobs.store.postgres.migrate` hands it the connection."""
+"""Alembic's environment; `jobs.store.postgres.migrate` passes the connection."""
 
 from alembic import context
 

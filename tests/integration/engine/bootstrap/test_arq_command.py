@@ -1,4 +1,4 @@
-"""The `arq` command on a settings class of ours: it runs, it checks, and it fails in one line."""
+"""The `arq` command on a settings class: burst, check, and one-line errors."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings
-from jobs.engine.client.pool import create_pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.definition.decorator import job
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.names import QueueNames
@@ -53,7 +53,7 @@ async def arq(*arguments: str, redis_url: str | None) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
-async def test_burst_runs_what_a_producer_enqueued(redis_url: str) -> None:
+async def test_burst_runs_enqueued_jobs(redis_url: str) -> None:
     async with await create_pool(redis_url, queues=QueueNames(frozenset({"shell"}))) as pool:
         good = await pool.enqueue_job(greet, "Ada")
         bad = await pool.enqueue_job("shell.greet", 1, 2, 3)
@@ -65,7 +65,7 @@ async def test_burst_runs_what_a_producer_enqueued(redis_url: str) -> None:
         assert [letter.job_id for letter in await DeadLetterStore(pool).find()] == [bad.job_id]
 
 
-async def test_a_queue_of_its_own_server_is_found(
+async def test_queue_on_another_server_is_served(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TASK_QUEUE_URLS", json.dumps({"shell_tasks": redis_url}))
@@ -77,7 +77,7 @@ async def test_a_queue_of_its_own_server_is_found(
         assert await job.result(timeout=1)
 
 
-async def test_check_tells_whether_a_worker_is_alive(redis_url: str) -> None:
+async def test_check_reports_if_a_worker_is_alive(redis_url: str) -> None:
     code, output = await arq(SETTINGS, "--check", redis_url=redis_url)
     assert code == 1
     assert "no health check sentinel value found" in output
@@ -88,7 +88,7 @@ async def test_check_tells_whether_a_worker_is_alive(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--burst", "--check"])
-async def test_no_redis_at_all_is_one_line(option: str) -> None:
+async def test_missing_redis_is_reported_in_one_line(option: str) -> None:
     code, output = await arq(SETTINGS, option, redis_url=None)
     assert code == 1
     assert output == (
@@ -96,16 +96,18 @@ async def test_no_redis_at_all_is_one_line(option: str) -> None:
     )
 
 
-async def test_a_redis_that_refuses_is_one_line(redis_url: str) -> None:
+async def test_refused_login_is_reported_in_one_line(redis_url: str) -> None:
     wrong = redis_url.replace("unix://", "unix://nobody:secret@")
     code, output = await arq(SETTINGS, "--burst", redis_url=wrong)
     assert code == 1
     (line,) = output.splitlines()
-    assert line.startswith("Error: the Redis at unix:///")
+    assert line.startswith("Error: cannot use Redis at unix:///")
     assert "secret" not in line
 
 
-async def test_a_bad_setting_is_one_line(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_invalid_setting_is_reported_in_one_line(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TASK_TIMEOUT", "soon")
     code, output = await arq(SETTINGS, "--burst", redis_url=redis_url)
     assert code == 2
@@ -113,7 +115,7 @@ async def test_a_bad_setting_is_one_line(redis_url: str, monkeypatch: pytest.Mon
     assert line.startswith("Error: TASK_TIMEOUT: ")
 
 
-def test_importing_a_settings_class_opens_and_reads_nothing(
+def test_import_of_a_settings_class_connects_and_reads_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TASK_MAX_JOBS", "not a number")

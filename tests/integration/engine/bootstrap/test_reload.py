@@ -1,4 +1,4 @@
-"""`--reload`: the workers run the code that was written last."""
+"""`--reload`: workers run the latest code."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def reloading(folder: Path, redis_url: str) -> Iterator[Popen[bytes]]:
         child.wait(20)
 
 
-async def test_an_edited_job_runs_as_edited(redis_url: str, tmp_path: Path) -> None:
+async def test_edited_job_runs_as_edited(redis_url: str, tmp_path: Path) -> None:
     module = tmp_path / "edited.py"
     module.write_text(SETTINGS.format(answer="first"))
     async with await create_pool(redis_url) as redis:

@@ -1,4 +1,4 @@
-"""Worker processes as their supervisor starts them."""
+"""Worker processes under their supervisor."""
 
 import asyncio
 import contextlib
@@ -131,13 +131,13 @@ async def supervised(
 
 
 @pytest.mark.parametrize(("code", "ready"), [(SAYS_SO, True), ("", False)])
-async def test_a_child_is_ready_when_it_says_so(code: str, *, ready: bool) -> None:
+async def test_child_is_ready_once_it_announces_it(code: str, *, ready: bool) -> None:
     child = await spawn([sys.executable, "-c", code], None, None)
     assert await child.ready is ready
     assert await child.process.wait() == 0
 
 
-async def test_a_child_may_be_ready_when_nobody_waits_for_it_any_more() -> None:
+async def test_canceled_ready_future_is_no_error() -> None:
     failures: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, failure: failures.append(failure))
@@ -150,7 +150,7 @@ async def test_a_child_may_be_ready_when_nobody_waits_for_it_any_more() -> None:
     assert not failures
 
 
-async def test_children_that_do_not_stop_are_killed_and_told_once(
+async def test_children_that_do_not_stop_get_one_sigterm_and_are_killed(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisors, "_KILL_AFTER", 0.5)
@@ -164,7 +164,7 @@ async def test_children_that_do_not_stop_are_killed_and_told_once(
                 os.kill(pid, 0)
 
 
-async def test_a_child_that_ends_in_time_is_not_hurried(journal: Journal) -> None:
+async def test_child_that_stops_in_time_gets_one_sigterm(journal: Journal) -> None:
     async with supervised(journal) as (supervisor, running):
         await journal.has("ready")
         supervisor.stop()
@@ -173,7 +173,7 @@ async def test_a_child_that_ends_in_time_is_not_hurried(journal: Journal) -> Non
         assert journal.words() == ["started", "ready", "told"]
 
 
-async def test_a_second_stop_is_passed_on(journal: Journal) -> None:
+async def test_second_stop_is_forwarded(journal: Journal) -> None:
     async with supervised(journal) as (supervisor, running):
         await journal.has("ready")
         supervisor.stop()
@@ -183,7 +183,7 @@ async def test_a_second_stop_is_passed_on(journal: Journal) -> None:
         assert await running == 0
 
 
-async def test_a_change_replaces_a_child_that_does_not_stop(
+async def test_reload_replaces_a_child_that_does_not_stop(
     journal: Journal, saves: Saves, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisors, "_KILL_AFTER", 0)
@@ -193,9 +193,7 @@ async def test_a_change_replaces_a_child_that_does_not_stop(
         await journal.has("ready", 2)
 
 
-async def test_a_second_change_does_not_cut_off_what_the_first_one_lets_end(
-    journal: Journal, saves: Saves
-) -> None:
+async def test_second_reload_does_not_abort_running_jobs(journal: Journal, saves: Saves) -> None:
     async with supervised(journal, reload=True) as (supervisor, running):
         await journal.has("ready")
         await saves.save()
@@ -210,7 +208,7 @@ async def test_a_second_change_does_not_cut_off_what_the_first_one_lets_end(
         assert await running == 0
 
 
-async def test_a_stop_does_not_cut_off_what_a_change_lets_end(
+async def test_stop_during_a_reload_does_not_abort_running_jobs(
     journal: Journal, saves: Saves
 ) -> None:
     async with supervised(journal, reload=True) as (supervisor, running):
@@ -223,7 +221,9 @@ async def test_a_stop_does_not_cut_off_what_a_change_lets_end(
         assert journal.words() == ["started", "ready", "told"]
 
 
-async def test_a_change_while_the_first_child_starts(journal: Journal, saves: Saves) -> None:
+async def test_reload_during_the_first_start_restarts_the_child(
+    journal: Journal, saves: Saves
+) -> None:
     starting = "run() if lives else signal.pause()"
     async with supervised(journal, starting, processes=2, reload=True) as (_, running):
         await journal.has("started")
@@ -232,22 +232,24 @@ async def test_a_change_while_the_first_child_starts(journal: Journal, saves: Sa
         assert not running.done()
 
 
-async def test_a_change_ends_the_pause_after_a_death(
+async def test_reload_ends_the_restart_delay(
     journal: Journal,
     saves: Saves,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(supervisors, "FIRST_PAUSE", 1000)
-    monkeypatch.setattr(supervisors, "LONGEST_PAUSE", 1000)
+    monkeypatch.setattr(supervisors, "MIN_RESTART_DELAY", 1000)
+    monkeypatch.setattr(supervisors, "MAX_RESTART_DELAY", 1000)
     dies_once = "run() if lives else os.write(ready, b'1')"
     async with supervised(journal, dies_once, reload=True):
-        await wait_until(lambda: "another one is started in 1000 s" in caplog.text)
+        await wait_until(lambda: "delay=1000s" in caplog.text)
         await saves.save()
         await journal.has("ready")
 
 
-async def test_reload_without_watchfiles(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reload_without_watchfiles_is_refused(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     async with supervised(journal, reload=True) as (_, running):
         with pytest.raises(UsageError, match=r"pip install 'ringline\[reload\]'"):
@@ -255,7 +257,9 @@ async def test_reload_without_watchfiles(journal: Journal, monkeypatch: pytest.M
     assert not journal.lines()
 
 
-async def test_files_that_cannot_be_watched_any_more(journal: Journal, saves: Saves) -> None:
+async def test_error_of_the_file_watcher_stops_the_supervisor(
+    journal: Journal, saves: Saves
+) -> None:
     async with supervised(journal, reload=True) as (_, running):
         pid = await journal.has("ready")
         saves.waiting.put_nowait(OSError("OS file watch limit reached"))
@@ -265,9 +269,7 @@ async def test_files_that_cannot_be_watched_any_more(journal: Journal, saves: Sa
             await running
 
 
-def test_the_working_folder_hides_none_of_our_modules(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_working_folder_shadows_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("jobs", "settings", "redis"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('of the user')")
     monkeypatch.chdir(tmp_path)
@@ -277,6 +279,6 @@ def test_the_working_folder_hides_none_of_our_modules(
     assert shown.returncode == 0, shown.stderr
 
 
-def test_a_checkout_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkout_runs_without_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert "-P" not in command()  # it would take the folder out of Python's path

@@ -1,4 +1,4 @@
-"""Several workers in one process, on two databases, which are as apart as two servers."""
+"""Several workers in one process, on two databases that represent two servers."""
 
 import asyncio
 import json
@@ -29,9 +29,7 @@ def two_servers(
 
 
 @pytest.mark.parametrize("started", [True, False])
-async def test_workers_that_were_told_to_stop_have_no_other_burst_due(
-    two_servers: None, *, started: bool
-) -> None:
+async def test_stopped_workers_have_no_further_burst(two_servers: None, *, started: bool) -> None:
     """As when their supervisor is gone: no signal tells of it."""
     all_up = asyncio.Barrier(3)
 
@@ -51,7 +49,7 @@ async def test_workers_that_were_told_to_stop_have_no_other_burst_due(
         assert await serving is False
 
 
-async def test_each_worker_is_closed(two_servers: None) -> None:
+async def test_all_workers_are_closed(two_servers: None) -> None:
     closed: list[dict[str, Any]] = []
 
     async def shutdown(ctx: dict[str, Any]) -> None:

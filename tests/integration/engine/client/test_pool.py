@@ -1,4 +1,4 @@
-"""Enqueuing: by name and by function, one and many, deferred, expiring, next to arq's own pool."""
+"""Enqueuing: by name, by function, in bulk, deferred, expiring, and next to arq's own pool."""
 
 import asyncio
 import time
@@ -21,7 +21,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.clock import ScaledClock
-from jobs.engine.client.pool import BATCH, Pool, create_pool
+from jobs.engine.client.pool import BATCH, Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest, request
 from jobs.engine.connection.connect import NoRedisError
 from jobs.engine.connection.script_channel import ScriptChannel
@@ -88,7 +89,7 @@ async def lives(pool: Pool, queued: Job | None) -> float:
     return float(await pool.pttl(JOB + queued.job_id)) / 1000
 
 
-async def test_the_name_says_the_queue(pool: Pool) -> None:
+async def test_job_name_determines_the_queue(pool: Pool) -> None:
     assert await queue_of(pool, await pool.enqueue_job("lead.qualify", 1)) == {"lead_tasks"}
     assert await queue_of(pool, await pool.enqueue_job("other.thing")) == {"rest"}
     assert await queue_of(pool, await pool.enqueue_job("leads")) == {"rest"}
@@ -99,7 +100,7 @@ async def test_the_name_says_the_queue(pool: Pool) -> None:
     assert await queue_of(pool, await pool.enqueue_job("lead.elsewhere")) == {"slow"}
 
 
-async def test_another_name_of_a_queue_means_it_everywhere(pool: Pool, redis_url: str) -> None:
+async def test_queue_alias_works_in_every_method(pool: Pool, redis_url: str) -> None:
     assert await queue_of(pool, await pool.enqueue_job(aliased)) == {"lead_tasks"}
     assert await queue_of(pool, await pool.enqueue_job("lead.aliased_test")) == {"lead_tasks"}
     many = await pool.enqueue_many([request(aliased), JobRequest("x", queue="lead_queue")])
@@ -112,7 +113,7 @@ async def test_another_name_of_a_queue_means_it_everywhere(pool: Pool, redis_url
         assert len(await other.queued_jobs()) == 5
 
 
-async def test_a_worker_serves_both_names_of_its_queue(redis_url: str) -> None:
+async def test_worker_serves_its_queue_by_name_and_alias(redis_url: str) -> None:
     async def seen(ctx: dict[str, Any]) -> str:
         return "seen"
 
@@ -135,7 +136,7 @@ async def test_a_worker_serves_both_names_of_its_queue(redis_url: str) -> None:
         await stock.aclose(close_connection_pool=True)
 
 
-async def test_by_function(pool: Pool) -> None:
+async def test_job_is_enqueued_by_function(pool: Pool) -> None:
     queued = await pool.enqueue_job(pool_test, 7, word="two")
     assert queued is not None
     info = await queued.info()
@@ -145,20 +146,20 @@ async def test_by_function(pool: Pool) -> None:
     assert await queued.status() is JobStatus.queued
 
 
-async def test_an_id_is_taken_once(pool: Pool) -> None:
+async def test_duplicate_id_is_refused(pool: Pool) -> None:
     assert await pool.enqueue_job("lead.qualify", 1, _job_id="one") is not None
     assert await pool.enqueue_job("lead.qualify", 2, _job_id="one") is None
     (first,) = await pool.queued_jobs(queue_name="lead_tasks")
     assert list(first.args) == [1]
 
 
-async def test_a_kept_result_blocks_its_id(pool: Pool) -> None:
+async def test_id_with_a_kept_result_is_refused(pool: Pool) -> None:
     await pool.set(RESULT + "one", b"{}")
     assert await pool.enqueue_job("lead.qualify", _job_id="one") is None
     assert await pool.enqueue_many([JobRequest("lead.qualify", job_id="one")]) == [None]
 
 
-async def test_an_id_that_runs_though_its_job_has_expired_is_taken(pool: Pool) -> None:
+async def test_id_of_a_running_job_is_refused_after_its_expiry(pool: Pool) -> None:
     """The end of the running one would take the new one along."""
     await pool.enqueue_job("lead.pool_test", 1, _job_id="x")
     await pool.zadd("lead_tasks", {"x": -time.time() * 1000})
@@ -169,12 +170,12 @@ async def test_an_id_that_runs_though_its_job_has_expired_is_taken(pool: Pool) -
     assert await pool.enqueue_job("lead.pool_test", 2, _job_id="x") is not None
 
 
-async def test_a_mark_that_outlives_its_job_blocks_nothing(pool: Pool) -> None:
+async def test_in_progress_key_without_a_job_does_not_block_the_id(pool: Pool) -> None:
     await pool.set(IN_PROGRESS + "x", "1", px=60_000)
     assert await pool.enqueue_job("lead.pool_test", 1, _job_id="x") is not None
 
 
-async def test_deferring(pool: Pool) -> None:
+async def test_job_may_be_deferred(pool: Pool) -> None:
     assert -5 < await due_in(pool, await pool.enqueue_job("lead.qualify")) <= 0
     by = await pool.enqueue_job("lead.qualify", _defer_by=timedelta(minutes=1))
     assert 55 < await due_in(pool, by) <= 60
@@ -189,7 +190,7 @@ async def test_deferring(pool: Pool) -> None:
         await pool.enqueue_job("lead.qualify", _defer_until=moment, _defer_by=1)
 
 
-async def test_a_moment_that_is_past_goes_before_what_is_due_now(pool: Pool) -> None:
+async def test_job_due_in_the_past_precedes_jobs_due_now(pool: Pool) -> None:
     now = datetime.now(UTC)
     past = await pool.enqueue_job("lead.qualify", 1, _defer_until=now - timedelta(hours=4))
     assert -4 * 3600 - 5 < await due_in(pool, past) <= -4 * 3600
@@ -208,7 +209,7 @@ async def test_a_moment_that_is_past_goes_before_what_is_due_now(pool: Pool) -> 
     assert [one.args[0] for one in await pool.queued_jobs(queue_name="lead_tasks")][-2:] == [1, 2]
 
 
-async def test_a_moment_is_read_by_the_business_clock(redis_url: str) -> None:
+async def test_defer_until_follows_the_business_clock(redis_url: str) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     clock = ScaledClock(start, rate=60, epoch=time.time())
     async with await create_pool(redis_url, queues=DOMAINS, clock=clock) as pool:
@@ -218,7 +219,7 @@ async def test_a_moment_is_read_by_the_business_clock(redis_url: str) -> None:
         assert -65 < await due_in(pool, queued) <= -60
 
 
-async def test_expiry(pool: Pool) -> None:
+async def test_expiry_counts_from_the_due_time_or_from_now(pool: Pool) -> None:
     default = await pool.enqueue_job("lead.qualify", _defer_by=100)
     assert await lives(pool, default) == pytest.approx(DEFAULT_EXPIRY_MS / 1000 + 100, abs=5)
     deadline = await pool.enqueue_job("lead.qualify", _defer_by=10, _expires=30)
@@ -247,12 +248,12 @@ async def test_contradictory_times_are_refused(
     assert await pool.queued_jobs(queue_name="lead_tasks") == []
 
 
-async def test_what_cannot_be_serialized_is_told(pool: Pool) -> None:
+async def test_argument_that_cannot_be_serialized_is_an_error(pool: Pool) -> None:
     with pytest.raises(SerializationError, match=r"lead\.qualify"):
         await pool.enqueue_job("lead.qualify", object())
 
 
-async def test_many_are_answered_in_order(pool: Pool) -> None:
+async def test_bulk_results_follow_the_order_of_the_requests(pool: Pool) -> None:
     total = 2 * BATCH + 10
     requests = [
         JobRequest("lead.qualify" if n % 2 else "rest.job", (n,), job_id=f"job-{n % (total - 5)}")
@@ -265,7 +266,7 @@ async def test_many_are_answered_in_order(pool: Pool) -> None:
     assert await pool.zcard("lead_tasks") + await pool.zcard("rest") == total - 5
 
 
-async def test_many_with_options_of_their_own(pool: Pool) -> None:
+async def test_bulk_requests_have_individual_options(pool: Pool) -> None:
     first, second, third = await pool.enqueue_many(
         [
             JobRequest("lead.qualify", defer_by=50),
@@ -283,7 +284,7 @@ async def test_many_with_options_of_their_own(pool: Pool) -> None:
     assert await third.status() is JobStatus.queued
 
 
-async def test_many_large_ones_go_in_calls_that_a_server_takes() -> None:
+async def test_large_payloads_are_split_into_several_calls() -> None:
     async with own_redis() as server, await create_pool(server.url) as pool:
         await pool.config_set("proto-max-bulk-len", 2_000_000)
         requests = [JobRequest("x", ("y" * 50_000,), queue="chosen") for _ in range(100)]
@@ -291,7 +292,7 @@ async def test_many_large_ones_go_in_calls_that_a_server_takes() -> None:
         assert await pool.zcard("chosen") == 101
 
 
-async def test_nothing_is_left_of_what_goes_to_a_key_that_is_no_queue(pool: Pool) -> None:
+async def test_failed_enqueue_leaves_no_payload_behind(pool: Pool) -> None:
     """A payload without its place in a queue would block its id until it expires."""
     await pool.set("other", "1")
     requests = [JobRequest("x", job_id=queue, queue=queue) for queue in ("slow", "other", "rest")]
@@ -304,25 +305,25 @@ async def test_nothing_is_left_of_what_goes_to_a_key_that_is_no_queue(pool: Pool
     assert await pool.enqueue_job("x", _job_id="other") is not None
 
 
-async def test_none_of_a_batch_that_cannot_be_serialized_is_enqueued(pool: Pool) -> None:
+async def test_batch_with_an_invalid_argument_is_not_enqueued(pool: Pool) -> None:
     with pytest.raises(SerializationError):
         await pool.enqueue_many([JobRequest("lead.qualify"), JobRequest("x", (object(),))])
     assert await pool.keys() == []
     assert await pool.enqueue_many([]) == []
 
 
-async def test_more_callers_than_connections_wait_for_each_other(pool: Pool) -> None:
+async def test_concurrent_callers_open_a_bounded_number_of_connections(pool: Pool) -> None:
     queued = await asyncio.gather(*(pool.enqueue_job("lead.qualify", n) for n in range(500)))
     assert len({one.job_id for one in queued if one}) == 500
     clients = await pool.client_list()
     assert len(clients) <= 130
 
 
-def test_a_pool_of_another_event_loop_is_refused(redis_url: str) -> None:
+def test_pool_of_another_event_loop_is_refused(redis_url: str) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
         pool = first.run(create_pool(redis_url))
         first.run(pool.enqueue_job("double", 1))
-        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+        with pytest.raises(RuntimeError, match="only in the event loop that used it first"):
             second.run(pool.enqueue_job("double", 2))
         first.run(pool.aclose(close_connection_pool=True))
 
@@ -340,7 +341,7 @@ async def test_all_callers_share_one_connection() -> None:
         assert await pool.zcard("lead_tasks") == 300
 
 
-async def test_enqueuing_goes_on_after_redis_was_restarted() -> None:
+async def test_enqueuing_continues_after_a_redis_restart() -> None:
     async with own_redis() as server, await create_pool(server.url) as pool:
         assert await pool.enqueue_job("lead.x", 1)
         server.kill()
@@ -352,7 +353,7 @@ async def test_enqueuing_goes_on_after_redis_was_restarted() -> None:
 
 
 @pytest.mark.parametrize("tries", [1, 2])
-async def test_enqueuing_is_retried_as_the_options_say(
+async def test_enqueuing_is_retried_by_redis_pys_options(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, tries: int
 ) -> None:
     address = Address.of(redis_url).arq_settings()
@@ -377,7 +378,7 @@ async def test_enqueuing_is_retried_as_the_options_say(
 
 
 @pytest.mark.parametrize("many", [False, True])
-async def test_a_lost_answer_makes_nothing_of_an_id_that_the_pool_made(
+async def test_retry_after_a_lost_reply_returns_jobs_with_random_ids(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, many: bool
 ) -> None:
     """It can be there by the first try only. Of a chosen one nobody knows who enqueued it."""
@@ -409,7 +410,7 @@ async def test_a_lost_answer_makes_nothing_of_an_id_that_the_pool_made(
         assert await pool.zcard("lead_tasks") == len(made) + 1
 
 
-async def test_a_redis_that_does_not_answer_is_an_error_in_time() -> None:
+async def test_unresponsive_redis_ends_in_a_timeout() -> None:
     brief = "?socket_timeout=0.2"
     async with own_redis() as server, await create_pool(server.url + brief) as pool:
         server.freeze()
@@ -420,7 +421,7 @@ async def test_a_redis_that_does_not_answer_is_an_error_in_time() -> None:
         assert await pool.enqueue_job("lead.x", 2)
 
 
-async def test_an_expired_job_does_not_stop_a_listing(pool: Pool) -> None:
+async def test_listing_skips_expired_jobs(pool: Pool) -> None:
     gone = await pool.enqueue_job("lead.qualify", 1)
     await pool.enqueue_job("lead.qualify", 2)
     assert gone is not None
@@ -428,7 +429,7 @@ async def test_an_expired_job_does_not_stop_a_listing(pool: Pool) -> None:
     assert [list(one.args) for one in await pool.queued_jobs(queue_name="lead_tasks")] == [[2]]
 
 
-async def test_one_that_runs_is_listed_at_the_time_when_it_was_due(pool: Pool) -> None:
+async def test_running_job_is_listed_with_its_due_time(pool: Pool) -> None:
     """A claimed one is in the queue at the negative of it."""
     now = int(time.time() * 1000)
     queued = [await pool.enqueue_job("lead.qualify", number) for number in range(3)]
@@ -449,7 +450,7 @@ async def test_one_that_runs_is_listed_at_the_time_when_it_was_due(pool: Pool) -
         assert now <= (info.score or 0) <= now + 2
 
 
-async def test_to_abort_one_that_runs_leaves_it_where_it_is(pool: Pool) -> None:
+async def test_abort_does_not_move_a_running_job(pool: Pool) -> None:
     """By its due time arq takes it for a deferred one, where this machine's clock is behind."""
     queued = await pool.enqueue_job("lead.qualify")
     assert queued is not None
@@ -461,7 +462,7 @@ async def test_to_abort_one_that_runs_leaves_it_where_it_is(pool: Pool) -> None:
     assert await pool.zscore(ABORT, queued.job_id)
 
 
-async def test_a_result_is_listed_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_result_is_listed_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis may name a key twice, while others come or go."""
     scan = Pool.scan
 
@@ -492,7 +493,7 @@ async def test_a_result_is_listed_once(pool: Pool, monkeypatch: pytest.MonkeyPat
     assert [(one.job_id, one.result) for one in results] == [(str(n), n) for n in range(250)]
 
 
-async def test_our_jobs_and_arqs_are_the_same(pool: Pool, stock: ArqRedis) -> None:
+async def test_jobs_are_interchangeable_with_arqs(pool: Pool, stock: ArqRedis) -> None:
     """What either enqueues, the other reads, an arq worker runs, and both read its result."""
     ours = await pool.enqueue_job(pool_test, 7)
     theirs = await stock.enqueue_job("lead.pool_test", 8, _queue_name="lead_tasks")
@@ -517,7 +518,7 @@ async def test_our_jobs_and_arqs_are_the_same(pool: Pool, stock: ArqRedis) -> No
     assert all(before <= after for before, after in pairwise(times))
 
 
-async def test_sharing_the_connections_of_arqs_pool(stock: ArqRedis) -> None:
+async def test_pool_may_share_the_connections_of_arqs_pool(stock: ArqRedis) -> None:
     pool = Pool.sharing(stock, queues=DOMAINS)
     assert await queue_of(pool, await pool.enqueue_job("lead.qualify")) == {"lead_tasks"}
     await pool.aclose()
@@ -525,12 +526,12 @@ async def test_sharing_the_connections_of_arqs_pool(stock: ArqRedis) -> None:
 
 
 @pytest.mark.parametrize("kind", [RedisSettings.from_dsn, LazyRedisSettings])
-async def test_arqs_settings_are_taken_too(redis_url: str, kind: type[RedisSettings]) -> None:
+async def test_pool_accepts_arqs_settings(redis_url: str, kind: type[RedisSettings]) -> None:
     async with await create_pool(kind(redis_url), queues=DOMAINS) as pool:
         assert await pool.enqueue_job("lead.qualify", uuid4()) is not None
 
 
-async def test_a_wrong_password_is_one_line(redis_url: str) -> None:
+async def test_wrong_password_is_reported_in_one_line(redis_url: str) -> None:
     url = redis_url.replace("unix://", "unix://nobody:secret@")
     with pytest.raises(NoRedisError, match=r"cannot use Redis at unix:///.*: ") as raised:
         await create_pool(url)

@@ -1,4 +1,4 @@
-"""Queues on several Redis servers: here two databases of one, which are as apart as two servers."""
+"""Queues on several Redis servers, represented by two databases of one server."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from jobs.cli import main
 from jobs.context import DomainSettings, JobContext
 from jobs.default import WorkerSettings as DefaultSettings
+from jobs.default.scripted import ScriptedSettings
 from jobs.embedded.folder import Servers
 from jobs.embedded.redis_databases import leased_database
 from jobs.engine import JobRequest, Pool, QueueUrls, create_pool, job
@@ -65,7 +66,7 @@ async def pool(redis_url: str, other_url: str) -> AsyncIterator[Pool]:
         yield pool
 
 
-async def test_each_job_goes_to_its_queues_server(pool: Pool, redis_url: str) -> None:
+async def test_job_goes_to_the_server_of_its_queue(pool: Pool, redis_url: str) -> None:
     one = await pool.enqueue_job("call.dial", _job_id="one")
     many = await pool.enqueue_many([LEAD, CALL, LEAD, CALL, CALL])
     queues = [job._queue_name for job in many if job]
@@ -80,7 +81,7 @@ async def test_each_job_goes_to_its_queues_server(pool: Pool, redis_url: str) ->
     assert await pool.enqueue_job("call.dial", _job_id="one") is None
 
 
-async def test_the_pool_of_one_server_knows_the_others(pool: Pool) -> None:
+async def test_pool_of_each_server_reaches_the_others(pool: Pool) -> None:
     there = pool.at("call_tasks")
     assert there.at("lead_tasks") is pool
     assert there.at("call_queue") is pool.at("call_queue") is there
@@ -91,7 +92,7 @@ async def test_the_pool_of_one_server_knows_the_others(pool: Pool) -> None:
     assert await pool.enqueue_job("lead.qualify")
 
 
-async def test_one_connection_takes_no_job_of_another_server(pool: Pool) -> None:
+async def test_client_refuses_jobs_of_another_server(pool: Pool) -> None:
     """WAIT would tell of the wrong one."""
     async with pool.client() as one:
         assert await one.enqueue_job("lead.qualify")
@@ -104,7 +105,7 @@ async def test_one_connection_takes_no_job_of_another_server(pool: Pool) -> None
     assert await pool.at("call_tasks").zcard("call_tasks") == 1
 
 
-async def test_one_server_that_is_down_does_not_keep_jobs_from_the_others(
+async def test_unavailable_server_does_not_block_jobs_of_the_others(
     redis_url: str, tmp_path: Path
 ) -> None:
     urls = QueueUrls(redis_url, {"call_tasks": f"unix://{tmp_path}/nobody.sock"})
@@ -114,9 +115,7 @@ async def test_one_server_that_is_down_does_not_keep_jobs_from_the_others(
         assert await pool.zcard("lead_tasks") == 1
 
 
-async def test_one_process_serves_queues_on_different_servers(
-    redis_url: str, other_url: str
-) -> None:
+async def test_process_serves_queues_on_several_servers(redis_url: str, other_url: str) -> None:
     urls = QueueUrls(redis_url, {"aside_tasks": other_url})
     environment = {"TASK_QUEUE_URLS": json.dumps(urls.others)}
     async with await create_pool(urls) as pool:
@@ -128,7 +127,7 @@ async def test_one_process_serves_queues_on_different_servers(
             assert await asyncio.to_thread(supervisor.wait, 15) == 0
 
 
-async def test_one_server_that_goes_away_leaves_the_other_at_work(
+async def test_outage_of_one_server_does_not_stop_the_other_worker(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with own_redis() as server:
@@ -154,7 +153,7 @@ async def runs(pool: Pool, queue: str) -> None:
     assert await job.result(timeout=20, poll_delay=0.05)
 
 
-async def test_a_burst_goes_on_while_one_server_brings_jobs_to_another(
+async def test_burst_continues_while_jobs_enqueue_on_another_server(
     redis_url: str, other_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
@@ -166,7 +165,7 @@ async def test_a_burst_goes_on_while_one_server_brings_jobs_to_another(
             assert (await near.get("left"), await far.get("left")) == (b"1", b"0")
 
 
-async def test_one_worker_cannot_serve_two_servers(
+async def test_worker_for_two_servers_is_refused(
     redis_url: str, other_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with several(monkeypatch, redis_url, {"aside_tasks": other_url}):
@@ -178,13 +177,13 @@ async def test_one_worker_cannot_serve_two_servers(
         ]
 
 
-def test_the_commands_look_everywhere(
+def test_commands_cover_all_servers(
     redis_url: str, other_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
     with several(monkeypatch, redis_url, {"default": other_url}):
         made = jobs("enqueue", "default.scripted", "fail:ValidationError", "ok")
-        asyncio.run(work_off(DefaultSettings))
+        asyncio.run(work_off(DefaultSettings, ScriptedSettings))
         job_id = made.stdout.strip()
         assert job_id in jobs("failed", "list").stdout
         assert "ValidationError" in jobs("failed", "show", job_id).stdout

@@ -135,7 +135,7 @@ async def test_worker_waits_and_resumes(
     assert len(set(claiming)) == len(claiming), "each reason is logged once"
     similar_lines = Counter(re.sub(r"\d+", "", line) for line in lines)
     assert max(similar_lines.values()) <= 2, "at most two finish calls are in flight"
-    assert sum("Redis is back" in line for line in caplog.messages) == 1
+    assert sum("Redis is available again" in line for line in caplog.messages) == 1
 
 
 async def _worker(server: OwnRedis, work: Callable[..., Any]) -> Worker:

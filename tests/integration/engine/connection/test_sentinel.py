@@ -52,7 +52,7 @@ async def test_a_failover_under_load_loses_nothing(capfd: pytest.CaptureFixture[
     lines = capfd.readouterr().err.splitlines()
     reasons = [line.partition("claiming waits for Redis")[2] for line in lines]
     assert max(Counter(filter(None, reasons)).values()) == 1, "each reason is logged once"
-    assert sum("Redis is back" in line for line in lines) == 1
+    assert sum("Redis is available again" in line for line in lines) == 1
 
 
 async def _has_failed_over(trio: Trio, old: int) -> bool:

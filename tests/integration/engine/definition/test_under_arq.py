@@ -10,7 +10,8 @@ from arq.jobs import Job, JobStatus
 from arq.worker import JobExecutionFailed, Retry, Worker, create_worker
 
 from jobs.engine.bootstrap.worker_settings import EngineSettings
-from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.pool import Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.definition.decorator import job
 from jobs.engine.definition.retry import RetryPolicy, retry
 from jobs.engine.monitoring.counters import QueueStats, read_stats

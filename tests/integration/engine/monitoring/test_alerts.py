@@ -1,4 +1,4 @@
-"""Dead letters are told of beside the jobs: once for each kind of failure, and to no job's harm."""
+"""Alerts about dead letters: at most once per fingerprint and interval, in the background."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Receiver:
-    """A server that keeps what is posted to it, and answers with `status`; 0: not at all."""
+    """HTTP server that records request bodies and responds with `status`, or never if 0."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -67,7 +67,7 @@ class Receiver:
         fields = dict(line.lower().split(b": ", 1) for line in head.splitlines()[1:] if line)
         self.posted.append(json.loads(await reader.readexactly(int(fields[b"content-length"]))))
         if self.status:
-            writer.write(b"HTTP/1.1 %d Told\r\nContent-Length: 0\r\n\r\n" % self.status)
+            writer.write(b"HTTP/1.1 %d Status\r\nContent-Length: 0\r\n\r\n" % self.status)
         else:
             await reader.read()
         writer.close()
@@ -76,14 +76,14 @@ class Receiver:
 
 @asynccontextmanager
 async def receiver(monkeypatch: pytest.MonkeyPatch, status: int = 204) -> AsyncIterator[Receiver]:
-    """What TASK_ALERT_URL names, for as long as the block runs."""
-    made = Receiver(status)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    """Serve TASK_ALERT_URL during the block."""
+    server_state = Receiver(status)
+    server = await asyncio.start_server(server_state.serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     monkeypatch.setenv("TASK_ALERT_URL", f"http://{host}:{port}/hook")
     get_settings.cache_clear()
     async with server:
-        yield made
+        yield server_state
 
 
 def worker_of(redis_url: str, **options: Any) -> arq.worker.Worker:
@@ -91,7 +91,7 @@ def worker_of(redis_url: str, **options: Any) -> arq.worker.Worker:
     return create_worker(WorkerSettings, redis_settings=redis, handle_signals=False, **options)
 
 
-def stock_worker_of(redis_url: str) -> arq.worker.Worker:
+def arq_worker_of(redis_url: str) -> arq.worker.Worker:
     redis = Address.of(redis_url).arq_settings()
     settings = cast("type[WorkerSettingsBase]", WorkerSettings)
     return arq.worker.create_worker(settings, redis_settings=redis, handle_signals=False)
@@ -105,15 +105,15 @@ def dead(number: int, fingerprint: str = "same") -> Outcome:
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
-@pytest.mark.parametrize("made", [worker_of, stock_worker_of])
-async def test_each_kind_of_failure_is_posted_once(
-    pool: Pool, redis_url: str, monkeypatch: pytest.MonkeyPatch, made: Any
+@pytest.mark.parametrize("make_worker", [worker_of, arq_worker_of])
+async def test_each_fingerprint_is_posted_once(
+    pool: Pool, redis_url: str, monkeypatch: pytest.MonkeyPatch, make_worker: Any
 ) -> None:
-    async with receiver(monkeypatch) as server, running(made(redis_url)):
+    async with receiver(monkeypatch) as server, running(make_worker(redis_url)):
         for number in range(5):
             await pool.enqueue_job("alert.fail", number)
-        letters = DeadLetterStore(pool)
-        await wait_until(lambda: _count(letters, 5))
+        dead_letters = DeadLetterStore(pool)
+        await wait_until(lambda: _count(dead_letters, 5))
         await wait_until(lambda: server.posted)
         await pool.enqueue_job("alert.stumble", _job_id="two")
         await wait_until(lambda: len(server.posted) == 2)
@@ -123,110 +123,110 @@ async def test_each_kind_of_failure_is_posted_once(
     assert "ann@" not in json.dumps(first)
     assert first["error"].startswith("ValueError: ")
     assert f"ringline failed show {first['job_id']}" in first["text"]
-    letter = await letters.get("two")
-    assert letter is not None
-    assert second["fingerprint"] == letter.fingerprint != first["fingerprint"]
+    dead_letter = await dead_letters.get("two")
+    assert dead_letter is not None
+    assert second["fingerprint"] == dead_letter.fingerprint != first["fingerprint"]
 
 
-async def _count(letters: DeadLetterStore, wanted: int) -> bool:
-    return await letters.count() == wanted
+async def _count(dead_letters: DeadLetterStore, expected: int) -> bool:
+    return await dead_letters.count() == expected
 
 
 @pytest.mark.parametrize("status", [500, 302, 0])
-async def test_a_receiver_that_fails_holds_nobody_up(
+async def test_failing_receiver_does_not_delay_jobs(
     pool: Pool, redis_url: str, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(subject, "PATIENCE", 3.0)
+    monkeypatch.setattr(subject, "TIMEOUT", 3.0)
     async with receiver(monkeypatch, status) as server, running(worker_of(redis_url)):
         await pool.enqueue_job("alert.fail", 1)
         await wait_until(lambda: len(server.posted) == 1)
         job = await pool.enqueue_job("alert.work")
         assert job is not None
         assert await job.result(timeout=5, poll_delay=0.02) == "done"
-        await wait_until(lambda: _is_free_again(pool))
+        await wait_until(lambda: _may_alert_again(pool))
         await pool.enqueue_job("alert.fail", 2)
         await wait_until(lambda: len(server.posted) == 2)
     assert await DeadLetterStore(pool).count() == 2
 
 
-async def _is_free_again(pool: Pool) -> bool:
+async def _may_alert_again(pool: Pool) -> bool:
     return not await pool.keys("ringline:alerted:*")
 
 
-async def test_without_a_receiver_nobody_is_told(pool: Pool, redis_url: str) -> None:
+async def test_dead_letter_is_kept_without_a_receiver(pool: Pool, redis_url: str) -> None:
     async with running(worker_of(redis_url)):
         await pool.enqueue_job("alert.fail", 1)
         await wait_until(lambda: _count(DeadLetterStore(pool), 1))
 
 
-async def test_a_settings_class_has_a_hook_of_its_own(pool: Pool, redis_url: str) -> None:
-    told: list[str] = []
+async def test_settings_class_may_set_its_own_hook(pool: Pool, redis_url: str) -> None:
+    alerted: list[str] = []
 
-    async def tell(outcome: Outcome) -> None:
-        told.append(outcome.job_id)
-        raise RuntimeError("and then it breaks")
+    async def send(outcome: Outcome) -> None:
+        alerted.append(outcome.job_id)
+        raise RuntimeError("the hook failed")
 
-    async with running(worker_of(redis_url, on_dead_letter=tell)):
+    async with running(worker_of(redis_url, on_dead_letter=send)):
         await pool.enqueue_job("alert.fail", 1, _job_id="one")
-        await wait_until(lambda: told == ["one"])
+        await wait_until(lambda: alerted == ["one"])
         await pool.enqueue_job("alert.fail", 2, _job_id="two")
-        await wait_until(lambda: told == ["one", "two"])
+        await wait_until(lambda: alerted == ["one", "two"])
 
 
-async def test_workers_that_close_let_their_alerts_out(pool: Pool, redis_url: str) -> None:
-    told: list[str] = []
+async def test_closing_waits_for_alerts_under_way(pool: Pool, redis_url: str) -> None:
+    alerted: list[str] = []
 
-    async def tell(outcome: Outcome) -> None:
+    async def send(outcome: Outcome) -> None:
         await asyncio.sleep(0.1)
-        told.append(outcome.job_id)
+        alerted.append(outcome.job_id)
 
-    alerts = Alerts(tell, pool)
+    alerts = Alerts(send, pool)
     alerts(dead(1))
     await alerts.close()
-    assert told == ["job-1"]
+    assert alerted == ["job-1"]
 
 
-async def test_all_workers_together_tell_once_in_a_while(pool: Pool) -> None:
-    told: list[str] = []
+async def test_alerts_are_limited_over_all_workers(pool: Pool) -> None:
+    alerted: list[str] = []
 
-    async def tell(outcome: Outcome) -> None:
-        told.append(outcome.job_id)
+    async def send(outcome: Outcome) -> None:
+        alerted.append(outcome.job_id)
 
     for number in range(3):  # three workers
-        alerts = Alerts(tell, pool, every=timedelta(seconds=0.2))
+        alerts = Alerts(send, pool, every=timedelta(seconds=0.2))
         alerts(dead(number))
         await alerts.close()
-    assert told == ["job-0"]
+    assert alerted == ["job-0"]
 
-    await wait_until(lambda: _is_free_again(pool))
+    await wait_until(lambda: _may_alert_again(pool))
     alerts(dead(3))
     await alerts.close()
-    assert told == ["job-0", "job-3"]
+    assert alerted == ["job-0", "job-3"]
 
 
-async def test_a_flood_of_failures_is_cut(pool: Pool) -> None:
-    go, told = asyncio.Event(), []
+async def test_alerts_beyond_the_maximum_are_dropped(pool: Pool) -> None:
+    go, alerted = asyncio.Event(), []
 
-    async def tell(outcome: Outcome) -> None:
-        told.append(outcome.job_id)
+    async def send(outcome: Outcome) -> None:
+        alerted.append(outcome.job_id)
         await go.wait()
 
-    alerts = Alerts(tell, pool)
+    alerts = Alerts(send, pool)
     for number in range(3 * MAX_CONCURRENT):
         alerts(dead(number, fingerprint=str(number)))
     go.set()
     await alerts.close()
-    assert len(told) == MAX_CONCURRENT
+    assert len(alerted) == MAX_CONCURRENT
 
 
-async def test_only_dead_letters_are_told_of(pool: Pool) -> None:
-    told: list[Outcome] = []
+async def test_other_outcomes_cause_no_alert(pool: Pool) -> None:
+    alerted: list[Outcome] = []
 
-    async def tell(outcome: Outcome) -> None:
-        told.append(outcome)
+    async def send(outcome: Outcome) -> None:
+        alerted.append(outcome)
 
-    alerts = Alerts(tell, pool)
-    for ending in set(OutcomeKind) - {OutcomeKind.DEAD}:
-        alerts(dead(1)._replace(kind=ending))
+    alerts = Alerts(send, pool)
+    for kind in set(OutcomeKind) - {OutcomeKind.DEAD}:
+        alerts(dead(1)._replace(kind=kind))
     await alerts.close()
-    assert told == []
+    assert alerted == []

@@ -1,4 +1,4 @@
-"""The counters of a queue: what outcomes add, and what is read back."""
+"""Counters and log lines of outcomes."""
 
 import math
 import random
@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from jobs.engine import EngineSettings, job, retry
 from jobs.engine.bootstrap.workers import create_worker
-from jobs.engine.client.pool import Pool, create_pool
+from jobs.engine.client.pool import Pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.client.request import JobRequest
 from jobs.engine.monitoring.counters import (
     QueueStats,
@@ -50,15 +51,15 @@ def outcome(
     )
 
 
-async def test_what_is_counted_is_read(pool: Pool) -> None:
+async def test_stats_return_the_counted_outcomes(pool: Pool) -> None:
     endings = (
         [OutcomeKind.DONE] * 6
         + [OutcomeKind.RETRIED] * 3
         + [OutcomeKind.DEAD, OutcomeKind.DISCARDED]
     )
     endings += [OutcomeKind.ABORTED, OutcomeKind.RELEASED]
-    for one in [*map(outcome, endings), outcome(queue="call_tasks")]:
-        await count_outcome(pool, one)
+    for counted in [*map(outcome, endings), outcome(queue="call_tasks")]:
+        await count_outcome(pool, counted)
     stats = await read_stats(pool, "lead_tasks")
     assert (stats.done, stats.retried, stats.dead, stats.discarded) == (6, 3, 1, 1)
     assert (stats.aborted, stats.released) == (1, 1)
@@ -70,7 +71,7 @@ async def test_what_is_counted_is_read(pool: Pool) -> None:
 @job("stats.robbed", queue="stats_tasks")
 @retry()
 async def robbed(ctx: dict[str, Any]) -> None:
-    """Someone else has it by the time it ends."""
+    """Lose the lease to another worker."""
     await ctx["redis"].set(IN_PROGRESS + ctx["job_id"], "someone:else")
 
 
@@ -79,9 +80,7 @@ class Settings(EngineSettings):
     functions = (robbed,)
 
 
-async def test_an_end_that_was_refused_is_not_counted_even_if_it_was_the_last(
-    redis_url: str, pool: Pool
-) -> None:
+async def test_rejected_completion_is_not_counted(redis_url: str, pool: Pool) -> None:
     await pool.enqueue_job("stats.robbed", _queue_name="stats_tasks")
     worker = create_worker(Settings, redis_pool=await create_pool(redis_url), max_burst_jobs=1)
     worker.burst = True
@@ -91,7 +90,7 @@ async def test_an_end_that_was_refused_is_not_counted_even_if_it_was_the_last(
     assert (stats.running, stats.done) == (1, 0)
 
 
-async def test_a_queue_that_has_done_nothing(pool: Pool) -> None:
+async def test_unused_queue_has_no_ratios(pool: Pool) -> None:
     stats = await read_stats(pool, "lead_tasks")
     assert (stats.length, stats.done) == (0, 0)
     assert stats.success_rate is None
@@ -99,33 +98,33 @@ async def test_a_queue_that_has_done_nothing(pool: Pool) -> None:
     assert stats.quantile(0.5) is None
 
 
-async def test_waiting_scheduled_and_running(pool: Pool) -> None:
+async def test_stats_count_waiting_scheduled_and_running_jobs(pool: Pool) -> None:
     await pool.enqueue_many(
         [JobRequest("x", job_id=f"due-{n}") for n in range(4)]
         + [JobRequest("x", defer_by=60) for _ in range(2)]
     )
-    await pool.set(IN_PROGRESS + "due-1", b"1")  # as a stock worker marks it
+    await pool.set(IN_PROGRESS + "due-1", b"1")  # as arq's worker marks a running job
     score = await pool.zscore("default", "due-2")
     assert score is not None
-    await pool.zadd("default", {"due-2": -score})  # as ours does
+    await pool.zadd("default", {"due-2": -score})  # as `Worker` does
     stats = await read_stats(pool, "default")
     assert (stats.waiting, stats.scheduled, stats.running, stats.length) == (2, 2, 2, 6)
 
 
 @given(st.lists(st.floats(min_value=1e-5, max_value=3600), min_size=1, max_size=200))
-def test_quantiles_are_right_to_five_percent(seconds: list[float]) -> None:
+def test_quantiles_are_accurate_to_five_percent(seconds: list[float]) -> None:
     fields = Counter(counter_update("q", OutcomeKind.DONE, s)[2] for s in seconds)
     durations = {int(name[5:]): n for name, n in fields.items() if name.startswith("took:")}
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     ordered = sorted(seconds)
     for q in (0.5, 0.95, 1):
         exact = ordered[max(math.ceil(len(ordered) * q), 1) - 1]
-        found = stats.quantile(q)
-        assert found is not None
-        assert found.total_seconds() == pytest.approx(exact, rel=0.05, abs=1e-6)
+        quantile = stats.quantile(q)
+        assert quantile is not None
+        assert quantile.total_seconds() == pytest.approx(exact, rel=0.05, abs=1e-6)
 
 
-def test_the_histogram_of_a_real_spread() -> None:
+def test_quantiles_of_lognormal_durations_are_accurate() -> None:
     source = random.Random(1)
     seconds = [source.lognormvariate(-3, 1) for _ in range(5000)]
     fields = Counter(counter_update("q", OutcomeKind.DONE, s)[2] for s in seconds)
@@ -133,16 +132,16 @@ def test_the_histogram_of_a_real_spread() -> None:
     stats = QueueStats("q", 0, 0, 0, 0, 0, 0, 0, 0, 0, durations)
     exact = quantiles(seconds, n=100)
     for percent in (50, 95, 99):
-        found = stats.quantile(percent / 100)
-        assert found is not None
-        assert found.total_seconds() == pytest.approx(exact[percent - 1], rel=0.06)
+        quantile = stats.quantile(percent / 100)
+        assert quantile is not None
+        assert quantile.total_seconds() == pytest.approx(exact[percent - 1], rel=0.06)
 
 
-def test_nothing_took_less_than_nothing() -> None:
+def test_negative_duration_counts_as_zero() -> None:
     assert bucket(0) == bucket(-3) == 0
 
 
-def test_an_outcome_is_counted_in_its_queues_hash() -> None:
+def test_outcome_is_counted_in_the_hash_of_its_queue() -> None:
     name, ending, took = counter_update("b", OutcomeKind.DONE, 0.02)
     assert (name, ending) == (counters("b"), "done")
     assert took == f"took:{bucket(20_000)}"
@@ -153,7 +152,7 @@ def test_an_outcome_is_counted_in_its_queues_hash() -> None:
     ("ending", "level"),
     [(OutcomeKind.DONE, "info"), (OutcomeKind.RETRIED, "warning"), (OutcomeKind.DEAD, "error")],
 )
-def test_each_outcome_is_one_line(ending: OutcomeKind, level: str) -> None:
+def test_outcome_is_logged_on_one_line(ending: OutcomeKind, level: str) -> None:
     with capture_logs() as lines:
         log_outcome(outcome(ending, error="RuntimeError: bug"))
     (line,) = lines
@@ -164,7 +163,7 @@ def test_each_outcome_is_one_line(ending: OutcomeKind, level: str) -> None:
     assert line.get("retry_in") == (5 if ending is OutcomeKind.RETRIED else None)
 
 
-def test_of_many_jobs_a_second_only_some_have_a_line() -> None:
+def test_lines_per_second_are_limited_for_done_jobs() -> None:
     log = OutcomeLog(lines_a_second=3)
     second = timedelta(seconds=1)
     with capture_logs() as lines:
@@ -176,7 +175,7 @@ def test_of_many_jobs_a_second_only_some_have_a_line() -> None:
     assert [line.get("unlogged", 0) for line in lines] == [0, 0, 0, 7, 0]
 
 
-def test_an_error_is_masked_and_on_one_line() -> None:
+def test_error_is_masked_and_on_one_line() -> None:
     text = masked_error(ValueError("no mail\nfor ada@example.com"))
     assert text.startswith("ValueError: no mail for ")
     assert "ada@example.com" not in text

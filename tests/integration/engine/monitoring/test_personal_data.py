@@ -1,5 +1,7 @@
-"""People's data in all that comes out: leads with marked names, numbers and addresses go through
-real workers and fail at many points, and nothing of them may be seen in the end."""
+"""Personal data in outputs: leads with marked names, numbers and addresses fail in real workers.
+
+No log line, dead letter, command output or Redis key may contain a mark.
+"""
 
 import asyncio
 import os
@@ -44,7 +46,7 @@ PEOPLE: Final = f"""phone,name,email,company
 @job("personal.greet", queue="personal_tasks")
 @retry(max_retries=1)
 async def greet(ctx: dict[str, Any], name: str, contact: dict[str, Any]) -> None:
-    """Fails as careless code does: its error repeats what it was given."""
+    """Fail with an error that repeats the arguments."""
     try:
         raise KeyError(name, contact["phone"])
     except KeyError as error:
@@ -64,8 +66,8 @@ def settings(monkeypatch: pytest.MonkeyPatch, redis_url: str, database_url: str)
         yield
 
 
-def started(*words: str) -> "subprocess.Popen[str]":
-    """A command of Python's, its output kept."""
+def start_python(*words: str) -> "subprocess.Popen[str]":
+    """Start a Python process and capture its output."""
     return subprocess.Popen(  # noqa: S603  # our own command
         [sys.executable, *words],
         stdout=subprocess.PIPE,
@@ -77,25 +79,25 @@ def started(*words: str) -> "subprocess.Popen[str]":
 
 
 async def output(*words: str) -> str:
-    return (await asyncio.to_thread(started(*words).communicate))[0]
+    return (await asyncio.to_thread(start_python(*words).communicate))[0]
 
 
 async def jobs(*arguments: str) -> str:
-    """What a `ringline` command prints, in this process."""
+    """Return the output of a `ringline` command, run in this process."""
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     return result.stdout + result.stderr
 
 
-async def strict(database_url: str) -> None:
-    """Has the database refuse rows, in the words in which it does."""
+async def add_constraints(database_url: str) -> None:
+    """Make the database refuse some rows, with its own error texts."""
     connection = await asyncpg.connect(database_url)
     await connection.execute("CREATE UNIQUE INDEX ON leads (email)")
     await connection.execute("ALTER TABLE leads ADD CHECK (name NOT LIKE 'Refused%')")
     await connection.close()
 
 
-def attempts(first: object, second: object) -> list[tuple[object, dict[str, object]]]:
-    """Updates of leads that fail, each for a reason of its own."""
+def failing_updates(first: object, second: object) -> list[tuple[object, dict[str, object]]]:
+    """Return updates of leads that fail, each for a different reason."""
     return [
         (uuid4(), {"name": NAME, "number": NUMBER}),
         (first, {"number": "+1 212 555 0188"}),
@@ -114,7 +116,7 @@ def attempts(first: object, second: object) -> list[tuple[object, dict[str, obje
 
 
 async def fail_everywhere(pool: Pool, lead_ids: Sequence[object]) -> int:
-    failing = attempts(*lead_ids)
+    failing = failing_updates(*lead_ids)
     for who, changes in failing:
         await pool.enqueue_job("lead.update", who, changes)
     await pool.enqueue_job("lead.qualify", *lead_ids)
@@ -128,13 +130,13 @@ async def imported(store: PostgresStore) -> list[object]:
     return [lead.id for lead in sorted(leads, key=lambda lead: lead.e164)]
 
 
-async def test_nothing_personal_comes_out(
+async def test_output_contains_no_personal_data(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "people.csv"
     path.write_text(PEOPLE)
-    seen = [await jobs("lead", "import", str(path))]
-    await strict(database_url)
+    outputs = [await jobs("lead", "import", str(path))]
+    await add_constraints(database_url)
     async with opened(redis_url, database_url) as (pool, store):
         leads = await imported(store)
         assert len(leads) == 2
@@ -145,38 +147,40 @@ async def test_nothing_personal_comes_out(
             "personal.greet", NAME, contact=contact, _queue_name="personal_tasks"
         )
         bad = f'{{"name": "{NAME}", "email": "{NAME}"}}'
-        words = ["enqueue", "lead.update", str(leads[0]), bad, "--id", "told", "--wait"]
-        told = started("-c", "from jobs.cli import main; main()", *words)
-        await wait_until(lambda: pool.zscore("lead_tasks", "told"), timeout=30)
+        words = ["enqueue", "lead.update", str(leads[0]), bad, "--id", "waiting", "--wait"]
+        waiting_command = start_python("-c", "from jobs.cli import main; main()", *words)
+        await wait_until(lambda: pool.zscore("lead_tasks", "waiting"), timeout=30)
 
         queues = f"lead_tasks,{__name__}.WorkerSettings"
-        seen.append(await output("-m", "jobs.worker", queues, "--burst", "--loglevel", "DEBUG"))
-        seen.append((await asyncio.to_thread(told.communicate))[0])
-        assert "the job failed" in seen[-1]
-        assert await DeadLetterStore(pool).count() == dead + 2, seen
+        outputs.append(await output("-m", "jobs.worker", queues, "--burst", "--loglevel", "DEBUG"))
+        outputs.append((await asyncio.to_thread(waiting_command.communicate))[0])
+        assert "the job failed" in outputs[-1]
+        assert await DeadLetterStore(pool).count() == dead + 2, outputs
 
         dead += await fail_everywhere(pool, leads)
-        seen.append(await output("-m", "arq", "jobs.lead.WorkerSettings", "--burst", "--verbose"))
-        assert await DeadLetterStore(pool).count() == dead + 2, seen
+        outputs.append(
+            await output("-m", "arq", "jobs.lead.WorkerSettings", "--burst", "--verbose")
+        )
+        assert await DeadLetterStore(pool).count() == dead + 2, outputs
 
-        seen += [str(key) async for key in pool.scan_iter()]
+        outputs += [str(key) async for key in pool.scan_iter()]
         for key in [keys.DEAD_LETTERS, *map(keys.counters, ("lead_tasks", "personal_tasks"))]:
-            seen.append(str(await cast("Awaitable[dict[bytes, bytes]]", pool.hgetall(key))))
-        letters = await DeadLetterStore(pool).find()
-    seen += [await jobs("failed", "show", letter.job_id) for letter in letters]
+            outputs.append(str(await cast("Awaitable[dict[bytes, bytes]]", pool.hgetall(key))))
+        dead_letters = await DeadLetterStore(pool).find()
+    outputs += [await jobs("failed", "show", dead_letter.job_id) for dead_letter in dead_letters]
     for words in (["failed", "list"], ["failed", "list", "--json"], ["status", "--json"]):
-        seen.append(await jobs(*words))
-    seen.append(await jobs("--debug", "enqueue", "lead.update", "--kw", f"{NUMBER} {MAIL}"))
+        outputs.append(await jobs(*words))
+    outputs.append(await jobs("--debug", "enqueue", "lead.update", "--kw", f"{NUMBER} {MAIL}"))
 
-    for text in seen:
+    for text in outputs:
         assert not MARKS.findall(text), text
-    assert "Z••• Q•••" in "".join(seen)
-    assert "job_dead" in seen[1]
-    assert ":lead.update(…)" in seen[3]
+    assert "Z••• Q•••" in "".join(outputs)
+    assert "job_dead" in outputs[1]
+    assert ":lead.update(…)" in outputs[3]
 
 
-async def test_only_the_owner_reads_the_rejected_rows(tmp_path: Path) -> None:
-    """They hold the rows as they were: that is what the file is for."""
+async def test_rejected_rows_are_readable_only_by_the_owner(tmp_path: Path) -> None:
+    # The file holds unmasked rows, for correction.
     path = tmp_path / "people.csv"
     path.write_text(PEOPLE)
     await jobs("lead", "import", str(path))

@@ -1,4 +1,4 @@
-"""Settings classes for workers that are hard to end, or easy to end by mistake."""
+"""Settings classes for workers that are hard to stop, or easy to stop by mistake."""
 
 import asyncio
 import multiprocessing

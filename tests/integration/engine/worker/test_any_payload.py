@@ -1,4 +1,4 @@
-"""A worker that is fed with anything: each payload ends, and the worker goes on."""
+"""Random payloads: each job ends, and the worker runs the next one."""
 
 import asyncio
 import json
@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 
 from jobs.engine import EngineSettings, job
 from jobs.engine.bootstrap.workers import create_worker, serve
-from jobs.engine.client.pool import create_pool
+from jobs.engine.client.pools import create_pool
 from jobs.engine.connection.urls import Address
 from jobs.engine.queue.dead_letter_store import DeadLetterStore
 from jobs.engine.queue.inspection import left_behind
 from jobs.engine.queue.keys import JOB
 
-QUEUE = "fed_tasks"
+QUEUE = "payload_tasks"
 
 
-@job("fed.work", queue=QUEUE)
+@job("payload.work", queue=QUEUE)
 async def work(ctx: dict[str, Any], number: int) -> int:
     return number
 
 
-class Fed(EngineSettings):
+class Payloads(EngineSettings):
     queue_name = QUEUE
     functions = (work,)
     requeue_unknown = False
@@ -40,7 +40,7 @@ values = st.recursive(
 )
 fields = {
     "t": values | st.none(),
-    "f": values | st.just("fed.work"),
+    "f": values | st.just("payload.work"),
     "a": values | st.just([7]),
     "k": values | st.just({}),
     "et": values | st.just(1),
@@ -51,24 +51,27 @@ payloads = st.binary(max_size=60) | st.fixed_dictionaries(fields).map(
 
 
 def payload(**fields: object) -> bytes:
-    return json.dumps({"t": None, "f": "fed.work", "a": [7], "k": {}, "et": 1} | fields).encode()
+    return json.dumps(
+        {"t": None, "f": "payload.work", "a": [7], "k": {}, "et": 1} | fields
+    ).encode()
 
 
-async def fed(redis_url: str, data: Sequence[bytes]) -> None:
+async def run_with_payloads(redis_url: str, data: Sequence[bytes]) -> None:
+    """Run jobs with these payloads and one good job; check that nothing is left in Redis."""
     async with await create_pool(redis_url) as pool:
         await pool.flushdb()
-        for number, one in enumerate(data):
-            await pool.set(f"{JOB}{number}", one)
+        for number, job_payload in enumerate(data):
+            await pool.set(f"{JOB}{number}", job_payload)
             await pool.zadd(QUEUE, {str(number): 1})
-        good = await pool.enqueue_job("fed.work", 7, _queue_name=QUEUE)
+        good = await pool.enqueue_job("payload.work", 7, _queue_name=QUEUE)
         assert good is not None
         redis = Address.of(redis_url).arq_settings()
         async with asyncio.timeout(20):
-            await serve(create_worker(Fed, redis_settings=redis, burst=True))
+            await serve(create_worker(Payloads, redis_settings=redis, burst=True))
         assert await good.result(timeout=1) == 7
         assert not await left_behind(pool, [QUEUE])
-        for letter in await DeadLetterStore(pool).find():
-            letter.shown_arguments()
+        for dead_letter in await DeadLetterStore(pool).find():
+            dead_letter.shown_arguments()
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,5 +100,5 @@ async def fed(redis_url: str, data: Sequence[bytes]) -> None:
         payload(t=1.5),
     ]
 )
-def test_the_worker_ends_each_and_goes_on(redis_url: str, data: list[bytes]) -> None:
-    asyncio.run(fed(redis_url, data))
+def test_worker_ends_each_payload_and_runs_the_next(redis_url: str, data: list[bytes]) -> None:
+    asyncio.run(run_with_payloads(redis_url, data))

@@ -1,4 +1,4 @@
-"""Any number of jobs, any number of slots: a burst has an end, and nothing is left of it."""
+"""A burst ends, for any number of jobs and slots, and leaves nothing in Redis."""
 
 import asyncio
 from random import Random
@@ -14,21 +14,21 @@ BURSTS = 8
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_burst_ends_with_all_jobs(redis_url: str, seed: int) -> None:
-    """Ends and starts that fall together in every way must not leave a job to its lease."""
+async def test_burst_ends_with_all_jobs(redis_url: str, seed: int) -> None:
+    """No job waits for its lease to expire, however starts and ends of jobs coincide."""
     random = Random(seed)
 
-    async def some(ctx: dict[str, Any]) -> None:
-        kind = random.random()
-        if kind < 0.6:
-            await asyncio.sleep(0 if kind < 0.3 else 0.004 * random.random())
+    async def work(ctx: dict[str, Any]) -> None:
+        duration = random.random()
+        if duration < 0.6:
+            await asyncio.sleep(0 if duration < 0.3 else 0.004 * random.random())
 
     async with await create_pool(redis_url) as pool:
         for _ in range(BURSTS):
             jobs = random.choice([1, 3, 50, 99, 100, 101, 200, 500])
-            await pool.enqueue_many([JobRequest("some", queue=QUEUE)] * jobs)
+            await pool.enqueue_many([JobRequest("work", queue=QUEUE)] * jobs)
             worker = Worker(
-                [func(some, name="some")],
+                [func(work, name="work")],
                 redis_pool=await create_pool(redis_url),
                 job_serializer=serialize,
                 job_deserializer=deserialize,
@@ -40,5 +40,5 @@ async def test_a_burst_ends_with_all_jobs(redis_url: str, seed: int) -> None:
             async with asyncio.timeout(worker.lease - 1):
                 await worker.main()
             assert worker.jobs_complete == jobs
-            assert not await pool.keys("arq:[!h]*")  # but for the sign of life
+            assert not await pool.keys("arq:[!h]*")  # all but arq's health-check key
             await worker.close()

@@ -1,4 +1,4 @@
-"""Workers that are replaced under load: nothing is lost, and no try is used up."""
+"""Workers that are replaced under load lose no job and use up no try."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,37 +16,37 @@ from jobs.testing.waiting import wait_until
 from tests.integration.scripted_settings import QUEUE
 from tests.integration.workers import process
 
-AT_ONCE = 300
+MAX_JOBS = 300
 
 
-async def test_stopping_with_hundreds_of_jobs_under_way(pool: Pool, redis_url: str) -> None:
-    jobs = await _enqueue(pool, 2 * AT_ONCE, "chaos.work", 1.0)
+async def test_stop_with_hundreds_of_running_jobs_loses_none(pool: Pool, redis_url: str) -> None:
+    jobs = await _enqueue(pool, 2 * MAX_JOBS, "chaos.work", 1.0)
     ids = {job.job_id for job in jobs}
     for round_ in (1, 2):
-        with process(redis_url, "Chaos", "--max-jobs", str(AT_ONCE), grace=0.1) as worker:
-            await wait_until(partial(_have_started, pool, round_ * AT_ONCE), timeout=30)
+        with process(redis_url, "Chaos", "--max-jobs", str(MAX_JOBS), grace=0.1) as worker:
+            await wait_until(partial(_have_started, pool, round_ * MAX_JOBS), timeout=30)
             await _stop(worker)
-        assert await pool.zcount(QUEUE, 1, "+inf") == len(ids), "all are in their places"
+        assert await pool.zcount(QUEUE, 1, "+inf") == len(ids), "every job is queued again"
         for prefix in ("arq:in-progress:", "arq:retry:"):
             assert not [key async for key in pool.scan_iter(match=prefix + "*", count=1000)]
-    with process(redis_url, "Chaos", "--max-jobs", str(2 * AT_ONCE)):
+    with process(redis_url, "Chaos", "--max-jobs", str(2 * MAX_JOBS)):
         await wait_until(lambda: _is_empty(pool), timeout=30)
-    ended = [one.decode() for one in await pool.lrange("ended", 0, -1)]  # type: ignore[misc]  # typed for both clients
+    ended = [job_id.decode() for job_id in await pool.lrange("ended", 0, -1)]  # type: ignore[misc]  # typed for both clients
     assert sorted(ended) == sorted(ids)
     assert {await _try_of(job) for job in jobs} == {1}
     stats = await read_stats(pool, QUEUE)
-    assert (stats.done, stats.released, stats.retried) == (2 * AT_ONCE, 2 * AT_ONCE, 0)
+    assert (stats.done, stats.released, stats.retried) == (2 * MAX_JOBS, 2 * MAX_JOBS, 0)
     assert not await left_behind(pool, [QUEUE])
 
 
-async def test_a_job_of_the_next_release_waits_for_it(pool: Pool, redis_url: str) -> None:
+async def test_job_of_the_next_release_waits_for_its_worker(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos") as old:
         jobs = await _enqueue(pool, 50, "chaos.newer")
         await wait_until(lambda: _deferred(pool, 50), timeout=30)
         known = await _enqueue(pool, 50, "chaos.wait", 0)
         assert {await job.result(timeout=10) for job in known} == {str(old.pid)}
         with process(redis_url, "Newer") as new:
-            # The old one goes on taking some of them, and puts them back, until it is stopped.
+            # Until it is stopped, the old worker claims some of the jobs and requeues them.
             await _due_or_done(pool)
             await _stop(old)
             await wait_until(lambda: _due_or_done(pool), timeout=30)
@@ -56,8 +56,8 @@ async def test_a_job_of_the_next_release_waits_for_it(pool: Pool, redis_url: str
 
 
 async def _enqueue(pool: Pool, count: int, name: str, *args: float) -> Sequence[Job]:
-    made = await pool.enqueue_many([JobRequest(name, args, queue=QUEUE)] * count)
-    return [job for job in made if job is not None]
+    jobs = await pool.enqueue_many([JobRequest(name, args, queue=QUEUE)] * count)
+    return [job for job in jobs if job is not None]
 
 
 async def _stop(worker: Popen[bytes]) -> None:
@@ -79,10 +79,10 @@ async def _deferred(pool: Pool, count: int) -> bool:
 
 
 async def _due_or_done(pool: Pool) -> bool:
-    """As if the delay were over: what waits becomes due. Whether nothing is left."""
+    """Make delayed jobs due; return whether the queue is empty."""
     queue = await pool.zrange(QUEUE, 0, -1, withscores=True)
-    waiting = [job_id for job_id, due in queue if due > timestamp_ms()]
-    for job_id in waiting:
+    delayed = [job_id for job_id, due in queue if due > timestamp_ms()]
+    for job_id in delayed:
         await pool.zincrby(QUEUE, -UNKNOWN_DELAY / timedelta(milliseconds=1), job_id)
     return not queue
 

@@ -1,5 +1,7 @@
-"""Redis flushed under working processes: the campaign ends as if nothing had been lost, on what
-`ringline reconcile` finds in the rows."""
+"""Redis is flushed while worker processes run a campaign.
+
+The campaign ends as if nothing had been lost: `ringline reconcile` enqueues what the rows lack.
+"""
 
 import asyncio
 import tempfile
@@ -36,7 +38,7 @@ FLUSHES = 2
 
 
 async def started(store: PostgresStore, clock: ScaledClock) -> UUID:
-    """A running campaign over new leads."""
+    """Start a campaign over new leads; return its id."""
     async with store.begin() as work:
         now = clock.now()
         leads = [NewLead(number(n), timezone=EASTERN) for n in range(LEADS)]
@@ -48,12 +50,12 @@ async def started(store: PostgresStore, clock: ScaledClock) -> UUID:
     return made.id
 
 
-async def taken(voice: Simulator, calls: int) -> bool:
+async def has_accepted(voice: Simulator, calls: int) -> bool:
     return (await voice.records()).accepted >= calls
 
 
 async def reconciled(store: PostgresStore, campaign_id: UUID) -> bool:
-    """Whether the campaign is over and all of it in the books; the command is run meanwhile."""
+    """Run `ringline reconcile`; return whether the campaign is over and fully counted."""
     result = await asyncio.to_thread(CliRunner().invoke, command, ["reconcile"])
     assert result.exit_code == 0, result.output
     async with store.begin() as work:
@@ -66,31 +68,34 @@ async def reconciled(store: PostgresStore, campaign_id: UUID) -> bool:
             received_after=START.min, received_before=START.max, limit=1
         )
         buckets = await work.analytics.buckets(campaign_id, None, None)
-    rolled_up = sum(one.attempts for one in buckets) == totals.attempts
+    rolled_up = sum(bucket.attempts for bucket in buckets) == totals.attempts
     over = campaign.status is CampaignStatus.COMPLETED
     return over and rolled_up and not unread and not recordings
 
 
-async def test_a_campaign_survives_the_loss_of_redis(
+async def test_campaign_survives_the_loss_of_redis(
     redis_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = Random(SEED)
+    random = Random(SEED)
     clock = ScaledClock(START, 600, time.time())
-    folder = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has little room
-    ground = Environment(redis_url, database_url, folder)
+    # A short path, since that of a socket has at most 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="rl-"))
+    environment = Environment(redis_url, database_url, folder)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("JOBS_CLOCK", str(clock))
+    monkeypatch.setenv("RINGLINE_CLOCK", str(clock))
     get_settings.cache_clear()
     voice = Simulator(SeededPlan(SEED, recorded=0.3, callback_hours=(0.25, 1.5)), clock, seed=SEED)
-    environment = ground.variables(clock, tmp_path / "recordings")
+    variables = environment.variables(clock, tmp_path / "recordings")
     async with await create_pool(redis_url, clock=clock) as pool:
         store = await PostgresStore.open(database_url, publish=pool.enqueue_many, clock=clock)
-        async with serve(voice, ground.socket), workers(2, environment, tmp_path / "log"):
+        async with serve(voice, environment.socket), workers(2, variables, tmp_path / "log"):
             campaign_id = await started(store, clock)
             for _ in range(FLUSHES):
-                mark = (await voice.records()).accepted + order.randint(1, LEADS // 2)
-                await wait_until(partial(taken, voice, mark), 60)
+                calls_before_flush = (await voice.records()).accepted + random.randint(
+                    1, LEADS // 2
+                )
+                await wait_until(partial(has_accepted, voice, calls_before_flush), 60)
                 await pool.flushdb()
             await wait_until(partial(reconciled, store, campaign_id), 90, interval=1)
             await voice.idle.wait()
@@ -99,11 +104,11 @@ async def test_a_campaign_survives_the_loss_of_redis(
             totals = await work.analytics.totals(campaign_id)
             histories = await work.analytics.histories(campaign_id)
         await store.close()
-    books = [
+    invariants = [
         explained(LEADS, histories, AN_AFTERNOON.retries, campaign.status),
         *calls(totals, await voice.records()),
     ]
     await voice.close()
     await asyncio.to_thread(folder.rmdir)
     get_settings.cache_clear()
-    assert [entry for entry in books if not entry.holds] == []
+    assert [invariant for invariant in invariants if not invariant.holds] == []

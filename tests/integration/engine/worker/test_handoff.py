@@ -1,4 +1,4 @@
-"""Jobs that are handed to a worker which waits, by whoever enqueues them."""
+"""Hand-off: producers claim their jobs for an idle worker."""
 
 import asyncio
 import signal
@@ -24,7 +24,7 @@ LARGE = "x" * 100_000
 async def worker_of(url: str, *functions: Any, **options: Any) -> Worker:
     pool = await create_pool(url)
     return Worker(
-        [func(one, name=one.__name__) for one in functions],
+        [func(function, name=function.__name__) for function in functions],
         redis_pool=pool,
         queues=options.pop("queues", [QUEUE]),
         job_serializer=serialize,
@@ -34,58 +34,58 @@ async def worker_of(url: str, *functions: Any, **options: Any) -> Worker:
     )
 
 
-async def waits(pool: Pool, queue: str = QUEUE, number: int = 1) -> None:
-    """Until so many workers wait for a job of the queue."""
+async def until_announced(pool: Pool, queue: str = QUEUE, number: int = 1) -> None:
+    """Wait until `number` workers are announced as idle for the queue."""
 
-    async def so_many() -> bool:
+    async def are_announced() -> bool:
         return bool(await pool.zcard(keys.WAITING + queue) >= number)
 
-    await wait_until(so_many)
+    await wait_until(are_announced)
 
 
 @contextmanager
 def no_claims() -> Iterator[None]:
-    """No claim has an answer meanwhile."""
+    """Hold all claims back during the block."""
     over, call = asyncio.Event(), ScriptChannel.call
 
-    async def late(self: ScriptChannel, script: Any, *args: Any, **options: Any) -> Any:
+    async def call_later(self: ScriptChannel, script: Any, *args: Any, **options: Any) -> Any:
         if script is CLAIM:
             await over.wait()
         return await call(self, script, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptChannel, "call", late)
+        patch.setattr(ScriptChannel, "call", call_later)
         try:
             yield
         finally:
             over.set()
 
 
-async def test_a_worker_that_waits_need_not_claim(redis_url: str, pool: Pool) -> None:
+async def test_idle_worker_receives_a_job_without_a_claim(redis_url: str, pool: Pool) -> None:
     async def note(ctx: dict[str, Any], word: str) -> list[Any]:
         return [word, ctx["job_try"], ctx["score"]]
 
     worker = await worker_of(redis_url, note)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         with no_claims():
-            job = await pool.enqueue_job("note", "handed", _queue_name=QUEUE, _job_id="chosen")
+            job = await pool.enqueue_job("note", "word", _queue_name=QUEUE, _job_id="chosen")
             assert job is not None
             word, number, score = await job.result(timeout=10, poll_delay=0.01)
-        assert (word, number) == ("handed", 1)
+        assert (word, number) == ("word", 1)
         info = await job.result_info()
         assert info is not None
         assert abs(score / 1000 - info.enqueue_time.timestamp()) < 1
 
 
-async def test_each_job_may_be_handed_over_again_and_again(redis_url: str, pool: Pool) -> None:
+async def test_every_job_of_a_series_is_handed_to_the_worker(redis_url: str, pool: Pool) -> None:
     async def double(ctx: dict[str, Any], number: int) -> int:
         return 2 * number
 
     worker = await worker_of(redis_url, double)
     async with running(worker):
         for number in range(20):
-            await waits(pool)
+            await until_announced(pool)
             job = await pool.enqueue_job("double", number, _queue_name=QUEUE)
             assert job is not None
             assert await job.result(timeout=10, poll_delay=0.001) == 2 * number
@@ -94,7 +94,7 @@ async def test_each_job_may_be_handed_over_again_and_again(redis_url: str, pool:
 
 
 @pytest.mark.parametrize("options", [{"_defer_by": 0.05}, {"_defer_by": -60}, {"argument": LARGE}])
-async def test_what_is_not_handed_over_is_claimed(
+async def test_job_that_cannot_be_handed_off_is_claimed(
     redis_url: str, pool: Pool, options: dict[str, Any]
 ) -> None:
     async def length(ctx: dict[str, Any], word: str) -> int:
@@ -103,31 +103,31 @@ async def test_what_is_not_handed_over_is_claimed(
     argument = options.pop("argument", "x")
     worker = await worker_of(redis_url, length)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         job = await pool.enqueue_job("length", argument, _queue_name=QUEUE, **options)
         assert job is not None
         assert await job.result(timeout=10, poll_delay=0.01) == len(argument)
 
 
-@pytest.mark.parametrize("past", ["tries", "abort", "lapses", "unknown", "none"])
-async def test_what_has_a_past_is_not_handed_over(redis_url: str, pool: Pool, past: str) -> None:
-    """A claim brings along what a worker has to know of it."""
+@pytest.mark.parametrize("past", ["tries", "abort", "expired leases", "unknown function", "none"])
+async def test_job_with_a_history_is_not_handed_off(redis_url: str, pool: Pool, past: str) -> None:
+    """Only a claim brings the history of a job."""
 
     async def note(ctx: dict[str, Any]) -> None:
         pass
 
     worker = await worker_of(redis_url, note)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         match past:
             case "tries":
                 await pool.set(keys.RETRY + "chosen", 2)
             case "abort":
                 await pool.zadd(keys.ABORT, {"chosen": 1})
-            case "lapses":
+            case "expired leases":
                 await pool.hset(keys.LOST, "chosen", "1")  # type: ignore[misc]  # typed for both clients
-            case "unknown":
-                await pool.hset(keys.LOST, keys.UNKNOWN + "chosen", "1")  # type: ignore[misc]  # the same
+            case "unknown function":
+                await pool.hset(keys.LOST, keys.UNKNOWN + "chosen", "1")  # type: ignore[misc]  # typed for both clients
         with no_claims():
             job = await pool.enqueue_job("note", _queue_name=QUEUE, _job_id="chosen")
             assert job is not None
@@ -136,15 +136,13 @@ async def test_what_has_a_past_is_not_handed_over(redis_url: str, pool: Pool, pa
         await wait_until(lambda: worker.jobs_complete)
 
 
-async def test_a_job_that_was_aborted_before_it_came_is_not_started(
-    redis_url: str, pool: Pool
-) -> None:
+async def test_job_aborted_before_it_is_enqueued_is_not_started(redis_url: str, pool: Pool) -> None:
     async def never(ctx: dict[str, Any]) -> None:
-        pytest.fail("it was aborted")
+        pytest.fail("the job was aborted")
 
     worker = await worker_of(redis_url, never, allow_abort_jobs=True)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         await pool.zadd(keys.ABORT, {"chosen": 2**53})
         job = await pool.enqueue_job("never", _queue_name=QUEUE, _job_id="chosen")
         assert job is not None
@@ -155,7 +153,7 @@ async def test_a_job_that_was_aborted_before_it_came_is_not_started(
         assert not info.success
 
 
-async def test_a_worker_with_something_to_do_is_not_asked(redis_url: str, pool: Pool) -> None:
+async def test_busy_worker_is_not_announced(redis_url: str, pool: Pool) -> None:
     done = asyncio.Event()
 
     async def long(ctx: dict[str, Any]) -> None:
@@ -163,21 +161,21 @@ async def test_a_worker_with_something_to_do_is_not_asked(redis_url: str, pool: 
 
     worker = await worker_of(redis_url, long, queues=[QUEUE, "other_tasks"])
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         await pool.enqueue_job("long", _queue_name=QUEUE)
         await wait_until(lambda: worker.tasks)
 
-        async def nobody() -> bool:
+        async def is_withdrawn() -> bool:
             return not await pool.exists(keys.WAITING + QUEUE, keys.WAITING + "other_tasks")
 
-        await wait_until(nobody)
+        await wait_until(is_withdrawn)
         done.set()
-        await waits(pool)
-        await waits(pool, "other_tasks")
+        await until_announced(pool)
+        await until_announced(pool, "other_tasks")
 
 
-async def test_a_job_too_many_goes_to_another_worker(redis_url: str, pool: Pool) -> None:
-    """One that serves two queues may be handed a job of each in the same moment."""
+async def test_job_beyond_the_capacity_goes_to_another_worker(redis_url: str, pool: Pool) -> None:
+    """A worker of two queues may be handed a job of each queue at the same time."""
     done, ran = asyncio.Event(), []
 
     async def note(ctx: dict[str, Any]) -> None:
@@ -191,7 +189,7 @@ async def test_a_job_too_many_goes_to_another_worker(redis_url: str, pool: Pool)
     ]
     async with running(first):
         for queue in queues:
-            await waits(pool, queue)
+            await until_announced(pool, queue)
         await asyncio.gather(*[pool.enqueue_job("note", _queue_name=queue) for queue in queues])
         await wait_until(lambda: ran)
         async with running(second):
@@ -201,8 +199,8 @@ async def test_a_job_too_many_goes_to_another_worker(redis_url: str, pool: Pool)
     assert sorted(ran) == ["first", "second"]
 
 
-async def test_nothing_is_lost_that_comes_while_a_worker_stops(redis_url: str, pool: Pool) -> None:
-    """Nor does anything wait for a lease to lapse: an hour, here."""
+async def test_job_handed_to_a_stopping_worker_is_requeued(redis_url: str, pool: Pool) -> None:
+    """No job waits for a lease to expire, which takes an hour here."""
     runs = 0
 
     async def count(ctx: dict[str, Any]) -> None:
@@ -212,35 +210,35 @@ async def test_nothing_is_lost_that_comes_while_a_worker_stops(redis_url: str, p
     for number in range(30):
         worker = await worker_of(redis_url, count, lease=3600)
         async with running(worker):
-            await waits(pool)
+            await until_announced(pool)
             enqueued = asyncio.create_task(pool.enqueue_job("count", _queue_name=QUEUE))
             for _ in range(number):
                 await asyncio.sleep(0)
         await enqueued
-        heir = await worker_of(redis_url, count, burst=True)
-        await heir.async_run()
-        await heir.close()
+        successor = await worker_of(redis_url, count, burst=True)
+        await successor.async_run()
+        await successor.close()
         assert runs == number + 1
 
 
-async def test_a_message_that_is_no_job_changes_nothing(redis_url: str, pool: Pool) -> None:
+async def test_unreadable_message_changes_nothing(redis_url: str, pool: Pool) -> None:
     async def note(ctx: dict[str, Any]) -> str:
         return "done"
 
     worker = await worker_of(redis_url, note)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         (name,) = await pool.zrange(keys.WAITING + QUEUE, 0, -1)
         channel = keys.HANDED + name.decode()
-        for nonsense in (b"", b"nonsense", b"\x90", b"\x95\xc0\xc0\xc0\xc0\xc0"):
-            assert await pool.publish(channel, nonsense) == 1
+        for message in (b"", b"nonsense", b"\x90", b"\x95\xc0\xc0\xc0\xc0\xc0"):
+            assert await pool.publish(channel, message) == 1
         with no_claims():
             job = await pool.enqueue_job("note", _queue_name=QUEUE)
             assert job is not None
             assert await job.result(timeout=10, poll_delay=0.01) == "done"
 
 
-async def test_a_burst_never_waits(redis_url: str, pool: Pool) -> None:
+async def test_burst_worker_is_never_announced(redis_url: str, pool: Pool) -> None:
     async def note(ctx: dict[str, Any]) -> None:
         pass
 
@@ -253,45 +251,45 @@ async def test_a_burst_never_waits(redis_url: str, pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("lease", [0.5, 15])
-async def test_a_worker_waits_for_so_long_that_two_leases_suffice_if_it_falls_silent(
+async def test_announcement_is_short_enough_for_recovery_within_two_leases(
     redis_url: str, pool: Pool, lease: float
 ) -> None:
-    """Lapsed leases are found up to 0.6 leases later."""
+    """An expired lease is found at most 0.6 leases after it has expired."""
 
     async def note(ctx: dict[str, Any]) -> None:
         pass
 
     worker = await worker_of(redis_url, note, lease=lease)
     async with running(worker):
-        await waits(pool)
+        await until_announced(pool)
         assert 0 < await pool.pttl(keys.WAITING + QUEUE) <= 0.4 * lease * 1000
 
 
-async def test_a_worker_with_a_short_lease_says_in_time_that_it_still_waits(
+async def test_announcement_is_renewed_before_it_ends_with_a_short_lease(
     redis_url: str, pool: Pool
 ) -> None:
     async def note(ctx: dict[str, Any]) -> None:
         pass
 
-    until: list[float] = []
+    ends: list[float] = []
 
-    async def said_anew() -> bool:
-        found = await pool.zrange(keys.WAITING + QUEUE, 0, -1, withscores=True)
-        assert len(found) == 1
-        until.extend(score for _, score in found if score not in until)
-        return len(until) >= 4
+    async def is_renewed() -> bool:
+        announced = await pool.zrange(keys.WAITING + QUEUE, 0, -1, withscores=True)
+        assert len(announced) == 1
+        ends.extend(score for _, score in announced if score not in ends)
+        return len(ends) >= 4
 
     worker = await worker_of(redis_url, note, lease=1)
     async with running(worker):
-        await waits(pool)
-        await wait_until(said_anew)
+        await until_announced(pool)
+        await wait_until(is_renewed)
 
 
-async def test_a_killed_worker_is_not_handed_anything(redis_url: str, pool: Pool) -> None:
-    with process(redis_url, "Chaos", environment={"TASK_LEASE": "3600"}) as dead:
-        await waits(pool)
-        dead.kill()
-        dead.wait()
+async def test_killed_worker_is_handed_no_job(redis_url: str, pool: Pool) -> None:
+    with process(redis_url, "Chaos", environment={"TASK_LEASE": "3600"}) as killed:
+        await until_announced(pool)
+        killed.kill()
+        killed.wait()
         job = await pool.enqueue_job("chaos.work", 0.0, _queue_name=QUEUE)
         assert not [key async for key in pool.scan_iter(keys.IN_PROGRESS + "*")]
     with process(redis_url, "Chaos"):
@@ -299,11 +297,11 @@ async def test_a_killed_worker_is_not_handed_anything(redis_url: str, pool: Pool
         assert await job.result(timeout=30, poll_delay=0.01)
 
 
-async def test_what_a_frozen_worker_was_handed_runs_elsewhere_and_once(
+async def test_job_handed_to_a_frozen_worker_runs_once_on_another(
     redis_url: str, pool: Pool
 ) -> None:
     with process(redis_url, "Chaos") as frozen:
-        await waits(pool)
+        await until_announced(pool)
         frozen.send_signal(signal.SIGSTOP)
         job = await pool.enqueue_job("chaos.work", 0.0, _queue_name=QUEUE)
         assert job is not None
@@ -317,10 +315,10 @@ async def test_what_a_frozen_worker_was_handed_runs_elsewhere_and_once(
         assert await pool.llen("started") == 2  # type: ignore[misc]  # typed for both clients
 
 
-async def test_a_network_that_falls_silent_hands_nothing_over_for_long(
+async def test_hand_off_resumes_on_a_new_connection_if_the_network_is_silent(
     server: OwnRedis,
 ) -> None:
-    """Redis does not know of it; the worker notices, and listens on a new connection."""
+    """Redis does not notice the silent connection. The worker does, and opens another one."""
 
     async def note(ctx: dict[str, Any]) -> str:
         return "done"
@@ -338,10 +336,10 @@ async def test_a_network_that_falls_silent_hands_nothing_over_for_long(
         worker = await worker_of(f"unix://{link.path}", note)
 
         async def listeners() -> list[str]:
-            return [one["id"] for one in await pool.client_list(_type="pubsub")]
+            return [client["id"] for client in await pool.client_list(_type="pubsub")]
 
         async with running(worker):
-            await waits(pool)
+            await until_announced(pool)
             (listener,) = await listeners()
             before = connections
             link.set(State.SILENT)
@@ -352,26 +350,26 @@ async def test_a_network_that_falls_silent_hands_nothing_over_for_long(
                 return listener not in await listeners()
 
             await wait_until(is_gone, timeout=30)
-            await waits(pool)
+            await until_announced(pool)
             job = await pool.enqueue_job("note", _queue_name=QUEUE)
             assert job is not None
             assert await job.result(timeout=30, poll_delay=0.01) == "done"
     await link.close()
 
 
-async def test_after_an_outage_jobs_are_handed_over_again(server: OwnRedis) -> None:
+async def test_hand_off_resumes_after_an_outage(server: OwnRedis) -> None:
     async def note(ctx: dict[str, Any]) -> str:
         return "done"
 
     async with await create_pool(server.url) as pool:
         worker = await worker_of(server.url, note)
         async with running(worker):
-            await waits(pool)
+            await until_announced(pool)
             server.kill()
             server.start()
             await server.ready()
             await pool.delete(keys.WAITING + QUEUE)
-            await waits(pool)
+            await until_announced(pool)
             job = await pool.enqueue_job("note", _queue_name=QUEUE)
             assert job is not None
             assert await job.result(timeout=30, poll_delay=0.01) == "done"

@@ -33,23 +33,23 @@ from tests.integration.workers import running
 QUEUE = "odd_tasks"
 
 runs: Counter[str] = Counter()
-"""How often each job id of the running test was run."""
+"""Executions of the current test, by job id."""
 
 
 @pytest.fixture(autouse=True)
-def none_has_run() -> None:
+def reset_runs() -> None:
     runs.clear()
 
 
-class MuteError(Exception):
-    """As a class is that was made without calling its base."""
+class NoTextError(Exception):
+    """Error whose `str()` raises, as in a class that does not call the `__init__` of its base."""
 
     def __str__(self) -> str:
-        return str(self.message)  # type: ignore[attr-defined]  # that is what is wrong with it
+        return str(self.message)  # type: ignore[attr-defined]  # missing on purpose
 
 
-class EndlessError(Exception):
-    """An error that nothing can be asked."""
+class CauselessError(Exception):
+    """Error whose cause cannot be read."""
 
     @property
     def __cause__(self) -> BaseException:  # type: ignore[override]
@@ -62,41 +62,48 @@ class SlowDownError(Exception):
         self.retry_after = retry_after
 
 
-def fail(how: str) -> None:
-    match how:
-        case "no form":
+def fail(failure: str) -> None:
+    match failure:
+        case "surrogate":
             raise ValueError("no file \udcff")
-        case "mute":
-            raise MuteError
-        case "quotes the mute":
-            raise KeyError(MuteError())
+        case "no text":
+            raise NoTextError
+        case "quotes an error without text":
+            raise KeyError(NoTextError())
         case "its own cause":
             error = KeyError("x")
             raise error from error
         case "very long":
             raise ValueError("x" * 5_000_000)
-        case "untellable":
-            raise EndlessError
-        case "cancelled":
+        case "cause raises":
+            raise CauselessError
+        case "canceled":
             raise asyncio.CancelledError
-        case "bad wait":
+        case "infinite retry_after":
             raise SlowDownError(float("inf"))
 
 
-HOWS = ["no form", "mute", "quotes the mute", "its own cause", "very long", "untellable"]
+FAILURES = [
+    "surrogate",
+    "no text",
+    "quotes an error without text",
+    "its own cause",
+    "very long",
+    "cause raises",
+]
 
 
 @job("odd.fail", queue=QUEUE)
 @retry(max_retries=1, delay=0.01)
-async def odd(ctx: dict[str, Any], how: str) -> None:
+async def odd(ctx: dict[str, Any], failure: str) -> None:
     runs[ctx["job_id"]] += 1
-    fail(how)
+    fail(failure)
 
 
-async def plain(ctx: dict[str, Any], how: str) -> None:
-    """As arq's users have it: no retries, but for what it raises itself."""
+async def plain(ctx: dict[str, Any], failure: str) -> None:
+    """Fail without the retries of `@job`, as a plain arq function."""
     runs[ctx["job_id"]] += 1
-    fail(how)
+    fail(failure)
 
 
 @job("odd.hang", queue=QUEUE)
@@ -126,32 +133,33 @@ async def work_off(redis_url: str, **options: Any) -> None:
         await serve(create_worker(Odd, redis_pool=pool, burst=True, **options))
 
 
-async def letter_of(pool: Pool, job_id: str) -> DeadLetter:
-    letter = await DeadLetterStore(pool).get(job_id)
-    assert letter is not None
-    return letter
+async def dead_letter_of(pool: Pool, job_id: str) -> DeadLetter:
+    dead_letter = await DeadLetterStore(pool).get(job_id)
+    assert dead_letter is not None
+    return dead_letter
 
 
 @pytest.mark.parametrize("name", ["odd.fail", "plain"])
-async def test_an_error_that_is_hard_to_tell_ends_its_job_once(
+async def test_error_without_usable_text_ends_its_job_once(
     pool: Pool, redis_url: str, name: str
 ) -> None:
-    for how in HOWS:
-        await pool.enqueue_job(name, how, _queue_name=QUEUE, _job_id=how)
+    for failure in FAILURES:
+        await pool.enqueue_job(name, failure, _queue_name=QUEUE, _job_id=failure)
     await work_off(redis_url)
-    assert runs == dict.fromkeys(HOWS, 2 if name == "odd.fail" else 1)
-    assert {letter.job_id for letter in await DeadLetterStore(pool).find()} == set(HOWS)
-    for how in HOWS:
-        result = await Job(how, pool, QUEUE, deserialize).result_info()
+    assert runs == dict.fromkeys(FAILURES, 2 if name == "odd.fail" else 1)
+    dead_letters = await DeadLetterStore(pool).find()
+    assert {dead_letter.job_id for dead_letter in dead_letters} == set(FAILURES)
+    for failure in FAILURES:
+        result = await Job(failure, pool, QUEUE, deserialize).result_info()
         assert result is not None
         assert isinstance(result.result, Exception)
-    assert (await letter_of(pool, "no form")).message == r"no file \udcff"
-    mute = await letter_of(pool, "mute")
-    assert "MuteError" in (mute.error_class, *mute.message.split(":"))
+    assert (await dead_letter_of(pool, "surrogate")).message == r"no file \udcff"
+    without_text = await dead_letter_of(pool, "no text")
+    assert "NoTextError" in (without_text.error_class, *without_text.message.split(":"))
     assert await pool.zcard(QUEUE) == 0
 
 
-async def test_so_does_a_payload_that_is_hard_to_tell(pool: Pool, redis_url: str) -> None:
+async def test_payload_that_cannot_be_shown_ends_its_job_once(pool: Pool, redis_url: str) -> None:
     arguments = {
         "tagged": '{"$error": {"type": "timedelta", "message": 5}}',
         "deep": "[" * 1000 + "]" * 1000,
@@ -161,25 +169,28 @@ async def test_so_does_a_payload_that_is_hard_to_tell(pool: Pool, redis_url: str
         await pool.set(JOB + name, payload)
         await pool.zadd(QUEUE, {name: 1})
     await work_off(redis_url)
-    assert {letter.job_id for letter in await DeadLetterStore(pool).find()} == set(arguments)
+    dead_letters = await DeadLetterStore(pool).find()
+    assert {dead_letter.job_id for dead_letter in dead_letters} == set(arguments)
     assert await pool.zcard(QUEUE) == 0
 
 
-async def test_a_job_that_is_cancelled_from_within_is_retried_as_its_policy_says(
+async def test_job_canceled_from_within_is_retried_by_its_policy(
     pool: Pool, redis_url: str
 ) -> None:
-    queued = await pool.enqueue_job("odd.fail", "cancelled", _job_id="x")
+    queued = await pool.enqueue_job("odd.fail", "canceled", _job_id="x")
     await work_off(redis_url)
     assert runs["x"] == 2
-    letter = await letter_of(pool, "x")
-    assert (letter.error_class, letter.tries) == ("JobError", 2)
-    assert "CancelledError" in letter.traceback
+    dead_letter = await dead_letter_of(pool, "x")
+    assert (dead_letter.error_class, dead_letter.tries) == ("JobError", 2)
+    assert "CancelledError" in dead_letter.traceback
     assert queued is not None
     with pytest.raises(JobError):
         await queued.result(timeout=1)
 
 
-async def test_so_is_one_that_waits_for_an_aborted_one(pool: Pool, redis_url: str) -> None:
+async def test_job_that_waits_for_an_aborted_job_is_retried_by_its_policy(
+    pool: Pool, redis_url: str
+) -> None:
     async with running(create_worker(Odd, redis_pool=await create_pool(redis_url))):
         aborted = await pool.enqueue_job("odd.hang", _job_id="aborted")
         await pool.enqueue_job("odd.wait", "aborted", _job_id="waits")
@@ -191,7 +202,7 @@ async def test_so_is_one_that_waits_for_an_aborted_one(pool: Pool, redis_url: st
     assert await DeadLetterStore(pool).get("aborted") is None
 
 
-async def test_a_shutdown_still_costs_no_try(pool: Pool, redis_url: str) -> None:
+async def test_shutdown_uses_no_try(pool: Pool, redis_url: str) -> None:
     worker = create_worker(Odd, redis_pool=await create_pool(redis_url))
     async with running(worker):
         await pool.enqueue_job("odd.hang", _job_id="x")
@@ -201,45 +212,47 @@ async def test_a_shutdown_still_costs_no_try(pool: Pool, redis_url: str) -> None
     assert await pool.get(RETRY + "x") is None
 
 
-async def test_a_bad_wait_costs_no_retry(pool: Pool, redis_url: str) -> None:
-    await pool.enqueue_job("odd.fail", "bad wait", _job_id="x")
+async def test_unusable_retry_after_uses_no_extra_retry(pool: Pool, redis_url: str) -> None:
+    await pool.enqueue_job("odd.fail", "infinite retry_after", _job_id="x")
     await work_off(redis_url)
     assert runs["x"] == 2
-    letter = await letter_of(pool, "x")
-    assert (letter.error_class, letter.message) == ("SlowDownError", "too many requests")
+    dead_letter = await dead_letter_of(pool, "x")
+    assert (dead_letter.error_class, dead_letter.message) == ("SlowDownError", "too many requests")
 
 
-async def test_where_retries_are_off_the_real_error_is_told(pool: Pool, redis_url: str) -> None:
-    await pool.enqueue_job("odd.fail", "bad wait", _job_id="x")
-    await work_off(redis_url, retry_jobs=False)
-    assert runs["x"] == 1
-    letter = await letter_of(pool, "x")
-    assert (letter.error_class, letter.message) == ("SlowDownError", "too many requests")
-
-
-async def test_a_revived_job_runs_though_the_dead_one_was_aborted(
+async def test_dead_letter_has_the_original_error_without_retries(
     pool: Pool, redis_url: str
 ) -> None:
-    await pool.enqueue_job("odd.fail", "bad wait", _job_id="x")
+    await pool.enqueue_job("odd.fail", "infinite retry_after", _job_id="x")
+    await work_off(redis_url, retry_jobs=False)
+    assert runs["x"] == 1
+    dead_letter = await dead_letter_of(pool, "x")
+    assert (dead_letter.error_class, dead_letter.message) == ("SlowDownError", "too many requests")
+
+
+async def test_retried_dead_letter_runs_though_the_failed_job_was_aborted(
+    pool: Pool, redis_url: str
+) -> None:
+    await pool.enqueue_job("odd.fail", "infinite retry_after", _job_id="x")
     await work_off(redis_url)
-    later = await letter_of(pool, "x")
-    await pool.zadd(ABORT, {"x": (later.failed_at + timedelta(minutes=1)).timestamp() * 1000})
+    dead_letter = await dead_letter_of(pool, "x")
+    await pool.zadd(ABORT, {"x": (dead_letter.failed_at + timedelta(minutes=1)).timestamp() * 1000})
     assert await DeadLetterStore(pool).retry("x") == 1
     await work_off(redis_url)
     assert runs["x"] == 4
 
 
-async def test_a_job_that_another_function_calls_is_no_try_of_its_own(
+async def test_job_called_by_another_function_is_part_of_that_function(
     pool: Pool, redis_url: str
 ) -> None:
-    """A plain function, as in arq code that is taken over step by step, sees the error itself."""
-    seen: list[BaseException] = []
+    """A plain function sees the original error. arq code that is migrated in steps relies on it."""
+    errors: list[BaseException] = []
 
     async def outer(ctx: dict[str, Any]) -> str:
         try:
             await odd(ctx, "its own cause")
         except KeyError as error:
-            seen.append(error)
+            errors.append(error)
         return "done"
 
     worker = create_worker(
@@ -249,11 +262,11 @@ async def test_a_job_that_another_function_calls_is_no_try_of_its_own(
         enqueued = await pool.enqueue_job("outer", _queue_name=QUEUE)
         assert enqueued is not None
         assert await enqueued.result(timeout=10, poll_delay=0.02) == "done"
-    assert [type(one) for one in seen] == [KeyError]
+    assert [type(error) for error in errors] == [KeyError]
 
 
-async def test_a_part_of_a_job_is_that_job(pool: Pool, redis_url: str) -> None:
-    part = func(partial(odd, how="no form"), name="part")  # type: ignore[arg-type]  # as arq takes it
+async def test_partial_of_a_job_keeps_the_policy_of_the_job(pool: Pool, redis_url: str) -> None:
+    part = func(partial(odd, failure="surrogate"), name="part")  # type: ignore[arg-type]  # accepted by arq
     worker = create_worker(Odd, functions=[part], redis_pool=await create_pool(redis_url))
     async with running(worker):
         await pool.enqueue_job("part", _queue_name=QUEUE, _job_id="part")

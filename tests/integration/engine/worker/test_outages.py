@@ -1,5 +1,7 @@
-"""A Redis that workers cannot reach for a while: they go on by themselves, nothing is lost, nothing
-is finished twice, and no worker is taken for dead because Redis was."""
+"""Outages of Redis: workers resume by themselves.
+
+No job is lost or completed twice, and no worker counts as lost because Redis was unavailable.
+"""
 
 import asyncio
 import signal
@@ -12,7 +14,7 @@ import pytest
 from arq.worker import func
 
 import jobs.engine.worker.executor
-import jobs.engine.worker.worker
+import jobs.engine.worker.shutdown
 from jobs.chaos.proxies import Link, State, Tap
 from jobs.engine import JobRequest, Pool, Worker, create_pool, deserialize, read_stats, serialize
 from jobs.engine.connection.failures import TRANSIENT_ERRORS
@@ -30,7 +32,7 @@ LEASE = 0.5
 
 
 @pytest.mark.parametrize("state", [State.CUT, State.SILENT, State.HALF_OPEN])
-async def test_an_unreachable_redis(state: State) -> None:
+async def test_unreachable_redis_loses_no_job(state: State) -> None:
     async with own_redis() as server, linked(server.folder) as link:
         redis = await create_pool(server.url)
         async with aclosing(redis):
@@ -39,7 +41,7 @@ async def test_an_unreachable_redis(state: State) -> None:
                 await wait_until(lambda: _has_done(redis, 1), timeout=30)
                 link.set(state)
                 with process(server.url, "Chaos", "--max-jobs", "20") as other:
-                    # What the one that is cut off had claimed runs here when its leases lapse.
+                    # Claims of the worker that is cut off run here after their leases expire.
                     await wait_until(lambda: _has_done(redis, 300), timeout=30)
                     assert await _is_empty(redis)
                     other.terminate()
@@ -55,13 +57,13 @@ async def test_an_unreachable_redis(state: State) -> None:
             assert not await left_behind(redis, [QUEUE])
 
 
-async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
+async def test_claim_whose_reply_was_lost_does_not_wait_for_its_lease() -> None:
     async def work(ctx: dict[Any, Any]) -> None: ...
 
     lost = asyncio.Event()
 
     def cut(data: bytes) -> None:
-        if b"lost-id" in data and not lost.is_set():  # the first to name it is the claim's answer
+        if b"lost-id" in data and not lost.is_set():  # first in the reply to the claim
             lost.set()
             link.set(State.CUT)
 
@@ -76,28 +78,28 @@ async def test_a_claim_whose_answer_was_lost_is_not_left_to_its_lease() -> None:
                 await asyncio.wait_for(lost.wait(), 10)
                 link.set(State.UP)
                 await job.result(timeout=10, poll_delay=0.05)
-        assert not await redis.exists(keys.LOST), "no worker fell silent"
+        assert not await redis.exists(keys.LOST), "no lease has expired"
 
 
-async def test_a_worker_closes_though_redis_does_not_answer(
+async def test_worker_closes_while_redis_does_not_reply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (jobs.engine.worker.worker, jobs.engine.worker.executor):
+    for module in (jobs.engine.worker.shutdown, jobs.engine.worker.executor):
         monkeypatch.setattr(module, "CLOSING_TIMEOUT", 0.2)
-    over, told = asyncio.Event(), asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def work(ctx: dict[Any, Any]) -> None:
-        over.set()
+        started.set()
         await asyncio.Event().wait()
 
-    async def tell(ctx: dict[Any, Any]) -> None:
-        told.set()
+    async def note_end(ctx: dict[Any, Any]) -> None:
+        ended.set()
 
     async with own_redis() as server, await create_pool(server.url) as redis:
-        worker = await _worker(server.url, work, after_job_end=tell)
+        worker = await _worker(server.url, work, after_job_end=note_end)
         main = asyncio.create_task(worker.main())
         await redis.enqueue_job("long", _queue_name=QUEUE)
-        await over.wait()
+        await started.wait()
         server.freeze()
         try:
             worker.handle_sig(signal.SIGUSR1)
@@ -105,12 +107,12 @@ async def test_a_worker_closes_though_redis_does_not_answer(
                 await worker.close()
         finally:
             server.thaw()
-        assert told.is_set()
+        assert ended.is_set()
         main.cancel()
         await asyncio.wait([main])
 
 
-async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
+async def test_job_survives_outages_longer_than_its_lease() -> None:
     started: list[str] = []
     over = asyncio.Event()
 
@@ -138,26 +140,26 @@ async def test_a_job_outlives_outages_that_are_longer_than_its_lease() -> None:
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are_put_back(
+async def test_workers_can_renew_leases_after_an_outage_before_jobs_are_requeued(
     frozen: bool,
 ) -> None:
     async with own_redis() as server, await create_pool(server.url) as redis:
         channels = ScriptChannel(redis.connection_pool), ScriptChannel(redis.connection_pool)
-        alive, other = (QueueOperations(channel, [QUEUE], LEASE) for channel in channels)
+        holder, other = (QueueOperations(channel, [QUEUE], LEASE) for channel in channels)
         leases = Leases(
             other, redis, [QUEUE], LEASE, on_lost=lambda _: None, on_reclaimed=lambda: None
         )
         job = await redis.enqueue_job("any", _queue_name=QUEUE)
         assert job is not None
-        claims = (await alive.claim(1)).claims
+        claims = (await holder.claim(1)).claims
         await leases.reclaim()
 
         if frozen:
             server.freeze()
-            looking = asyncio.create_task(leases.reclaim())
+            reclaim = asyncio.create_task(leases.reclaim())
             await asyncio.sleep(2 * LEASE)
             server.thaw()
-            await looking
+            await reclaim
         else:
             server.kill()
             with pytest.raises(TRANSIENT_ERRORS):
@@ -167,9 +169,9 @@ async def test_after_an_outage_workers_may_show_themselves_before_their_jobs_are
             await server.ready()
             await leases.reclaim()
 
-        assert await alive.renew(claims) == []
-        await wait_until(lambda: _is_put_back(redis, job.job_id, leases))
-        assert await alive.renew(claims) == claims, "who stays silent has lost the job"
+        assert await holder.renew(claims) == []
+        await wait_until(lambda: _is_requeued(redis, job.job_id, leases))
+        assert await holder.renew(claims) == claims, "a worker without heartbeat loses the job"
         for channel in channels:
             await channel.close()
 
@@ -187,7 +189,7 @@ async def _worker(url: str, function: Any, lease: float = LEASE, **options: Any)
     )
 
 
-async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
+async def _is_requeued(redis: Pool, job_id: str, leases: Leases) -> bool:
     await leases.reclaim()
     score = await redis.zscore(QUEUE, job_id)
     return score is not None and score > 0
@@ -195,6 +197,7 @@ async def _is_put_back(redis: Pool, job_id: str, leases: Leases) -> bool:
 
 @asynccontextmanager
 async def linked(folder: Path, tapped: Callable[[], Tap] | None = None) -> AsyncIterator[Link]:
+    """Yield a proxy to the Redis server in `folder`."""
     link = Link(folder / "link.sock", folder / "redis.sock", tapped)
     await link.start()
     try:

@@ -1,4 +1,4 @@
-"""A worker whose jobs are short claims a little ahead: what that must not do to anyone."""
+"""Prefetch of a worker with short jobs: other workers and other jobs see nothing of it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from tests.integration.workers import running
 QUEUE = "arq:queue"
 JOBS = 2000
 
-_mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+_marked_by: ContextVar[str] = ContextVar("marked_by", default="nobody")
 
 
-async def test_a_job_starts_in_a_context_of_its_own(redis_url: str) -> None:
-    """Though the end of another one made room for it; so do observers."""
-    seen = set()
+async def test_jobs_and_observers_run_in_separate_contexts(redis_url: str) -> None:
+    """A job does not inherit the context of the job whose end made room for it."""
+    marks = set()
 
     def observe(outcome: Outcome) -> None:
-        seen.add(_mine.get())
+        marks.add(_marked_by.get())
 
     async def mark(ctx: dict[str, Any]) -> None:
-        seen.add(_mine.get())
-        _mine.set(ctx["job_id"])
+        marks.add(_marked_by.get())
+        _marked_by.set(ctx["job_id"])
         await asyncio.sleep(0)
 
     async with await create_pool(redis_url) as pool:
@@ -37,10 +37,10 @@ async def test_a_job_starts_in_a_context_of_its_own(redis_url: str) -> None:
     worker.observers.append(observe)
     assert await worker.run_check() == JOBS
     await worker.close()
-    assert seen == {"nobody's"}
+    assert marks == {"nobody"}
 
 
-async def test_what_waits_for_a_long_job_goes_to_another_worker(redis_url: str) -> None:
+async def test_claim_that_waits_for_a_long_job_goes_to_another_worker(redis_url: str) -> None:
     done = asyncio.Event()
     tries: list[int] = []
 
@@ -56,10 +56,10 @@ async def test_what_waits_for_a_long_job_goes_to_another_worker(redis_url: str) 
     async with await create_pool(redis_url) as pool:
         for name, number in (("short", JOBS), ("long", 2), ("last", 5)):
             await pool.enqueue_many([JobRequest(name, queue=QUEUE)] * number)
-            await later(pool)
+            await wait_a_millisecond(pool)
         busy, idle = [await worker_of(redis_url, short, long, last) for _ in range(2)]
         async with running(busy):
-            await wait_until(lambda: busy.jobs_complete == JOBS and busy.given_back > 0)
+            await wait_until(lambda: busy.jobs_complete == JOBS and busy.requeued > 0)
             async with running(idle):
                 await wait_until(lambda: len(tries) == 5)
             assert len(busy.tasks) == 2
@@ -69,7 +69,7 @@ async def test_what_waits_for_a_long_job_goes_to_another_worker(redis_url: str) 
         assert await pool.zcard(QUEUE) == 0
 
 
-async def test_a_worker_that_stops_keeps_nothing_in_hand(redis_url: str) -> None:
+async def test_stopped_worker_requeues_all_waiting_claims(redis_url: str) -> None:
     async def short(ctx: dict[str, Any]) -> None:
         await asyncio.sleep(0)
 
@@ -78,24 +78,24 @@ async def test_a_worker_that_stops_keeps_nothing_in_hand(redis_url: str) -> None
         worker = await worker_of(redis_url, short)
         async with running(worker):
             await wait_until(lambda: worker.jobs_complete > JOBS // 4)
-        left = await pool.zcard(QUEUE)
-        assert left == await pool.zcount(QUEUE, 0, "+inf") == JOBS - worker.jobs_complete
+        remaining = await pool.zcard(QUEUE)
+        assert remaining == await pool.zcount(QUEUE, 0, "+inf") == JOBS - worker.jobs_complete
         assert not await pool.keys("arq:in-progress:*")
 
 
-class Watched(Worker):
-    """Counts what it gives back. Two jobs at once."""
+class CountingWorker(Worker):
+    """Worker that counts the claims it requeues without starting them."""
 
-    given_back = 0
+    requeued = 0
 
     def _release(self, claims: Sequence[Claim]) -> None:
-        self.given_back += len(claims)
+        self.requeued += len(claims)
         super()._release(claims)
 
 
-async def worker_of(url: str, *functions: Any, burst: bool = False) -> Watched:
-    return Watched(
-        [func(one, name=one.__name__) for one in functions],
+async def worker_of(url: str, *functions: Any, burst: bool = False) -> CountingWorker:
+    return CountingWorker(
+        [func(function, name=function.__name__) for function in functions],
         redis_pool=await create_pool(url),
         job_serializer=serialize,
         job_deserializer=deserialize,
@@ -104,8 +104,8 @@ async def worker_of(url: str, *functions: Any, burst: bool = False) -> Watched:
     )
 
 
-async def later(redis: ArqRedis) -> None:
-    """Until what is enqueued next stands behind what was enqueued before."""
+async def wait_a_millisecond(redis: ArqRedis) -> None:
+    """Wait one millisecond of Redis, so that the next jobs are queued behind the earlier ones."""
     start = await _ms(redis)
 
     async def is_over() -> bool:

@@ -1,4 +1,4 @@
-"""Worker processes that do not want to end: a second signal ends them, and nothing is lost."""
+"""Shutdown of worker processes that hang: a second signal ends them, and no job is lost."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Our worker against real Redis: what it does with jobs, well-behaved and not."""
+"""Worker and real Redis: features of arq's worker, and jobs that fail in various ways."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ from jobs.testing.waiting import wait_until
 from tests.integration.workers import connect, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
-"""arq's own worker closes its pool that way."""
+"""arq's worker closes its pool by the deprecated method."""
 
 FOREVER = 3600
 
@@ -41,7 +41,7 @@ async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
 
 @pytest.fixture
 async def pool(redis_url: str) -> ArqRedis:
-    """For a worker, which closes it."""
+    """Return a pool for a worker, which closes it."""
     return await connect(redis_url)
 
 
@@ -57,7 +57,7 @@ async def hang(ctx: dict[str, Any]) -> None:
     await asyncio.sleep(FOREVER)
 
 
-async def test_thousands_of_jobs_in_one_burst(redis: ArqRedis, pool: ArqRedis) -> None:
+async def test_burst_runs_thousands_of_jobs(redis: ArqRedis, pool: ArqRedis) -> None:
     jobs = await asyncio.gather(*[redis.enqueue_job("double", number) for number in range(2000)])
     worker = Worker([double], redis_pool=pool, burst=True, max_jobs=100)
     assert await worker.run_check() == 2000
@@ -67,7 +67,7 @@ async def test_thousands_of_jobs_in_one_burst(redis: ArqRedis, pool: ArqRedis) -
     assert await redis.zcard("arq:queue") == 0
 
 
-async def test_an_idle_worker_starts_a_stock_producers_job_at_once(
+async def test_idle_worker_starts_a_job_of_an_arq_pool_at_once(
     redis: ArqRedis, pool: ArqRedis
 ) -> None:
     worker = Worker([double], redis_pool=pool, poll_delay=30)
@@ -92,7 +92,7 @@ async def test_deferred_jobs_start_when_they_are_due(redis: ArqRedis, pool: ArqR
         assert 0.3 <= waited < 1
 
 
-async def test_a_retry_comes_back_after_its_delay(redis: ArqRedis, pool: ArqRedis) -> None:
+async def test_retry_runs_after_its_delay(redis: ArqRedis, pool: ArqRedis) -> None:
     tries: list[int] = []
 
     async def stubborn(ctx: dict[str, Any]) -> str:
@@ -110,7 +110,7 @@ async def test_a_retry_comes_back_after_its_delay(redis: ArqRedis, pool: ArqRedi
     assert not await redis.keys("arq:retry:*")
 
 
-async def test_running_jobs_are_in_progress_for_stock_job_objects(
+async def test_running_job_is_in_progress_for_arqs_job_objects(
     redis: ArqRedis, pool: ArqRedis
 ) -> None:
     worker = Worker([hang], redis_pool=pool, allow_abort_jobs=True, poll_delay=0.05)
@@ -124,7 +124,7 @@ async def test_running_jobs_are_in_progress_for_stock_job_objects(
     assert not await redis.exists("arq:abort")
 
 
-async def test_a_timeout_fails_the_job_as_in_arq(redis: ArqRedis, pool: ArqRedis) -> None:
+async def test_timeout_fails_the_job_as_in_arq(redis: ArqRedis, pool: ArqRedis) -> None:
     job = await redis.enqueue_job("hang")
     assert job is not None
     worker = Worker([func(hang, timeout=0.05)], redis_pool=pool, burst=True)
@@ -133,7 +133,7 @@ async def test_a_timeout_fails_the_job_as_in_arq(redis: ArqRedis, pool: ArqRedis
     await worker.close()
 
 
-async def test_a_result_that_cannot_be_serialized_harms_no_other(
+async def test_result_that_cannot_be_serialized_harms_no_other_job(
     redis: ArqRedis, pool: ArqRedis
 ) -> None:
     async def awkward(ctx: dict[str, Any]) -> object:
@@ -168,7 +168,7 @@ async def test_several_queues_are_served_in_turn(redis: ArqRedis, pool: ArqRedis
     await worker.close()
 
 
-async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: str) -> None:
+async def test_enabled_dead_letters_counters_and_outcomes_are_recorded(redis_url: str) -> None:
     pool = await connect(redis_url)
     pool.job_serializer, pool.job_deserializer = serialize, deserialize
     outcomes: list[Outcome] = []
@@ -185,11 +185,12 @@ async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: st
         observers=[outcomes.append],
     )
     await worker.main()
-    letter = await DeadLetterStore(pool).get("bad")
-    assert letter is not None
-    assert (letter.function, letter.error_class, letter.tries) == ("fail", "ValueError", 1)
-    assert "4155550123" not in letter.message
-    assert {(o.job_id, o.kind) for o in outcomes} == {
+    dead_letter = await DeadLetterStore(pool).get("bad")
+    assert dead_letter is not None
+    assert dead_letter.function == "fail"
+    assert (dead_letter.error_class, dead_letter.tries) == ("ValueError", 1)
+    assert "4155550123" not in dead_letter.message
+    assert {(outcome.job_id, outcome.kind) for outcome in outcomes} == {
         ("bad", OutcomeKind.DEAD),
         ("good", OutcomeKind.DONE),
     }
@@ -198,7 +199,7 @@ async def test_dead_letters_counters_and_outcomes_when_switched_on(redis_url: st
     await worker.close()
 
 
-async def test_an_unknown_function_is_put_back_for_newer_workers(
+async def test_unknown_function_is_requeued_for_newer_workers(
     redis: ArqRedis, redis_url: str
 ) -> None:
     job = await redis.enqueue_job("double", 21)
@@ -218,7 +219,9 @@ async def _is_deferred(job: Job) -> bool:
     return await job.status() == JobStatus.deferred
 
 
-async def test_an_unknown_function_fails_in_the_end(redis: ArqRedis, pool: ArqRedis) -> None:
+async def test_unknown_function_fails_after_its_last_requeue(
+    redis: ArqRedis, pool: ArqRedis
+) -> None:
     await redis.enqueue_job("missing", _job_id="x")
     await redis.hset("ringline:lost", mapping={"unknown:x": 30})  # type: ignore[misc]  # both clients
     worker = Worker([double], redis_pool=pool, requeue_unknown=True, burst=True)
@@ -227,7 +230,7 @@ async def test_an_unknown_function_fails_in_the_end(redis: ArqRedis, pool: ArqRe
     await worker.close()
 
 
-async def test_a_shutdown_puts_jobs_back_at_no_cost(redis: ArqRedis, redis_url: str) -> None:
+async def test_shutdown_requeues_jobs_without_using_a_try(redis: ArqRedis, redis_url: str) -> None:
     job = await redis.enqueue_job("hang", _job_id="long")
     assert job is not None
     before = await redis.zscore("arq:queue", "long")
@@ -241,7 +244,9 @@ async def test_a_shutdown_puts_jobs_back_at_no_cost(redis: ArqRedis, redis_url: 
     assert deserialize_job(payload).function == "hang"
 
 
-async def test_the_grace_of_a_shutdown_lets_short_jobs_end(redis: ArqRedis, redis_url: str) -> None:
+async def test_grace_period_of_a_shutdown_lets_short_jobs_end(
+    redis: ArqRedis, redis_url: str
+) -> None:
     release = asyncio.Event()
 
     async def wait(ctx: dict[str, Any]) -> str:
@@ -262,7 +267,7 @@ async def test_the_grace_of_a_shutdown_lets_short_jobs_end(redis: ArqRedis, redi
     assert await Job("too late", redis).status() == JobStatus.queued
 
 
-async def test_a_signal_before_the_worker_runs_stops_it(redis: ArqRedis, redis_url: str) -> None:
+async def test_signal_before_the_worker_runs_stops_it(redis: ArqRedis, redis_url: str) -> None:
     job = await redis.enqueue_job("double", 1)
     assert job is not None
     worker = Worker([double], redis_pool=await connect(redis_url), job_completion_wait=5)
@@ -271,7 +276,7 @@ async def test_a_signal_before_the_worker_runs_stops_it(redis: ArqRedis, redis_u
     assert await job.status() == JobStatus.queued
 
 
-async def test_expired_jobs_overwrite_no_result(redis: ArqRedis, pool: ArqRedis) -> None:
+async def test_expired_job_overwrites_no_result(redis: ArqRedis, pool: ArqRedis) -> None:
     job = await redis.enqueue_job("double", 2, _job_id="x")
     assert job is not None
     worker = Worker([double], redis_pool=pool, burst=True)
@@ -282,23 +287,23 @@ async def test_expired_jobs_overwrite_no_result(redis: ArqRedis, pool: ArqRedis)
     await worker.close()
 
 
-async def test_a_stock_worker_finishes_what_ours_began(redis: ArqRedis, redis_url: str) -> None:
+async def test_arqs_worker_shares_a_queue_with_ours(redis: ArqRedis, redis_url: str) -> None:
     jobs = [await redis.enqueue_job("double", number) for number in range(50)]
-    ours = Worker([double], redis_pool=await connect(redis_url), max_jobs=5)
-    stock = arq.worker.Worker([double], redis_pool=await connect(redis_url), max_jobs=5)
-    async with running(ours), running(stock):
+    worker = Worker([double], redis_pool=await connect(redis_url), max_jobs=5)
+    arq_worker = arq.worker.Worker([double], redis_pool=await connect(redis_url), max_jobs=5)
+    async with running(worker), running(arq_worker):
         results = await asyncio.gather(
             *[job.result(timeout=10, poll_delay=0.05) for job in jobs if job]
         )
     assert results == [2 * number for number in range(50)]
-    assert ours.jobs_complete + stock.jobs_complete == 50
+    assert worker.jobs_complete + arq_worker.jobs_complete == 50
 
 
 @pytest.mark.parametrize("kind", [arq.worker.Worker, Worker])
-async def test_a_deferred_job_that_is_aborted_does_not_start(
+async def test_aborted_deferred_job_does_not_start(
     kind: type[arq.worker.Worker], redis: ArqRedis, redis_url: str
 ) -> None:
-    """`Job.abort()` makes it due in one call, and asks for its end in the next."""
+    """`Job.abort()` makes the job due in one call, and requests the abort in the next."""
     started = []
 
     async def start(ctx: dict[str, Any]) -> None:
@@ -315,7 +320,7 @@ async def test_a_deferred_job_that_is_aborted_does_not_start(
     assert started == []
 
 
-async def test_a_result_that_is_kept_for_less_than_no_time_is_not_kept(
+async def test_result_with_a_negative_keep_time_is_not_kept(
     redis: ArqRedis, pool: ArqRedis
 ) -> None:
     job = await redis.enqueue_job("double", 1)
@@ -326,17 +331,15 @@ async def test_a_result_that_is_kept_for_less_than_no_time_is_not_kept(
     await worker.close()
 
 
-async def test_jobs_that_may_have_killed_their_worker_run_one_at_a_time(
-    redis: ArqRedis, redis_url: str
-) -> None:
-    """Else those beside the culprit would be given up with it."""
-    at_once: list[int] = []
+async def test_possible_poison_jobs_run_one_at_a_time(redis: ArqRedis, redis_url: str) -> None:
+    """If they ran together, the harmless jobs would become dead letters with the poison job."""
+    concurrency: list[int] = []
     running_now = 0
 
     async def work(ctx: dict[str, Any]) -> None:
         nonlocal running_now
         running_now += 1
-        at_once.append(running_now)
+        concurrency.append(running_now)
         await asyncio.sleep(0.02)
         running_now -= 1
 
@@ -346,11 +349,11 @@ async def test_jobs_that_may_have_killed_their_worker_run_one_at_a_time(
     worker = Worker([func(work, name="work")], redis_pool=await connect(redis_url))
     async with running(worker):
         await asyncio.gather(*[job.result(timeout=10, poll_delay=0.02) for job in jobs if job])
-    assert at_once == [1, 1, 1, 1]
+    assert concurrency == [1, 1, 1, 1]
     assert not await redis.exists(keys.LOST)
 
 
-async def test_a_worker_may_run_again_after_it_was_closed(redis: ArqRedis, redis_url: str) -> None:
+async def test_closed_worker_may_run_again(redis: ArqRedis, redis_url: str) -> None:
     worker = Worker([double], redis_pool=await connect(redis_url), burst=True)
     for number in range(2):
         job = await redis.enqueue_job("double", number)
@@ -358,25 +361,27 @@ async def test_a_worker_may_run_again_after_it_was_closed(redis: ArqRedis, redis
         await worker.main()
         assert await job.result(timeout=5) == 2 * number
         await worker.close()
-        await worker.close()  # once more does no harm
+        await worker.close()  # closing twice is harmless
         worker._pool = await connect(redis_url)
     await worker.close()
 
 
-async def test_a_stock_workers_claim_is_left_alone(redis: ArqRedis, pool: ArqRedis) -> None:
-    await redis.enqueue_job("double", 1, _job_id="theirs")
-    await redis.set("arq:in-progress:theirs", b"1", px=60_000)
-    score = await redis.zscore("arq:queue", "theirs")
-    mine = await redis.enqueue_job("double", 2)
+async def test_claim_of_arqs_worker_is_left_alone(redis: ArqRedis, pool: ArqRedis) -> None:
+    await redis.enqueue_job("double", 1, _job_id="claimed")
+    await redis.set("arq:in-progress:claimed", b"1", px=60_000)
+    score = await redis.zscore("arq:queue", "claimed")
+    job = await redis.enqueue_job("double", 2)
     worker = Worker([double], redis_pool=pool)
     async with running(worker):
-        assert mine is not None
-        assert await mine.result(timeout=5, poll_delay=0.01) == 4
-    assert await redis.zscore("arq:queue", "theirs") == score
-    assert await redis.get("arq:in-progress:theirs") == b"1"
+        assert job is not None
+        assert await job.result(timeout=5, poll_delay=0.01) == 4
+    assert await redis.zscore("arq:queue", "claimed") == score
+    assert await redis.get("arq:in-progress:claimed") == b"1"
 
 
-async def test_jobs_started_by_hand_several_times_at_once(redis: ArqRedis, redis_url: str) -> None:
+async def test_concurrent_calls_of_start_jobs_open_one_connection(
+    redis: ArqRedis, redis_url: str
+) -> None:
     worker = Worker([double], redis_pool=await connect(redis_url), burst=True)
     await redis.enqueue_job("double", 2, _job_id="x")
     await asyncio.gather(*[worker.start_jobs([b"x"]) for _ in range(5)])
@@ -384,12 +389,12 @@ async def test_jobs_started_by_hand_several_times_at_once(redis: ArqRedis, redis
     await worker.close()
     assert worker.jobs_complete == 1
     database = str(redis.connection_pool.connection_kwargs["db"])
-    assert len([one for one in await redis.client_list() if one["db"] == database]) == 1
+    assert len([client for client in await redis.client_list() if client["db"] == database]) == 1
 
 
-async def test_undecodable_payloads_fail_alone(redis: ArqRedis, pool: ArqRedis) -> None:
-    for number, garbage in enumerate([b"\xff\x00", b"", b"\x80\x04N."]):
-        await redis.set(f"arq:job:bad{number}", garbage)
+async def test_unreadable_payloads_fail_alone(redis: ArqRedis, pool: ArqRedis) -> None:
+    for number, payload in enumerate([b"\xff\x00", b"", b"\x80\x04N."]):
+        await redis.set(f"arq:job:bad{number}", payload)
         await redis.zadd("arq:queue", {f"bad{number}": 1})
     good = await redis.enqueue_job("double", 3)
     worker = Worker([double], redis_pool=pool, burst=True)
@@ -401,7 +406,7 @@ async def test_undecodable_payloads_fail_alone(redis: ArqRedis, pool: ArqRedis) 
     await worker.close()
 
 
-async def test_retries_are_counted_across_kinds_of_workers(redis: ArqRedis, redis_url: str) -> None:
+async def test_retries_add_up_across_arqs_worker_and_ours(redis: ArqRedis, redis_url: str) -> None:
     async def again(ctx: dict[str, Any]) -> None:
         raise Retry
 

@@ -1,4 +1,4 @@
-"""Workers that are killed, frozen, stopped and started, and a Redis that goes away."""
+"""Workers that are killed, frozen, stopped and started, and outages of Redis."""
 
 import asyncio
 import os
@@ -31,28 +31,28 @@ from tests.integration.workers import own_redis, process, running
 LEASE = 1.0
 
 
-async def started(pool: Pool) -> list[list[str]]:
-    """Id, process and try of each job that was started, in order."""
+async def starts(pool: Pool) -> list[list[str]]:
+    """Return job id, process id and try of each execution, in the order of the starts."""
     entries = await pool.lrange("started", 0, -1)  # type: ignore[misc]  # typed for both clients
     return [entry.decode().split() for entry in entries]
 
 
-async def test_a_killed_workers_jobs_run_elsewhere_within_two_leases(
+async def test_jobs_of_a_killed_worker_run_on_another_within_two_leases(
     pool: Pool, redis_url: str
 ) -> None:
-    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        job_id, holder, other = await _long_job(pool, 30, one, two)
+    with process(redis_url, "Chaos") as first, process(redis_url, "Chaos") as second:
+        job_id, holder, other = await _long_job(pool, 30, first, second)
         holder.kill()
-        at = monotonic()
+        killed_at = monotonic()
         await wait_until(lambda: _has_started(pool, job_id, other.pid))
-        assert monotonic() - at < 2 * LEASE + 0.5
-        tries = [entry[2] for entry in await started(pool) if entry[0] == job_id]
-        assert tries == ["1", "1"], "a lapsed lease costs no try"
+        assert monotonic() - killed_at < 2 * LEASE + 0.5
+        tries = [entry[2] for entry in await starts(pool) if entry[0] == job_id]
+        assert tries == ["1", "1"], "an expired lease uses no try"
 
 
-async def test_a_frozen_workers_late_finish_is_refused(pool: Pool, redis_url: str) -> None:
-    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        job_id, holder, other = await _long_job(pool, 1, one, two)
+async def test_late_completion_of_a_frozen_worker_is_refused(pool: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos") as first, process(redis_url, "Chaos") as second:
+        job_id, holder, other = await _long_job(pool, 1, first, second)
         holder.send_signal(signal.SIGSTOP)
         await wait_until(lambda: _has_started(pool, job_id, other.pid))
         holder.send_signal(signal.SIGCONT)
@@ -66,60 +66,60 @@ async def test_a_frozen_workers_late_finish_is_refused(pool: Pool, redis_url: st
     assert await pool.zcard(QUEUE) == 0
 
 
-async def test_a_job_that_blocks_the_loop_keeps_its_lease(pool: Pool, redis_url: str) -> None:
-    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        await _at_work(pool, one.pid, two.pid)
+async def test_job_that_blocks_the_loop_keeps_its_lease(pool: Pool, redis_url: str) -> None:
+    with process(redis_url, "Chaos") as first, process(redis_url, "Chaos") as second:
+        await _until_all_are_busy(pool, first.pid, second.pid)
         job = await pool.enqueue_job("chaos.block", 3 * LEASE, _queue_name=QUEUE)
         assert job is not None
         assert await job.result(timeout=20, poll_delay=0.05)
-        assert len([entry for entry in await started(pool) if entry[0] == job.job_id]) == 1
+        assert len([entry for entry in await starts(pool) if entry[0] == job.job_id]) == 1
 
 
-async def test_a_job_that_blocks_the_loop_past_its_time_runs_elsewhere(
+async def test_job_that_blocks_the_loop_beyond_its_timeout_runs_on_another_worker(
     pool: Pool, redis_url: str
 ) -> None:
-    with process(redis_url, "Chaos") as one, process(redis_url, "Chaos") as two:
-        await _at_work(pool, one.pid, two.pid)
+    with process(redis_url, "Chaos") as first, process(redis_url, "Chaos") as second:
+        await _until_all_are_busy(pool, first.pid, second.pid)
         job = await pool.enqueue_job("chaos.stall", 30, _queue_name=QUEUE)
         assert job is not None
-        holder = await wait_until(lambda: _holder(pool, job.job_id, (one, two)), timeout=20)
-        (other,) = {one, two} - {holder}
+        holder = await wait_until(lambda: _holder(pool, job.job_id, (first, second)), timeout=20)
+        (other,) = {first, second} - {holder}
         await wait_until(lambda: _has_started(pool, job.job_id, other.pid), timeout=20)
 
 
-async def test_no_other_job_is_given_up_with_the_one_that_kills_its_workers(
+async def test_poison_job_takes_no_other_job_to_the_dead_letters(
     pool: Pool, redis_url: str
 ) -> None:
-    """All of them have shared its first lapses."""
+    """All of the jobs were lost together with the poison job before."""
     jobs = {f"good-{number}": "chaos.work" for number in range(5)} | {"bad": "chaos.die_at_once"}
     await pool.hset(keys.LOST, mapping=dict.fromkeys(jobs, MAX_EXPIRED_LEASES - 1))  # type: ignore[misc]  # typed for both clients
-    for job_id, name in sorted(jobs.items()):  # the bad one comes first
+    for job_id, name in sorted(jobs.items()):  # the poison job is first
         args = () if job_id == "bad" else (0.01,)
         assert await pool.enqueue_job(name, *args, _job_id=job_id, _queue_name=QUEUE)
     with process(redis_url, "Chaos", processes=2):
         await wait_until(lambda: _is_empty(pool), timeout=30)
     assert (await read_stats(pool, QUEUE)).done == 5
-    assert [letter.job_id for letter in await DeadLetterStore(pool).find()] == ["bad"]
+    assert [dead_letter.job_id for dead_letter in await DeadLetterStore(pool).find()] == ["bad"]
 
 
-async def test_a_job_that_kills_its_workers_becomes_a_dead_letter(
-    pool: Pool, redis_url: str
-) -> None:
+async def test_poison_job_becomes_a_dead_letter(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", processes=2):
         job = await pool.enqueue_job("chaos.die", _queue_name=QUEUE)
         assert job is not None
         with pytest.raises(WorkerLost):
             await job.result(timeout=40, poll_delay=0.1)
-        assert len(await started(pool)) == 3
+        assert len(await starts(pool)) == 3
         other = await pool.enqueue_job("chaos.work", 0, _queue_name=QUEUE)
         assert other is not None
         assert await other.result(timeout=10, poll_delay=0.1)
 
 
-async def test_sigterm_puts_back_what_does_not_end_in_time(pool: Pool, redis_url: str) -> None:
+async def test_sigterm_requeues_jobs_that_exceed_the_grace_period(
+    pool: Pool, redis_url: str
+) -> None:
     with process(redis_url, "Chaos", grace=0.2) as worker:
         job = await pool.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
-        await wait_until(lambda: started(pool))
+        await wait_until(lambda: starts(pool))
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, 5) == 0
     assert job is not None
@@ -127,17 +127,17 @@ async def test_sigterm_puts_back_what_does_not_end_in_time(pool: Pool, redis_url
     assert not await pool.exists(f"arq:retry:{job.job_id}", f"arq:in-progress:{job.job_id}")
 
 
-async def test_a_second_signal_ends_the_grace(pool: Pool, redis_url: str) -> None:
+async def test_second_signal_ends_the_grace_period(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", grace=30) as worker:
         await pool.enqueue_job("chaos.work", 30, _queue_name=QUEUE)
-        await wait_until(lambda: started(pool))
+        await wait_until(lambda: starts(pool))
         worker.terminate()
         await asyncio.sleep(0.2)
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, 5) == 0
 
 
-async def test_children_that_die_are_replaced_and_all_stop_together(
+async def test_killed_children_are_replaced_and_all_children_stop_together(
     pool: Pool, redis_url: str
 ) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
@@ -151,7 +151,7 @@ async def test_children_that_die_are_replaced_and_all_stop_together(
             os.kill(pid, 0)
 
 
-async def test_a_killed_supervisors_children_stop(pool: Pool, redis_url: str) -> None:
+async def test_children_of_a_killed_supervisor_stop(pool: Pool, redis_url: str) -> None:
     with process(redis_url, "Chaos", processes=2) as supervisor:
         pids = await wait_until(lambda: _busy(pool, 2), timeout=20)
         supervisor.kill()
@@ -159,16 +159,18 @@ async def test_a_killed_supervisors_children_stop(pool: Pool, redis_url: str) ->
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_a_worker_that_cannot_start_says_so_in_one_line(
+async def test_worker_that_cannot_start_logs_one_line(
     redis_url: str, processes: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with process(redis_url, "Broken", processes=processes) as worker:
         assert await asyncio.to_thread(worker.wait, 15) == 1
-    said = capfd.readouterr().err.splitlines()
-    assert [line for line in said if "the voice provider does not answer" in line] == said
+    lines = capfd.readouterr().err.splitlines()
+    errors = [line for line in lines if "go to a queue that this worker does not serve" not in line]
+    assert errors
+    assert [line for line in errors if "the voice provider does not answer" in line] == errors
 
 
-async def test_without_redis_a_worker_says_so_in_one_line(
+async def test_worker_without_redis_logs_one_line(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with process(f"unix://{tmp_path}/nobody.sock", "Chaos") as worker:
@@ -177,8 +179,8 @@ async def test_without_redis_a_worker_says_so_in_one_line(
     assert "nobody.sock" in line
 
 
-async def test_redis_restarts_under_load() -> None:
-    """Nothing is lost and nothing is finished twice; the workers go on by themselves."""
+async def test_restart_of_redis_under_load_loses_no_job() -> None:
+    """Workers resume by themselves, and complete no job twice."""
     async with own_redis() as server:
         with process(server.url, "Chaos", "--max-jobs", "50", "--lease", "5"):
             pool = await create_pool(server.url)
@@ -190,13 +192,13 @@ async def test_redis_restarts_under_load() -> None:
             await server.ready()
             await wait_until(lambda: _is_empty(pool), timeout=30)
             ended = await pool.lrange("ended", 0, -1)  # type: ignore[misc]  # typed for both clients
-            assert {one.decode() for one in ended} == {job.job_id for job in jobs if job}
+            assert {job_id.decode() for job_id in ended} == {job.job_id for job in jobs if job}
             stats = await read_stats(pool, QUEUE)
             assert (stats.done, stats.dead) == (1000, 0)
             await pool.aclose()
 
 
-async def test_a_worker_whose_redis_goes_away_while_it_starts_goes_on() -> None:
+async def test_worker_resumes_after_an_outage_during_its_start() -> None:
     fired, back = asyncio.Event(), asyncio.Event()
 
     async def each_second(ctx: dict[Any, Any]) -> None:
@@ -237,21 +239,21 @@ async def _is_empty(pool: Pool) -> bool:
 
 
 async def _busy(pool: Pool, count: int) -> set[int]:
-    """The processes that have started jobs, once there are so many; gives them more to start."""
+    """Enqueue jobs; return the processes that have started jobs, once there are `count`."""
     await pool.enqueue_many([_work(0.05) for _ in range(5)])
-    pids = {int(entry[1]) for entry in await started(pool)}
+    pids = {int(entry[1]) for entry in await starts(pool)}
     return pids if len(pids) >= count else set()
 
 
-async def _at_work(pool: Pool, *pids: int) -> None:
+async def _until_all_are_busy(pool: Pool, *pids: int) -> None:
     await wait_until(lambda: _busy(pool, len(pids)), timeout=30)
 
 
 async def _long_job(
     pool: Pool, seconds: float, *workers: Popen[bytes]
 ) -> tuple[str, Popen[bytes], Popen[bytes]]:
-    """A running job's id, the worker that has it, and the other one, which is at work too."""
-    await _at_work(pool, *(worker.pid for worker in workers))
+    """Return the id of a running job, the worker that runs it, and the other worker, idle now."""
+    await _until_all_are_busy(pool, *(worker.pid for worker in workers))
     await wait_until(lambda: _is_empty(pool))
     job = await pool.enqueue_job("chaos.work", seconds, _queue_name=QUEUE)
     assert job is not None
@@ -271,7 +273,7 @@ async def _holder(
 
 
 async def _has_started(pool: Pool, job_id: str, pid: int) -> bool:
-    return any(entry[:2] == [job_id, str(pid)] for entry in await started(pool))
+    return any(entry[:2] == [job_id, str(pid)] for entry in await starts(pool))
 
 
 def _alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The event loop of a worker process."""
+"""Event loop of a worker process."""
 
 import asyncio
 import sys
@@ -12,11 +12,11 @@ async def _loop_module() -> str:
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
-def test_uvloop_is_used_where_it_is_installed() -> None:
+def test_event_loop_is_uvloop_if_installed() -> None:
     assert run(_loop_module()) == "uvloop"
 
 
-def test_without_uvloop_the_loop_is_that_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_loop_is_asyncios_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert run(_loop_module()) == "asyncio"

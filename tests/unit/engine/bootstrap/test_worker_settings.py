@@ -1,4 +1,4 @@
-"""Settings classes: inherited, checked when they are defined, and as arq wants to read them."""
+"""Settings classes: inheritance, checks at definition, and the form that arq reads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +54,7 @@ def read_by_arq(settings: Any) -> dict[str, Any]:
     return get_kwargs(settings)
 
 
-def test_arq_sees_what_is_inherited() -> None:
+def test_arq_reads_inherited_options() -> None:
     seen = read_by_arq(Derived)
     assert (seen["max_jobs"], seen["queue_name"]) == (7, "derived_tasks")
     assert seen["job_serializer"] is serialize
@@ -64,12 +64,12 @@ def test_arq_sees_what_is_inherited() -> None:
     assert seen["on_shutdown"] is Base.on_shutdown
 
 
-def test_arq_sees_nothing_of_ours() -> None:
+def test_arq_reads_no_engine_options() -> None:
     assert "redis_url" not in read_by_arq(Derived)
     assert "dead_letters" not in read_by_arq(Derived)
 
 
-def test_functions_carry_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_have_the_options_of_their_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASK_TIMEOUT", "90")
     functions = {one.name: one for one in map(func, read_by_arq(Derived)["functions"])}
     assert set(functions) == {"tests.short", "tests.old_name", "tests.usual", "plain"}
@@ -80,7 +80,7 @@ def test_functions_carry_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> N
     assert functions["plain"].max_tries is None
 
 
-def test_time_limits_are_the_settings_of_when_a_worker_asks(
+def test_time_limits_follow_the_current_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     functions = JobFunctions([usual])
@@ -98,26 +98,26 @@ def test_functions_can_be_extended() -> None:
     assert len(More.functions) == 5
 
 
-def test_a_function_listed_twice_is_refused() -> None:
+def test_duplicate_function_is_refused() -> None:
     with pytest.raises(UsageError, match=r"functions lists tests\.usual twice"):
         JobFunctions([usual, usual])
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("max_job", "did you mean max_jobs"), ("colour", "no worker knows colour")]
+    ("name", "hint"), [("max_job", "did you mean max_jobs"), ("color", "unknown option color")]
 )
-def test_an_unknown_name_is_refused(name: str, hint: str) -> None:
+def test_unknown_option_is_refused(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         type("Wrong", (EngineSettings,), {name: 1})
 
 
-def test_a_cron_must_not_take_the_name_of_a_job() -> None:
+def test_cron_with_the_name_of_a_job_is_refused() -> None:
     crons = [arq_cron(plain, name="tests.usual", hour=1)]
     with pytest.raises(UsageError, match=r"the cron tests\.usual"):
         type("Wrong", (EngineSettings,), {"functions": [usual], "cron_jobs": crons})
 
 
-def test_explicit_redis_settings_win() -> None:
+def test_explicit_redis_settings_take_precedence() -> None:
     class Explicit(Base):
         redis_settings = RedisSettings(host="elsewhere")
 
@@ -127,7 +127,7 @@ def test_explicit_redis_settings_win() -> None:
     assert read_by_arq(Below)["redis_settings"].host == "elsewhere"
 
 
-def test_a_url_of_its_own() -> None:
+def test_class_may_set_its_redis_url() -> None:
     class Own(Base):
         redis_url = "redis://own:1/2"
 
@@ -146,7 +146,7 @@ def test_a_url_of_its_own() -> None:
         ("redis://host?socket_connect_timeout=3", {"conn_timeout": 3}),
     ],
 )
-def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
+def test_url_options_reach_arqs_settings(url: str, expected: dict[str, object]) -> None:
     settings = Address.of(url).arq_settings()
     assert {name: getattr(settings, name) for name in expected} == expected
 
@@ -163,13 +163,13 @@ def test_urls_with_their_options(url: str, expected: dict[str, object]) -> None:
         ("redis://me:?secret=@host", "not a Redis URL: "),
     ],
 )
-def test_urls_that_arq_cannot_use(url: str, message: str) -> None:
+def test_url_that_arq_cannot_use_is_refused(url: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
         Address.of(url).arq_settings()
     assert "secret" not in str(raised.value)
 
 
-async def test_the_context_knows_its_queue() -> None:
+async def test_context_contains_the_queue() -> None:
     class Redis:
         default_queue_name = "arq:queue"
 
@@ -178,7 +178,7 @@ async def test_the_context_knows_its_queue() -> None:
     assert ctx["queue"] == "derived_tasks"
 
 
-def test_queue_names() -> None:
+def test_names_resolve_to_queues() -> None:
     names = QueueNames.from_settings(Settings(_env_file=None))
     assert names.of_job("lead.qualify") == "lead_tasks"
     assert names.of_job("default.ping") == "default"
@@ -194,13 +194,13 @@ def test_queue_names() -> None:
     }
 
 
-def test_functions_are_a_sequence_of_arqs() -> None:
+def test_functions_are_a_sequence_of_arq_functions() -> None:
     functions = JobFunctions([usual])
     assert isinstance(functions[0], Function)
     assert functions[:1] == [functions[0]]
 
 
-def test_a_second_base_is_heard_where_the_first_says_nothing() -> None:
+def test_second_base_supplies_options_that_the_first_lacks() -> None:
     class First(EngineSettings):
         max_jobs = 3
 
@@ -234,14 +234,14 @@ class BySettings(EngineSettings):
 
 @pytest.mark.parametrize("base", [EngineSettings, ByUrl, BySettings])
 @pytest.mark.parametrize("mixin", [OwnUrl, OwnRedis])
-def test_the_nearest_redis_is_taken(mixin: type, base: type) -> None:
+def test_redis_of_the_nearest_base_is_used(mixin: type, base: type) -> None:
     assert "mixed-in" in redis_of(type("Nearer", (mixin, base), {}))
     farther = redis_of(type("Farther", (base, mixin), {}))
     # EngineSettings itself says no more than where to look when nobody says it.
     assert ("mixed-in" in farther) == (base is EngineSettings)
 
 
-def test_what_a_class_is_told_later_is_inherited() -> None:
+def test_attributes_set_later_are_inherited() -> None:
     class Late(EngineSettings):
         functions = (usual,)
 
@@ -256,7 +256,7 @@ def test_what_a_class_is_told_later_is_inherited() -> None:
     assert [one.name for one in map(func, seen["functions"])] == ["tests.usual", "plain"]
 
 
-def test_the_nearest_queues_are_served() -> None:
+def test_queues_of_the_nearest_base_are_served() -> None:
     class Two(EngineSettings):
         queues = ["one_tasks", "two_tasks"]
 
@@ -270,7 +270,7 @@ def test_the_nearest_queues_are_served() -> None:
     assert "queues" not in read_by_arq(Other) or not read_by_arq(Other)["queues"]
     assert read_by_arq(Other)["queue_name"] == "other_tasks"
     assert read_by_arq(Second)["queue_name"] == "two_tasks"
-    with pytest.raises(UsageError, match="queue_name is three_tasks, which is not among queues"):
+    with pytest.raises(UsageError, match="queue_name three_tasks is not among queues"):
         type("Wrong", (EngineSettings,), {"queues": ["one_tasks"], "queue_name": "three_tasks"})
 
 
@@ -279,7 +279,7 @@ def redis_of(settings: type) -> str:
     return str(found.url if isinstance(found, LazyRedisSettings) else found.host)
 
 
-async def test_the_first_of_several_queues_stands_for_all() -> None:
+async def test_queue_name_is_the_first_of_several_queues() -> None:
     class Several(EngineSettings):
         queues = ["one_tasks", "other_tasks"]
 
@@ -292,7 +292,7 @@ async def test_the_first_of_several_queues_stands_for_all() -> None:
     assert read_by_arq(Several)["queue_name"] == "one_tasks"
 
 
-def test_a_queue_has_the_name_that_producers_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_alias_resolves_as_for_producers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASK_DOMAINS", '["lead", "billing"]')
 
     class Lead(EngineSettings):

@@ -1,4 +1,4 @@
-"""One worker for several settings classes: what each says holds for what is its own."""
+"""Workers for several settings classes: each class keeps its own options."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def together(*classes: type) -> Worker:
     return worker
 
 
-async def test_two_functions_of_one_name_are_refused() -> None:
+async def test_functions_with_the_same_name_are_refused() -> None:
     class Other:
         queue_name = "other"
         functions = [_called("send")]
@@ -61,7 +61,7 @@ async def test_two_functions_of_one_name_are_refused() -> None:
         together(Plain, Other)
 
 
-async def test_a_schedule_must_not_take_the_name_of_another_classs_job() -> None:
+async def test_cron_with_the_name_of_another_classs_job_is_refused() -> None:
     class Other:
         queue_name = "other"
         functions = [bill]
@@ -71,7 +71,7 @@ async def test_a_schedule_must_not_take_the_name_of_another_classs_job() -> None
         together(Plain, Other)
 
 
-async def test_a_function_may_be_in_several_classes() -> None:
+async def test_function_may_be_in_several_classes() -> None:
     class Other:
         queue_name = "other"
         functions = [send]
@@ -86,14 +86,16 @@ async def test_all_queues_of_each_class_are_served() -> None:
     assert crons == {"daily": "first_tasks", "hourly": "third_tasks"}
 
 
-async def test_a_queue_of_several_classes_is_served_once() -> None:
+async def test_queue_of_several_classes_is_served_once() -> None:
     class More(EngineSettings):
         queue_name = "second_tasks"
 
     assert together(Both, More).queues == ["first_tasks", "second_tasks"]
 
 
-async def test_the_queues_say_which_redis_it_is(settings_read_anew: pytest.MonkeyPatch) -> None:
+async def test_classes_are_grouped_by_the_redis_of_their_queues(
+    settings_read_anew: pytest.MonkeyPatch,
+) -> None:
     elsewhere = dict.fromkeys(Both.queues, "redis://elsewhere/0")
     settings_read_anew.setenv("TASK_QUEUE_URLS", json.dumps(elsewhere))
     workers = create_workers(Third, Both, handle_signals=False)
@@ -101,13 +103,15 @@ async def test_the_queues_say_which_redis_it_is(settings_read_anew: pytest.Monke
     assert workers[1].redis_settings.resolve() == "redis://elsewhere/0"  # type: ignore[union-attr]
 
 
-async def test_one_class_is_on_one_redis(settings_read_anew: pytest.MonkeyPatch) -> None:
+async def test_class_with_queues_on_two_servers_is_refused(
+    settings_read_anew: pytest.MonkeyPatch,
+) -> None:
     settings_read_anew.setenv("TASK_QUEUE_URLS", '{"second_tasks": "redis://elsewhere/0"}')
     with pytest.raises(UsageError, match="first_tasks and second_tasks are on different servers"):
         together(Both)
 
 
-async def test_times_may_be_timedeltas() -> None:
+async def test_time_options_may_be_timedeltas() -> None:
     class Timed:
         queue_name = "timed"
         functions = [bill]
@@ -118,7 +122,7 @@ async def test_times_may_be_timedeltas() -> None:
     assert (made.timeout_s, made.keep_result_s) == (9, 60)
 
 
-async def test_each_class_closes_what_it_opened() -> None:
+async def test_shutdown_hooks_run_despite_errors() -> None:
     done: list[str] = []
 
     class Fails(EngineSettings):
@@ -168,3 +172,15 @@ def _called(name: str) -> Any:
 
     another.__qualname__ = name
     return another
+
+
+@pytest.mark.parametrize("value", [False, True])
+async def test_former_name_of_requeue_unknown_still_works(value: bool) -> None:
+    class Former(EngineSettings):
+        queue_name = "former_tasks"
+        functions = [send]
+        put_back_unknown = value
+
+    assert create_worker(Former, handle_signals=False).requeue_unknown is value
+    assert Worker([send], put_back_unknown=value, handle_signals=False).requeue_unknown is value
+    assert Worker([send], requeue_unknown=value, handle_signals=False).requeue_unknown is value

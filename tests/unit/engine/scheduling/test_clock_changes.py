@@ -1,6 +1,6 @@
-"""What is due around changes of the clocks, counted minute by minute, without the code under test.
+"""Fire times around daylight saving changes, against an independent count minute by minute.
 
-The changes are by a whole hour; the one place with another, Lord Howe Island, is left out.
+All changes are by a whole hour; Lord Howe Island, with half an hour, is left out.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from jobs.engine import Cron, cron
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 MARK = 123_456
-"""Microseconds: where arq puts a slot within its second."""
+"""Microsecond of arq's fire times."""
 
 zones = st.sampled_from(
     [
@@ -37,50 +37,50 @@ changes = st.tuples(zones, years, st.integers(0, 1))
 
 @cache
 def changes_of(zone: str, year: int) -> list[datetime]:
-    """The first minutes, in UTC, with another offset than the one before."""
-    info, found = ZoneInfo(zone), []
+    """Return the moments, in UTC, at which the offset of the zone changes."""
+    info, moments = ZoneInfo(zone), []
     moment = datetime(year, 1, 1, tzinfo=UTC)
     while moment.year == year:
         following = moment + timedelta(minutes=30)
         if moment.astimezone(info).utcoffset() != following.astimezone(info).utcoffset():
-            found.append(following)
+            moments.append(following)
         moment = following
-    return found
+    return moments
 
 
 def around(change: tuple[str, int, int]) -> tuple[ZoneInfo, datetime, datetime]:
-    zone, year, which = change
-    found = changes_of(zone, year)
-    moment = found[which % len(found)]
+    zone, year, index = change
+    moments = changes_of(zone, year)
+    moment = moments[index % len(moments)]
     return ZoneInfo(zone), moment - DAY, moment + DAY
 
 
 def due(schedule: Cron, start: datetime, end: datetime) -> list[datetime]:
-    """What the schedule says: each slot after the one before, as a worker asks for them."""
+    """Return the fire times, each computed from the one before, as a worker does."""
 
-    def slots() -> Iterator[datetime]:
+    def fire_times() -> Iterator[datetime]:
         moment = start
         while True:
             moment = schedule.next_fire_time(moment, UTC)
             yield moment
 
-    return list(takewhile(lambda slot: slot <= end, slots()))
+    return list(takewhile(lambda fire_time: fire_time <= end, fire_times()))
 
 
 @cache
 def minutes_between(start: datetime, end: datetime, zone: ZoneInfo) -> dict[datetime, datetime]:
-    """Every minute, in UTC, and what the clocks of the place show."""
+    """Map every minute, in UTC, to the local time."""
     count = (end - start) // MINUTE
     real = [start + number * MINUTE for number in range(1, count)]
-    return {one: one.astimezone(zone) for one in real}
+    return {minute: minute.astimezone(zone) for minute in real}
 
 
-def marked(slots: set[datetime]) -> list[datetime]:
-    return [slot + timedelta(microseconds=MARK) for slot in sorted(slots)]
+def marked(fire_times: set[datetime]) -> list[datetime]:
+    return [fire_time + timedelta(microseconds=MARK) for fire_time in sorted(fire_times)]
 
 
 @given(changes, minutes)
-def test_what_runs_every_so_often_runs_in_each_real_minute_that_the_clock_shows(
+def test_interval_schedule_runs_in_each_matching_real_minute(
     change: tuple[str, int, int], chosen: set[int]
 ) -> None:
     zone, start, end = around(change)
@@ -92,37 +92,37 @@ def test_what_runs_every_so_often_runs_in_each_real_minute_that_the_clock_shows(
 
 
 @given(changes, minutes, hours)
-def test_what_runs_at_a_time_of_day_runs_once_a_day(
+def test_time_of_day_schedule_runs_once_per_day(
     change: tuple[str, int, int], chosen: set[int], at: set[int]
 ) -> None:
     zone, start, end = around(change)
     schedule = cron("a.b", minute=chosen, hour=at, timezone=zone.key)
     days = {shown.date() for shown in minutes_between(start, end, zone).values()}
-    slots = {shown_first(zone, day, h, m) for day in days for h in at for m in chosen}
-    assert due(schedule, start, end) == marked(slots & minutes_between(start, end, zone).keys())
+    fire_times = {first_shown(zone, day, h, m) for day in days for h in at for m in chosen}
+    assert due(schedule, start, end) == marked(
+        fire_times & minutes_between(start, end, zone).keys()
+    )
 
 
-def shown_first(zone: ZoneInfo, day: date, hour: int, minute: int) -> datetime:
-    """The first minute at which the clocks of a place show this time, or a later one where they
-    skip it."""
+def first_shown(zone: ZoneInfo, day: date, hour: int, minute: int) -> datetime:
+    """Return the first minute with this local time, or the end of the gap if it is skipped."""
     local = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
     moment = local.astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
         return moment
-    skipped_to = [one for one in changes_of(zone.key, day.year) if abs(one - moment) < 2 * DAY]
-    return skipped_to[0]
+    return next(end for end in changes_of(zone.key, day.year) if abs(end - moment) < 2 * DAY)
 
 
 @pytest.mark.parametrize("missed", ["skip", "once", "all"])
 @given(changes, st.sampled_from(["*/20 * * * *", "30 2 * * *", "0 0 * * *"]))
-def test_expressions_give_each_slot_once_whatever_becomes_of_missed_ones(
+def test_expression_yields_each_fire_time_once(
     missed: str, change: tuple[str, int, int], expression: str
 ) -> None:
     zone, start, end = around(change)
     schedule = cron("a.b", expression=expression, timezone=zone.key, missed=missed)  # type: ignore[arg-type]  # a Literal
-    slots = due(schedule, start, end)
-    assert slots == sorted(set(slots))
-    assert len({schedule.job_id_at(slot) for slot in slots}) == len(slots)
+    fire_times = due(schedule, start, end)
+    assert fire_times == sorted(set(fire_times))
+    assert len({schedule.job_id_at(fire_time) for fire_time in fire_times}) == len(fire_times)
     if expression.startswith("*"):
         real_minutes = minutes_between(start, end, zone)
-        assert len(slots) == sum(shown.minute % 20 == 0 for shown in real_minutes.values())
+        assert len(fire_times) == sum(shown.minute % 20 == 0 for shown in real_minutes.values())

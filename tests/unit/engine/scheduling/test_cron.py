@@ -1,4 +1,4 @@
-"""When schedules are due."""
+"""Fire times and options of schedules."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
@@ -20,32 +20,32 @@ BERLIN = "Europe/Berlin"
 async def tick(ctx: object) -> None: ...
 
 
-def local_slots(schedule: Cron, start: datetime, count: int) -> list[str]:
+def local_fire_times(schedule: Cron, start: datetime, count: int) -> list[str]:
     zone = schedule.zone or UTC
-    slots = islice(schedule.slots.after(start, zone), count)
-    return [f"{slot.astimezone(zone):%d %H:%M:%S %z}" for slot in slots]
+    fire_times = islice(schedule.fire_times.after(start, zone), count)
+    return [f"{fire_time.astimezone(zone):%d %H:%M:%S %z}" for fire_time in fire_times]
 
 
-def test_expression_in_a_zone() -> None:
+def test_expression_follows_its_zone() -> None:
     schedule = cron("report.daily", expression="30 7 * * mon-fri", timezone=BERLIN)
-    assert local_slots(schedule, datetime(2026, 7, 3, tzinfo=UTC), 2) == [
+    assert local_fire_times(schedule, datetime(2026, 7, 3, tzinfo=UTC), 2) == [
         "03 07:30:00 +0200",
         "06 07:30:00 +0200",
     ]
 
 
-def test_a_skipped_time_of_day_runs_after_the_gap() -> None:
+def test_skipped_time_of_day_runs_after_the_gap() -> None:
     schedule = cron("report.daily", hour=2, minute=30, timezone=BERLIN)
-    assert local_slots(schedule, datetime(2026, 3, 28, tzinfo=UTC), 3) == [
+    assert local_fire_times(schedule, datetime(2026, 3, 28, tzinfo=UTC), 3) == [
         "28 02:30:00 +0100",
         "29 03:00:00 +0200",
         "30 02:30:00 +0200",
     ]
 
 
-def test_a_repeated_time_of_day_runs_once() -> None:
+def test_repeated_time_of_day_runs_once() -> None:
     schedule = cron("report.daily", hour=2, minute=30, timezone=BERLIN)
-    assert local_slots(schedule, datetime(2026, 10, 24, tzinfo=UTC), 3) == [
+    assert local_fire_times(schedule, datetime(2026, 10, 24, tzinfo=UTC), 3) == [
         "24 02:30:00 +0200",
         "25 02:30:00 +0200",
         "26 02:30:00 +0100",
@@ -53,22 +53,24 @@ def test_a_repeated_time_of_day_runs_once() -> None:
 
 
 @pytest.mark.parametrize(("month", "day"), [(3, 29), (10, 25)])
-def test_what_runs_every_so_often_goes_on_by_real_time(month: int, day: int) -> None:
+def test_interval_schedule_continues_in_real_time(month: int, day: int) -> None:
     schedule = cron("lead.qualify_pending", minute={0, 15, 30, 45}, timezone=BERLIN)
-    slots = list(
-        islice(schedule.slots.after(datetime(2026, month, day, tzinfo=UTC), ZoneInfo(BERLIN)), 40)
+    fire_times = list(
+        islice(
+            schedule.fire_times.after(datetime(2026, month, day, tzinfo=UTC), ZoneInfo(BERLIN)), 40
+        )
     )
-    assert {b - a for a, b in pairwise(slots)} == {timedelta(minutes=15)}
+    assert {b - a for a, b in pairwise(fire_times)} == {timedelta(minutes=15)}
 
 
-def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> None:
+def test_weekday_and_day_of_month_must_both_match_as_in_arq() -> None:
     schedule = cron("report.bad_luck", weekday="fri", day=13, hour=0, minute=0)
-    slot = schedule.next_fire_time(datetime(2026, 3, 14, tzinfo=UTC), UTC)
-    assert (slot.year, slot.month, slot.day) == (2026, 11, 13)
+    fire_time = schedule.next_fire_time(datetime(2026, 3, 14, tzinfo=UTC), UTC)
+    assert (fire_time.year, fire_time.month, fire_time.day) == (2026, 11, 13)
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"expression": "61 * * * *"}, "61"),
         ({"expression": "* * *"}, "Wrong number of fields"),
@@ -77,8 +79,8 @@ def test_the_day_of_week_and_the_day_of_month_both_have_to_match_as_in_arq() -> 
         ({"timezone": "Europe/Atlantis"}, "Europe/Atlantis"),
     ],
 )
-def test_wrong_times_are_named(options: dict[str, object], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_invalid_times_are_named_in_the_error(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         cron("a.b", **options)  # type: ignore[arg-type]
 
 
@@ -89,7 +91,7 @@ async def checked(ctx: object) -> None: ...
 @pytest.mark.parametrize(
     "options", [{}, {"alone": True}, {"name": "nightly"}, {"missed": "once", "timezone": BERLIN}]
 )
-async def test_a_job_function_stands_for_the_name_of_its_job(options: dict[str, Any]) -> None:
+async def test_job_function_is_equivalent_to_its_name(options: dict[str, Any]) -> None:
     by_function = cron(checked, hour=1, **options)
     by_name = cron("report.checked", hour=1, **options)
 
@@ -100,14 +102,14 @@ async def test_a_job_function_stands_for_the_name_of_its_job(options: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"alone": True}, "alone=True is for jobs"),
-        ({"missed": "all", "unique": False}, "missed='all' goes by the ids"),
+        ({"missed": "all", "unique": False}, "missed='all' needs the ids"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_options_without_effect_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         cron(tick, hour=1, **options)
 
 
@@ -122,7 +124,7 @@ async def other(ctx: object) -> None: ...
         cron("tick", hour=2),
     ],
 )
-async def test_schedules_of_one_name_that_run_different_things_are_refused(second: Cron) -> None:
+async def test_same_name_with_different_functions_is_refused(second: Cron) -> None:
     crons = [cron(tick, hour=1), second]
     with pytest.raises(UsageError, match="two jobs or schedules are named cron:tick"):
         Worker(cron_jobs=crons, handle_signals=False)
@@ -130,7 +132,7 @@ async def test_schedules_of_one_name_that_run_different_things_are_refused(secon
         type("Wrong", (EngineSettings,), {"cron_jobs": crons})
 
 
-async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
+async def test_same_name_with_the_same_function_is_accepted_as_in_arq() -> None:
     class Service:
         async def tick(self, ctx: object) -> None: ...
 
@@ -139,7 +141,7 @@ async def test_schedules_of_one_name_that_run_the_same_are_as_in_arq() -> None:
         Worker(cron_jobs=crons, handle_signals=False)
 
 
-def test_the_last_slot_up_to_a_moment() -> None:
+def test_previous_fire_time_looks_back_years() -> None:
     schedule = cron("a.b", expression="0 0 29 2 *")
     moment = datetime(2027, 5, 1, tzinfo=UTC)
     assert schedule.previous_fire_time(moment, UTC) == datetime(
@@ -164,23 +166,21 @@ moments = st.integers(0, 10 * 365 * 86_400).map(
 
 
 @given(fields, moments)
-def test_without_changes_of_the_clocks_slots_are_those_of_arq(
-    options: dict[str, int], moment: datetime
-) -> None:
+def test_fire_times_in_utc_equal_those_of_arq(options: dict[str, int], moment: datetime) -> None:
     ours = Cron.adopt(arq_cron(tick, **options))  # type: ignore[arg-type]
     defaults = {"second": 0, "microsecond": 123_456}
     assert ours.next_fire_time(moment, UTC) == next_cron(moment, **defaults | options)
 
 
 @given(st.sampled_from(["*/7 * * * *", "5 */3 * * *", "30 2 * * *", "0 0 1 * *"]), moments)
-def test_the_last_slot_is_the_one_before_the_next(expression: str, moment: datetime) -> None:
+def test_previous_fire_time_precedes_the_next(expression: str, moment: datetime) -> None:
     schedule = cron("a.b", expression=expression, timezone=BERLIN)
     last = schedule.previous_fire_time(moment, UTC)
     assert last is not None
     assert last <= moment < schedule.next_fire_time(last, UTC)
 
 
-def test_arqs_worker_takes_it() -> None:
+def test_schedule_has_the_interface_of_arq() -> None:
     schedule = cron("campaign.tick", minute=5)
     assert isinstance(schedule, CronJob)
     schedule.calculate_next(datetime(2026, 1, 1, tzinfo=UTC))
@@ -189,7 +189,7 @@ def test_arqs_worker_takes_it() -> None:
 
 
 async def _enqueued_by(schedule: Cron, own_id: str) -> list[object]:
-    """What the schedule enqueues when it runs under this id."""
+    """Return the calls of `enqueue_job` when the schedule runs under this id."""
 
     class Redis:
         async def enqueue_job(self, *args: object, **options: object) -> None:
@@ -209,6 +209,6 @@ async def _enqueued_by(schedule: Cron, own_id: str) -> list[object]:
         ("by-hand", "campaign.tick:by-hand"),
     ],
 )
-async def test_a_cron_by_name_only_enqueues(own_id: str, job_id: str) -> None:
+async def test_schedule_by_name_only_enqueues(own_id: str, job_id: str) -> None:
     enqueued = await _enqueued_by(cron("campaign.tick"), own_id)
     assert enqueued == [(("campaign.tick",), {"_job_id": job_id})]

@@ -1,4 +1,4 @@
-"""Classification as a table: how a job goes on, from the facts of one execution."""
+"""Classification as a table: from the facts of one execution to the next step of the job."""
 
 import asyncio
 from collections.abc import Callable
@@ -58,8 +58,8 @@ def test_error_decides_how_the_job_goes_on(
     expected: tuple[OutcomeKind, type[BaseException] | None, int | None],
 ) -> None:
     decision = classify_error(error, reason, retry_jobs=True, has_definition=True)
-    found = None if decision.error is None else type(decision.error)
-    assert (decision.kind, found, decision.delay_ms) == expected
+    error_class = None if decision.error is None else type(decision.error)
+    assert (decision.kind, error_class, decision.delay_ms) == expected
 
 
 @pytest.mark.parametrize(

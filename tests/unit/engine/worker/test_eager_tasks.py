@@ -1,4 +1,4 @@
-"""Tasks that are at their first wait when they are made behave like asyncio's in all else."""
+"""Eager tasks run to their first suspension at once, and otherwise behave like asyncio's tasks."""
 
 import asyncio
 from contextvars import ContextVar, copy_context
@@ -25,7 +25,7 @@ async def tasks() -> EagerTasks:
     return EagerTasks(asyncio.get_running_loop(), copy_context())
 
 
-async def test_the_first_step_is_made_at_once(tasks: EagerTasks) -> None:
+async def test_first_step_runs_at_once(tasks: EagerTasks) -> None:
     steps = []
 
     async def body() -> None:
@@ -33,14 +33,14 @@ async def test_the_first_step_is_made_at_once(tasks: EagerTasks) -> None:
         await asyncio.sleep(0)
         steps.append("second")
 
-    task = tasks.start(body(), "one")
+    task = tasks.start(body(), "task")
     assert steps == ["first"]
     assert not task.done()
     await task
     assert steps == ["first", "second"]
 
 
-async def test_a_body_runs_in_the_task_that_goes_by_its_name(tasks: EagerTasks) -> None:
+async def test_body_runs_in_the_task_that_has_its_name(tasks: EagerTasks) -> None:
     seen = []
 
     async def body(*, waits: bool) -> None:
@@ -57,36 +57,36 @@ async def test_a_body_runs_in_the_task_that_goes_by_its_name(tasks: EagerTasks) 
     assert seen[0] is not asyncio.current_task()
 
 
-async def test_whoever_starts_one_stays_the_current_task(tasks: EagerTasks) -> None:
-    me = asyncio.current_task()
+async def test_starting_task_stays_the_current_task(tasks: EagerTasks) -> None:
+    starter = asyncio.current_task()
 
     async def inner() -> None:
         await asyncio.sleep(0)
 
     async def outer() -> None:
-        own = asyncio.current_task()
+        outer_task = asyncio.current_task()
         inside.append(tasks.start(inner(), "inner"))
-        assert asyncio.current_task() is own
-        assert inside[0] is not own
+        assert asyncio.current_task() is outer_task
+        assert inside[0] is not outer_task
 
     inside: list[asyncio.Task[None]] = []
     tasks.start(outer(), "outer")
-    assert asyncio.current_task() is me
+    assert asyncio.current_task() is starter
     await inside[0]
 
 
-async def test_one_can_be_started_outside_of_any_task(tasks: EagerTasks) -> None:
+async def test_task_can_be_started_outside_of_any_task(tasks: EagerTasks) -> None:
     ended = asyncio.Event()
 
     async def body() -> None:
         await asyncio.sleep(0)
         ended.set()
 
-    asyncio.get_running_loop().call_soon(lambda: tasks.start(body(), "one"))
+    asyncio.get_running_loop().call_soon(lambda: tasks.start(body(), "task"))
     await ended.wait()
 
 
-async def test_what_a_body_sets_is_its_own(tasks: EagerTasks) -> None:
+async def test_context_of_each_body_is_separate(tasks: EagerTasks) -> None:
     seen = []
 
     async def body(value: str, *, waits: bool) -> None:
@@ -102,7 +102,7 @@ async def test_what_a_body_sets_is_its_own(tasks: EagerTasks) -> None:
     assert mark.get() == "none"
 
 
-async def test_so_is_what_cannot_be_compared() -> None:
+async def test_context_with_incomparable_values_is_separate() -> None:
     before, after = Incomparable(), Incomparable()
     seen = []
 
@@ -112,47 +112,47 @@ async def test_so_is_what_cannot_be_compared() -> None:
 
     mark.set(before)
     tasks = EagerTasks(asyncio.get_running_loop(), copy_context())
-    tasks.start(body(), "one")
-    tasks.start(body(), "two")
-    assert [one is before for one in seen] == [True, True]
+    tasks.start(body(), "first")
+    tasks.start(body(), "second")
+    assert [value is before for value in seen] == [True, True]
 
 
-async def test_what_is_set_and_reset_is_the_same_context(tasks: EagerTasks) -> None:
+async def test_context_that_a_body_has_reset_is_used_again(tasks: EagerTasks) -> None:
     async def body() -> None:
         mark.reset(mark.set("inside"))
 
-    async def reads() -> None:
+    async def read() -> None:
         seen.append(mark.get())
 
     seen: list[str] = []
-    tasks.start(body(), "one")
-    tasks.start(reads(), "two")
+    tasks.start(body(), "first")
+    tasks.start(read(), "second")
     assert seen == ["none"]
 
 
-async def test_a_body_that_cancels_itself_and_ends_does_not_cancel_the_next(
+async def test_body_that_cancels_itself_and_ends_does_not_cancel_the_next_body(
     tasks: EagerTasks,
 ) -> None:
-    async def cancels() -> None:
+    async def cancel_itself() -> None:
         current = asyncio.current_task()
         assert current is not None
         current.cancel()
 
-    async def waits() -> None:
+    async def suspend() -> None:
         await asyncio.sleep(0)
         ended.append(True)
 
     ended: list[bool] = []
-    tasks.start(cancels(), "one")
-    await tasks.start(waits(), "two")
+    tasks.start(cancel_itself(), "first")
+    await tasks.start(suspend(), "second")
     assert ended == [True]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
-async def test_whoever_cancels_all_there_is_does_not_cancel_what_comes_later(
+async def test_cancellation_of_all_tasks_does_not_cancel_later_tasks(
     tasks: EagerTasks, turns: int
 ) -> None:
-    async def waits() -> None:
+    async def suspend() -> None:
         await asyncio.sleep(0)
         ended.append(True)
 
@@ -161,26 +161,26 @@ async def test_whoever_cancels_all_there_is_does_not_cancel_what_comes_later(
         other.cancel()
     for _ in range(turns):
         await asyncio.sleep(0)
-    await tasks.start(waits(), "one")
+    await tasks.start(suspend(), "task")
     assert ended == [True]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])
-async def test_nothing_is_left_once_it_is_closed(tasks: EagerTasks, turns: int) -> None:
-    async def waits() -> None:
+async def test_closed_factory_leaves_no_task(tasks: EagerTasks, turns: int) -> None:
+    async def suspend() -> None:
         await asyncio.sleep(0)
 
-    await tasks.start(waits(), "one")
+    await tasks.start(suspend(), "task")
     for _ in range(turns):
         await asyncio.sleep(0)
     tasks.close()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
+    remaining = asyncio.all_tasks() - {asyncio.current_task()}
     async with asyncio.timeout(5):
-        await asyncio.gather(*left)
-    assert not any(one.cancelled() for one in left)
+        await asyncio.gather(*remaining)
+    assert not any(task.cancelled() for task in remaining)
 
 
-async def test_two_may_wait_for_the_same_future(tasks: EagerTasks) -> None:
+async def test_several_tasks_may_wait_for_the_same_future(tasks: EagerTasks) -> None:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     seen = []
 
@@ -193,7 +193,7 @@ async def test_two_may_wait_for_the_same_future(tasks: EagerTasks) -> None:
     assert seen == [7, 7, 7]
 
 
-async def test_an_error_of_what_is_awaited_is_raised_in_the_body(tasks: EagerTasks) -> None:
+async def test_error_of_an_awaited_future_is_raised_in_the_body(tasks: EagerTasks) -> None:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def body() -> None:
@@ -203,13 +203,13 @@ async def test_an_error_of_what_is_awaited_is_raised_in_the_body(tasks: EagerTas
             await asyncio.sleep(0)
             raise KeyError("from the body") from None
 
-    task = tasks.start(body(), "one")
+    task = tasks.start(body(), "task")
     future.set_exception(ValueError("bad"))
     with pytest.raises(KeyError, match="from the body"):
         await task
 
 
-async def test_awaiting_nonsense_is_an_error(tasks: EagerTasks) -> None:
+async def test_awaiting_a_non_future_is_an_error(tasks: EagerTasks) -> None:
     class Nonsense:
         def __await__(self) -> Any:
             yield "nonsense"
@@ -218,21 +218,21 @@ async def test_awaiting_nonsense_is_an_error(tasks: EagerTasks) -> None:
         await Nonsense()
 
     with pytest.raises(RuntimeError, match="bad yield: 'nonsense'"):
-        await tasks.start(body(), "one")
+        await tasks.start(body(), "task")
 
 
-async def test_a_limit_set_in_the_first_step_holds(tasks: EagerTasks) -> None:
+async def test_timeout_set_in_the_first_step_holds(tasks: EagerTasks) -> None:
     async def body() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await asyncio.Event().wait()
-        raise KeyError("after it")
+        raise KeyError("after the timeout")
 
-    with pytest.raises(KeyError, match="after it"):
-        await tasks.start(body(), "one")
+    with pytest.raises(KeyError, match="after the timeout"):
+        await tasks.start(body(), "task")
 
 
-async def test_a_group_opened_in_the_first_step_is_cancelled_with_its_task(
+async def test_task_group_opened_in_the_first_step_is_canceled_with_its_task(
     tasks: EagerTasks,
 ) -> None:
     ended = []
@@ -248,7 +248,7 @@ async def test_a_group_opened_in_the_first_step_is_cancelled_with_its_task(
             group.create_task(child())
         raise AssertionError
 
-    task = tasks.start(body(), "one")
+    task = tasks.start(body(), "task")
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -257,23 +257,25 @@ async def test_a_group_opened_in_the_first_step_is_cancelled_with_its_task(
 
 
 STEPS = st.lists(st.sampled_from(["future", "child", "done", "turn", "catch", "self"]), max_size=4)
-"""What a body does, one after the other."""
-DEEDS = st.lists(st.sampled_from(["cancel", "uncancel", "resolve", "break", "turn"]), max_size=6)
-"""What is done to its task meanwhile. A turn follows on each cancellation: by the next one what the
-body waits for knows of it, too, which in asyncio it does at once."""
+"""Steps of a body, in order."""
+ACTIONS = st.lists(st.sampled_from(["cancel", "uncancel", "resolve", "break", "turn"]), max_size=6)
+"""Actions on the task of the body meanwhile. A turn of the loop follows each cancellation: an eager
+task passes it on to the awaited future in the next turn, a task of asyncio passes it on at once."""
 
 
 class Traced:
-    """A body that writes down what it sees, and in which turn. future: what it and its children
-    wait for."""
+    """Body that notes its observations, each with the number of the turn.
+
+    The body and its children wait for `future`.
+    """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.turns = 0
         self.future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def note(self, what: str) -> None:
-        self.seen.append(f"{self.turns}: {what}")
+    def note(self, text: str) -> None:
+        self.seen.append(f"{self.turns}: {text}")
 
     async def body(self, steps: list[str]) -> None:
         catches = False
@@ -314,54 +316,61 @@ class Traced:
     async def step_self(self) -> None:
         current = asyncio.current_task()
         assert current is not None
-        current.cancel("no more")
+        current.cancel("canceled by the test")
 
-    async def do(self, deed: str, task: asyncio.Task[None]) -> None:
-        if deed == "cancel":
-            task.cancel("no more")
-            await self.do("turn", task)
-        elif deed == "uncancel":
+    async def act(self, action: str, task: asyncio.Task[None]) -> None:
+        if action == "cancel":
+            task.cancel("canceled by the test")
+            await self.act("turn", task)
+        elif action == "uncancel":
             task.uncancel()
-        elif deed == "turn":
+        elif action == "turn":
             self.turns += 1
             await asyncio.sleep(0)
-        elif deed == "resolve" and not self.future.done():
+        elif action == "resolve" and not self.future.done():
             self.future.set_result("resolved")
-        elif deed == "break" and not self.future.done():
+        elif action == "break" and not self.future.done():
             self.future.set_exception(ValueError("broken"))
 
 
 async def traced(
-    steps: list[str], deeds: list[str], *, eager: bool, after_a_turn: bool = False
+    steps: list[str], actions: list[str], *, eager: bool, after_a_turn: bool = False
 ) -> list[str]:
-    """What the body of such a task sees. after_a_turn: it is not the first thing to be started."""
-    one = Traced()
+    """Return the observations of a traced body.
+
+    Args:
+        steps: The steps of the body.
+        actions: Actions on the task.
+        eager: Run the body in an eager task instead of one of asyncio's.
+        after_a_turn: Start the eager task one turn after the factory was created.
+    """
+    traced_body = Traced()
     if eager:
         tasks = EagerTasks(asyncio.get_running_loop(), copy_context())
         if after_a_turn:
             await asyncio.sleep(0)
-        task = tasks.start(one.body(steps), "traced")
+        task = tasks.start(traced_body.body(steps), "traced")
     else:
-        task = asyncio.create_task(one.body(steps))
+        task = asyncio.create_task(traced_body.body(steps))
         await asyncio.sleep(0)
-    for deed in (*deeds, *8 * ["turn"], "resolve", *8 * ["turn"]):
-        await one.do(deed, task)
-    everyone = asyncio.all_tasks() - {asyncio.current_task()}
-    for left in everyone:
-        left.cancel()
-    await asyncio.gather(task, one.future, *everyone, return_exceptions=True)
-    return one.seen
+    for action in (*actions, *8 * ["turn"], "resolve", *8 * ["turn"]):
+        await traced_body.act(action, task)
+    remaining = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in remaining:
+        other.cancel()
+    await asyncio.gather(task, traced_body.future, *remaining, return_exceptions=True)
+    return traced_body.seen
 
 
-@given(steps=STEPS, deeds=DEEDS, after_a_turn=st.booleans())
+@given(steps=STEPS, actions=ACTIONS, after_a_turn=st.booleans())
 @example(
-    steps=["catch", "turn", "turn", "turn"], deeds=["cancel", "turn", "turn"], after_a_turn=False
+    steps=["catch", "turn", "turn", "turn"], actions=["cancel", "turn", "turn"], after_a_turn=False
 )
-@example(steps=["catch", "self", "future", "future"], deeds=["resolve"], after_a_turn=False)
-@example(steps=["catch", "self", "future", "future"], deeds=["resolve"], after_a_turn=True)
-def test_whatever_is_done_to_it_a_body_sees_what_it_would_see_in_a_task_of_asyncio(
-    steps: list[str], deeds: list[str], after_a_turn: bool
+@example(steps=["catch", "self", "future", "future"], actions=["resolve"], after_a_turn=False)
+@example(steps=["catch", "self", "future", "future"], actions=["resolve"], after_a_turn=True)
+def test_body_observes_the_same_in_an_eager_task_as_in_a_task_of_asyncio(
+    steps: list[str], actions: list[str], after_a_turn: bool
 ) -> None:
-    ours = asyncio.run(traced(steps, deeds, eager=True, after_a_turn=after_a_turn))
-    theirs = asyncio.run(traced(steps, deeds, eager=False))
-    assert ours == theirs
+    eager = asyncio.run(traced(steps, actions, eager=True, after_a_turn=after_a_turn))
+    of_asyncio = asyncio.run(traced(steps, actions, eager=False))
+    assert eager == of_asyncio

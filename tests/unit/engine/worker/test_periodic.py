@@ -1,4 +1,4 @@
-"""What is done again and again."""
+"""Periodic background tasks."""
 
 import asyncio
 
@@ -8,22 +8,22 @@ from jobs.engine.worker import periodic
 from jobs.engine.worker.periodic import run_periodically
 
 
-async def test_a_duty_that_gets_no_answer_is_given_up_and_done_again(
+async def test_periodic_call_without_a_reply_is_canceled_and_repeated(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A connection may be dead without a word."""
+    """A dead connection may give no error."""
     monkeypatch.setattr(periodic, "REPLY_TIMEOUT", 0.01)
-    turns, done = 0, asyncio.Event()
+    calls, done = 0, asyncio.Event()
 
-    async def ask() -> None:
-        nonlocal turns
-        turns += 1
-        if turns == 1:
+    async def call_redis() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
             await asyncio.Event().wait()
         done.set()
 
-    doing = asyncio.create_task(run_periodically(ask, 0.001))
+    task = asyncio.create_task(run_periodically(call_redis, 0.001))
     async with asyncio.timeout(5):
         await done.wait()
-    doing.cancel()
-    assert "ask waits for Redis: timed out" in caplog.text
+    task.cancel()
+    assert "call_redis waits for Redis: timed out" in caplog.text

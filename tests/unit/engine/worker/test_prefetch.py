@@ -1,4 +1,4 @@
-"""What is claimed ahead: how much, and what becomes of it."""
+"""Prefetch: its size, and the claims that wait in it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ from jobs.testing.waiting import wait_until
 LEASE = 10.0
 
 
-class Slots:
-    """A worker with some slots, whose jobs end on `end`."""
+class FakeWorker:
+    """Worker with a number of slots. A job ends on `end`, or at once."""
 
     def __init__(
         self, slots: int, *, at_once: bool = False, now: Callable[[], float] = time.monotonic
@@ -49,70 +49,70 @@ def claims(*ids: str, age: float = 0.0) -> list[Claim]:
     return [Claim(job_id, "q", b"1", "token", b"", since) for job_id in ids]
 
 
-async def test_it_starts_as_many_as_there_are_slots_in_their_order() -> None:
-    slots = Slots(2)
-    slots.prefetch.add(claims("a", "b", "c"), 0.0)
-    slots.prefetch.add(claims("d"), 0.0)
-    assert slots.started == ["a", "b"]
-    slots.end()
-    assert slots.started == ["a", "b", "c"]
-    slots.end()
-    assert slots.started == ["a", "b", "c", "d"]
-    slots.prefetch.close()
-    assert not slots.released
+async def test_prefetch_starts_a_job_for_each_free_slot_in_order() -> None:
+    worker = FakeWorker(2)
+    worker.prefetch.add(claims("a", "b", "c"), 0.0)
+    worker.prefetch.add(claims("d"), 0.0)
+    assert worker.started == ["a", "b"]
+    worker.end()
+    assert worker.started == ["a", "b", "c"]
+    worker.end()
+    assert worker.started == ["a", "b", "c", "d"]
+    worker.prefetch.close()
+    assert not worker.released
 
 
-async def test_jobs_that_end_in_their_start_need_no_depth() -> None:
-    slots = Slots(1, at_once=True)
+async def test_jobs_that_end_within_their_start_do_not_recurse() -> None:
+    worker = FakeWorker(1, at_once=True)
     ids = [str(number) for number in range(5000)]
-    slots.prefetch.add(claims(*ids), 0.0)
-    assert slots.started == ids
+    worker.prefetch.add(claims(*ids), 0.0)
+    assert worker.started == ids
 
 
-async def test_what_waits_too_long_goes_back() -> None:
-    slots = Slots(1)
-    slots.prefetch.add(claims("a", "b", "c"), 0.0)
-    await wait_until(lambda: slots.released == ["b", "c"])
-    slots.end()
-    assert slots.started == ["a"]
+async def test_claim_that_waits_too_long_is_requeued() -> None:
+    worker = FakeWorker(1)
+    worker.prefetch.add(claims("a", "b", "c"), 0.0)
+    await wait_until(lambda: worker.released == ["b", "c"])
+    worker.end()
+    assert worker.started == ["a"]
 
 
-async def test_what_may_have_lapsed_is_not_started() -> None:
-    slots = Slots(1)
-    slots.prefetch.add([*claims("old", age=LEASE / 2 + 1), *claims("new")], 0.0)
-    assert slots.released == ["old"]
-    assert slots.started == ["new"]
+async def test_claim_whose_lease_may_have_expired_is_not_started() -> None:
+    worker = FakeWorker(1)
+    worker.prefetch.add([*claims("old", age=LEASE / 2 + 1), *claims("new")], 0.0)
+    assert worker.released == ["old"]
+    assert worker.started == ["new"]
 
 
-async def test_closed_it_gives_all_of_it_back() -> None:
-    slots = Slots(1)
-    slots.prefetch.add(claims("a", "b"), 0.0)
-    slots.prefetch.close()
-    assert slots.released == ["b"]
+async def test_closed_prefetch_requeues_all_claims() -> None:
+    worker = FakeWorker(1)
+    worker.prefetch.add(claims("a", "b"), 0.0)
+    worker.prefetch.close()
+    assert worker.released == ["b"]
 
 
 @pytest.mark.parametrize(
     ("rate", "took", "size"),
     [(1000, 0.01, 20), (1000, 0.0, 5), (1000, 9.0, 50), (10, 0.001, 0)],
-    ids=["two claims' time", "at least some milliseconds", "half the patience", "slow jobs"],
+    ids=["duration of two claims", "minimum duration", "half of the maximum wait", "slow jobs"],
 )
-async def test_it_holds_what_starts_while_a_claim_is_under_way(
+async def test_prefetch_covers_the_jobs_that_start_during_a_claim(
     rate: int, took: float, size: int
 ) -> None:
     now = time.monotonic()
-    slots = Slots(2 * rate, now=lambda: now)
-    assert slots.prefetch.missing(0) == 0
+    worker = FakeWorker(2 * rate, now=lambda: now)
+    assert worker.prefetch.missing(0) == 0
     now += 1.0
-    slots.prefetch.add(claims(*map(str, range(rate))), took)
-    assert slots.prefetch.missing(0) == size
-    assert slots.prefetch.missing(size // 2) == size - size // 2
-    assert slots.prefetch.missing(size // 2 + 1) == 0
-    assert slots.prefetch.missing(-5) == size + 5
+    worker.prefetch.add(claims(*map(str, range(rate))), took)
+    assert worker.prefetch.missing(0) == size
+    assert worker.prefetch.missing(size // 2) == size - size // 2
+    assert worker.prefetch.missing(size // 2 + 1) == 0
+    assert worker.prefetch.missing(-5) == size + 5
 
 
-async def test_one_that_was_closed_works_again() -> None:
-    slots = Slots(0)
-    slots.prefetch.add(claims("a"), took=0)
-    slots.prefetch.close()
-    slots.prefetch.add(claims("b"), took=0)
-    await wait_until(lambda: slots.released == ["a", "b"])
+async def test_closed_prefetch_works_again() -> None:
+    worker = FakeWorker(0)
+    worker.prefetch.add(claims("a"), took=0)
+    worker.prefetch.close()
+    worker.prefetch.add(claims("b"), took=0)
+    await wait_until(lambda: worker.released == ["a", "b"])

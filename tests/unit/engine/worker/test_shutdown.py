@@ -1,4 +1,4 @@
-"""Stages of a shutdown: bounded, logged, and hurried by a second signal."""
+"""Shutdown stages: bounded, logged, and shortened by a second signal."""
 
 import asyncio
 

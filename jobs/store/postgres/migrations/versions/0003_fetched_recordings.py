@@ -1,4 +1,4 @@
-"""Which recordings were fetched, so that those whose job was lost can be found."""
+"""Marks of fetched recordings, so that recordings whose job was lost can be found."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,1 @@
+"""Quotes on arq: a producer that waits for the results of its jobs."""

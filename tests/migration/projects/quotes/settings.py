@@ -1,0 +1,7 @@
+"""Redis of the quotes."""
+
+import os
+
+from arq.connections import RedisSettings
+
+REDIS = RedisSettings.from_dsn(os.environ.get("REDIS_URL", "redis://localhost:6379"))

@@ -133,7 +133,7 @@ def read_zone(zone: str, known: Collection[Candidate]) -> Reading:
     regions = tuple(
         region
         for region in regions_in(known)
-        # Toronto has the clock of New York, but hours of its own.
+        # Toronto has the clock of New York, but other hours.
         if country_of(region) == country and keeps_clock(region, zone)
     )
     if regions:
